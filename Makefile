@@ -1,0 +1,64 @@
+# Everything a user or contributor does is one command; `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help venv dev demo run test lint format proto soak bench screenshots clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("dirtytop needs Python 3.11 or later, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(INSTALLED_DEV): pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(INSTALLED) $@
+
+venv: $(INSTALLED) ## install into .venv, nothing else
+
+dev: $(INSTALLED_DEV)
+
+demo: $(INSTALLED) ## start a workload with a known write rate and open the dashboard on it
+	@$(BIN)/dirtytop demo
+
+run: $(INSTALLED) ## open the dashboard: make run ARGS="1234"
+	@$(BIN)/dirtytop $(ARGS)
+
+test: $(INSTALLED_DEV) ## install what is needed, then run the whole test suite
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+lint: $(INSTALLED_DEV) ## ruff, mypy --strict, import-linter, and whether generated code is current
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m engine.images.generate --check
+
+format: $(INSTALLED_DEV) ## put the code into the project's format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+proto: $(INSTALLED_DEV) ## generate engine/images/proto/*_pb2.py from the .proto files
+	$(BIN)/python -m engine.images.generate
+
+soak: $(INSTALLED_DEV) ## the long runs: thousands of random chains
+	$(BIN)/python -m pytest -n 2 -m soak --timeout 0 $(ARGS)
+
+bench: $(INSTALLED_DEV) ## measure, print a table, write bench.json
+	$(BIN)/python -m tests.bench $(ARGS)
+
+screenshots: $(INSTALLED_DEV) ## make screenshots/*.svg from a real run
+	$(BIN)/python screenshots/make.py
+
+clean: ## remove everything that was made here
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,101 @@
+"""Copying a process's pages into a link: straight to its file, or to memory first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from engine.checkpoint.link import Cancelled, LinkProgress, Progress
+from engine.errors import Cancelled as CancelledError
+from engine.images.writer import PagesWriter
+from engine.kernel.memory import MOST_RANGES, PageBuffer, TargetMemory
+from engine.pageset import EMPTY, PAGE_SHIFT, PAGE_SIZE, PageSet
+
+CHUNK_BYTES = 4 << 20
+"""Between 1 and 4 MiB at a time are quickest; small pieces are many times slower."""
+
+
+@dataclass(slots=True)
+class Gauge:
+    """Tells how far a link is, and whether it is still wanted."""
+
+    progress: Progress
+    cancelled: Cancelled
+    total_bytes: int = 0
+    done_bytes: int = 0
+
+    def advance(self, stage: str, more_bytes: int) -> None:
+        """Report, and stop here if the user wants to.
+
+        Raises:
+            Cancelled: he does.
+        """
+        self.done_bytes += more_bytes
+        self.progress(LinkProgress(stage, self.done_bytes, max(self.total_bytes, self.done_bytes)))
+        self.check()
+
+    def check(self) -> None:
+        """Raise Cancelled if the link is no longer wanted."""
+        if self.cancelled():
+            raise CancelledError("cancelled: the link was not made, and its pages are pending as before")
+
+
+def copy_to_file(
+    memory: TargetMemory, needed: PageSet, pages: PagesWriter, buffer: PageBuffer, gauge: Gauge
+) -> PageSet:
+    """Copy pages of a running or stopped process straight into a link.
+
+    Returns:
+        The pages that were there and could be read; the link holds exactly these.
+
+    Raises:
+        LinkFailed, Cancelled: see `PagesWriter.write` and `Gauge.advance`.
+        TargetGone: the process has exited.
+    """
+    copied: list[PageSet] = []
+    for chunk in needed.chunks(buffer.size_bytes >> PAGE_SHIFT, MOST_RANGES):
+        got = memory.read(chunk, buffer)
+        pages.write(buffer.view[: got.size_bytes], got)
+        copied.append(got)
+        gauge.advance("copying", chunk.size_bytes)
+    return PageSet.union_all(copied)
+
+
+@dataclass(slots=True)
+class Stash:
+    """Pages of several processes, copied to memory while they are stopped, to be written afterwards."""
+
+    buffer: PageBuffer
+    used_bytes: int = 0
+    pieces: dict[int, list[tuple[PageSet, int]]] = field(default_factory=dict)
+    """By pid: pages, and where in the buffer they stand."""
+
+    def has_room_for(self, pages: PageSet) -> bool:
+        """Whether these pages fit as well."""
+        return self.used_bytes + pages.size_bytes <= self.buffer.size_bytes
+
+    def copy(self, pid: int, memory: TargetMemory, needed: PageSet, gauge: Gauge) -> PageSet:
+        """Copy pages here. Returns those that were there; errors as of `copy_to_file`."""
+        copied: list[PageSet] = []
+        for chunk in needed.chunks(CHUNK_BYTES >> PAGE_SHIFT, MOST_RANGES):
+            got = memory.read(chunk, self.buffer, self.used_bytes)
+            if got:
+                self.pieces.setdefault(pid, []).append((got, self.used_bytes))
+                self.used_bytes += got.size_bytes
+                copied.append(got)
+            gauge.check()
+        return PageSet.union_all(copied) if copied else EMPTY
+
+    def write(self, pid: int, pages: PagesWriter, gauge: Gauge) -> None:
+        """Write what was copied of one process. Errors as of `copy_to_file`."""
+        for held, offset in self.pieces.get(pid, ()):
+            pages.write(self.buffer.view[offset : offset + held.size_bytes], held)
+            gauge.advance("writing", held.size_bytes)
+
+
+def available_memory_bytes() -> int:
+    """What the system could give away without swapping (MemAvailable of /proc/meminfo)."""
+    with open("/proc/meminfo", "rb") as file:
+        for line in file:
+            if line.startswith(b"MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return 64 * PAGE_SIZE

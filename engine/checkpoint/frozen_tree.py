@@ -1,0 +1,90 @@
+"""A whole process tree, stopped together for a dump."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from types import TracebackType
+from typing import Self
+
+from engine.checkpoint.link import After
+from engine.errors import TargetGone
+from engine.kernel.process import Identity, require_same
+from engine.kernel.stopping import StoppedProcess
+from engine.tracking.session import Session
+
+
+class FrozenTree:
+    """Every thread of every process of a session, stopped from `with` to the end of it.
+
+    To be used on a thread of its own (`on_own_thread`), which holds the tracees; when it ends, or
+    we are killed, the kernel lets the tree go on.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._since = 0.0
+        self.stopped: dict[Identity, StoppedProcess] = {}
+        self.stopped_us = 0
+        """How long the tree was stopped; final once it goes on."""
+        self.freezing_us = 0
+        """How long it took until all of it was."""
+
+    def __enter__(self) -> Self:
+        """Stop the tree. Children born meanwhile are stopped too.
+
+        Raises:
+            TargetGone: the root has exited.
+            NotPermitted, AlreadyTraced, NotSupported: a process cannot be stopped; all go on.
+        """
+        self._since = time.perf_counter()
+        try:
+            while self._stop_new():
+                self._session.follow_tree()
+        except BaseException:
+            self.release()
+            raise
+        self.freezing_us = self._elapsed_us()
+        return self
+
+    def _stop_new(self) -> bool:
+        """Stop what is not stopped yet; whether there was any."""
+        fresh = [
+            process.identity for process in self._session.processes if process.identity not in self.stopped
+        ]
+        for identity in fresh:
+            stopped = StoppedProcess(identity.pid)
+            try:
+                stopped.__enter__()
+            except TargetGone:
+                if identity == self._session.root:
+                    raise
+                continue
+            self.stopped[identity] = stopped
+        return bool(fresh)
+
+    def release(self, after: After = After.RUN) -> None:
+        """Let the tree go on, stay stopped by SIGSTOP, or end it. May be called twice."""
+        number = {After.STOP: signal.SIGSTOP, After.KILL: signal.SIGKILL}.get(after)
+        if number is not None:
+            for identity in self.stopped:
+                try:
+                    require_same(identity)
+                    os.kill(identity.pid, number)
+                except (TargetGone, ProcessLookupError):  # ended by somebody else meanwhile
+                    continue
+        for stopped in self.stopped.values():
+            stopped.release()
+        if self.stopped:
+            self.stopped_us = self._elapsed_us()
+        self.stopped.clear()
+
+    def _elapsed_us(self) -> int:
+        return int((time.perf_counter() - self._since) * 1e6)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let it go on, unless `release` was called."""
+        self.release()

@@ -1,0 +1,87 @@
+"""What a pre-dump or dump reports: while it runs, and when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from engine.images.layout import LinkKind
+
+
+class Engine(Enum):
+    """Who writes the images."""
+
+    MEMORY = "memory"
+    """Ours: memory and registers, in CRIU's format; not restorable."""
+    CRIU = "criu"
+    SPLICED = "spliced"
+
+
+class After(Enum):
+    """What becomes of the target once it has been dumped."""
+
+    RUN = "run"
+    STOP = "stop"
+    KILL = "kill"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkProgress:
+    """How far a link is."""
+
+    stage: str
+    """As in "collecting", "copying", "writing", "syncing"."""
+    done_bytes: int
+    total_bytes: int
+
+
+Progress = Callable[[LinkProgress], None]
+Cancelled = Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkResult:
+    """One finished link."""
+
+    number: int
+    """1 for the first of its chain."""
+    kind: LinkKind
+    path: Path
+    engine: Engine
+    pages_written: int
+    pages_in_parent: int
+    size_bytes: int
+    """Of the page data written."""
+    stopped_us: int
+    """How long the target was stopped, measured."""
+    copy_s: float
+    """Time to read the pages and hand them to the page cache."""
+    sync_s: float
+    """Time to make them durable."""
+    seconds: float
+    """From beginning to end."""
+    restorable: bool
+    not_held: tuple[str, ...] = ()
+    """What a checkpoint of this target would need and this link does not hold, in words."""
+    notes: tuple[str, ...] = ()
+    """What the user should know of how it went."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The stable form printed by `dirtytop checkpoint --json`."""
+        return {
+            "link": self.number,
+            "kind": self.kind.value,
+            "path": str(self.path),
+            "engine": self.engine.value,
+            "pages_written": self.pages_written,
+            "pages_in_parent": self.pages_in_parent,
+            "bytes": self.size_bytes,
+            "stopped_us": self.stopped_us,
+            "seconds": round(self.seconds, 6),
+            "restorable": self.restorable,
+            "not_held": list(self.not_held),
+            "notes": list(self.notes),
+        }

@@ -1,0 +1,377 @@
+"""The engine of our own: pre-dumps and dumps of memory and registers, in CRIU's format.
+
+A pre-dump by write-protection never stops the target: collect and protect again, then copy while it
+runs; whatever it writes meanwhile is pending again, so the next link has it. By soft-dirty the target
+stops for the collect. A dump stops the tree, copies what is pending to memory, reads registers, and
+lets it go on before anything is written to disk.
+
+No page is lost: `TrackedProcess.clean` says what the last link holds as it is. It grows only once a
+link is committed, and only by pages not written since that link's collect; a link that fails, for
+whatever reason, changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from engine.checkpoint.copying import CHUNK_BYTES, Gauge, Stash, available_memory_bytes, copy_to_file
+from engine.checkpoint.frozen_tree import FrozenTree
+from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
+from engine.checkpoint.omissions import of_dump, of_pre_dump
+from engine.checkpoint.tasks import TaskState, gather, write_images
+from engine.errors import LinkFailed, NotPermitted, TargetGone
+from engine.images.layout import LinkKind, is_image
+from engine.images.stats import DumpStats
+from engine.images.writer import LinkWriter
+from engine.kernel.maps import Maps, VmaKind
+from engine.kernel.memory import PageBuffer, TargetMemory
+from engine.kernel.process import innermost_pid
+from engine.kernel.smaps import SmapsEntry, read_smaps
+from engine.kernel.stopping import on_own_thread
+from engine.pageset import EMPTY, PAGE_SHIFT, PAGE_SIZE, PageSet
+from engine.printable import printable
+from engine.tracking.session import Session
+from engine.tracking.tracked_process import LinkPlan, TrackedProcess
+
+_SPARE_BYTES = 8 << 20
+_LEAST_STASH_BYTES = 256 << 20
+
+
+def _unheeded(progress: LinkProgress) -> None:
+    """Nobody wants to know."""
+
+
+def _wanted() -> bool:
+    """Never cancelled."""
+    return False
+
+
+class MemoryChain:
+    """A chain of links 1, 2, … in one directory, made of a session's pending pages."""
+
+    engine = Engine.MEMORY
+
+    def __init__(self, session: Session, directory: Path) -> None:
+        """Begin a chain; its first link will be a full one.
+
+        Args:
+            session: the target; it is armed by the first link if it is not yet.
+            directory: made if it is missing, private to us; must hold no images.
+
+        Raises:
+            LinkFailed: the directory cannot be made or holds images already.
+        """
+        self.directory = directory
+        self.links: tuple[LinkResult, ...] = ()
+        self.is_ended = False
+        self._session = session
+        _prepare(directory)
+        session.forget_images(self)
+
+    @property
+    def next_path(self) -> Path:
+        """Where the next link will be."""
+        return self.directory / str(len(self.links) + 1)
+
+    # -- pre-dump
+
+    def pre_dump(self, progress: Progress = _unheeded, cancelled: Cancelled = _wanted) -> LinkResult:
+        """Save what is pending while the target runs.
+
+        Args:
+            progress: told how far it is, from this thread.
+            cancelled: asked between pieces of a few MiB.
+
+        Raises:
+            LinkFailed: it could not be written. TargetGone: the root has exited.
+            Cancelled: `cancelled` said so.
+            In each case there is no link, and all its pages are pending as before.
+        """
+        began_s = time.perf_counter()
+        gauge = Gauge(progress, cancelled)
+        notes = self._take_over()
+        with self._link(LinkKind.PRE_DUMP) as (link, uptime_us), ExitStack() as held:
+            plans, memories = self._plan(held, stopped=False)
+            gauge.total_bytes = sum(plan.needed.size_bytes for plan in plans.values())
+            stopped_us = sum(process.take_stopped_us() for process in plans)
+            buffer = PageBuffer(CHUNK_BYTES)
+            copying_s = time.perf_counter()
+            covered: dict[TrackedProcess, PageSet] = {}
+            for number, (process, plan) in enumerate(plans.items(), start=1):
+                pages = link.open_pages(_inner_pid(process), number)
+                copied = EMPTY
+                try:
+                    copied = copy_to_file(memories[process], plan.needed, pages, buffer, gauge)
+                except TargetGone:
+                    if process.identity == self._session.root:
+                        raise
+                    notes.append(f"process {process.identity.pid} ({process.command}) exited meanwhile")
+                pages.finish(plan.held, copied & _lazy(plan.maps))
+                covered[process] = copied | plan.held
+            copy_s = time.perf_counter() - copying_s
+            gauge.advance("syncing", 0)
+            stats = DumpStats(
+                pages_written=link.pages_written,
+                pages_skipped_parent=link.pages_in_parent,
+                pages_scanned=link.pages_written + link.pages_in_parent,
+                frozen_us=stopped_us,
+                memwrite_us=int(copy_s * 1e6),
+            )
+            committed = link.commit(stats, uptime_us)
+            self._settle(covered)
+        return self._done(
+            LinkResult(
+                number=len(self.links) + 1,
+                kind=LinkKind.PRE_DUMP,
+                path=committed.path,
+                engine=self.engine,
+                pages_written=stats.pages_written,
+                pages_in_parent=stats.pages_skipped_parent,
+                size_bytes=committed.size_bytes,
+                stopped_us=stopped_us,
+                copy_s=copy_s,
+                sync_s=committed.sync_s,
+                seconds=time.perf_counter() - began_s,
+                restorable=False,
+                not_held=of_pre_dump(plans, self._session.refused),
+                notes=tuple(notes),
+            )
+        )
+
+    # -- dump
+
+    def dump(
+        self, after: After = After.RUN, progress: Progress = _unheeded, cancelled: Cancelled = _wanted
+    ) -> LinkResult:
+        """Stop the tree, save what is pending and all registers, and end the chain.
+
+        Args:
+            after: what becomes of the tree. It is stopped or killed only once the link is there.
+            progress: told how far it is, from another thread.
+            cancelled: asked between pieces of a few MiB.
+
+        Raises:
+            As of `pre_dump`; the tree then goes on, whatever `after` says.
+        """
+        notes = self._take_over()
+        gauge = Gauge(progress, cancelled)
+        # The thread that stops the tree ends with this call: nothing can stay stopped behind it.
+        return on_own_thread(lambda: self._dump(after, gauge, notes))
+
+    def _dump(self, after: After, gauge: Gauge, notes: list[str]) -> LinkResult:
+        began_s = time.perf_counter()
+        smaps = self._read_smaps()
+        stash = Stash(PageBuffer(self._stash_bytes()))
+        with (
+            self._link(LinkKind.DUMP) as (link, uptime_us),
+            FrozenTree(self._session) as tree,
+            ExitStack() as held,
+        ):
+            with self._session.lock:
+                plans, memories = self._plan(held, stopped=True)
+                plans = {p: plan for p, plan in plans.items() if p.identity in tree.stopped}
+            states = {p: gather(tree.stopped[p.identity]) for p in plans}
+            gauge.total_bytes = sum(plan.needed.size_bytes for plan in plans.values())
+            copying_s = time.perf_counter()
+            fits = gauge.total_bytes <= stash.buffer.size_bytes
+            covered: dict[TrackedProcess, PageSet] = {}
+            if fits:
+                for process, plan in plans.items():
+                    covered[process] = stash.copy(process.identity.pid, memories[process], plan.needed, gauge)
+                memdump_us = int((time.perf_counter() - copying_s) * 1e6)
+                if after is After.RUN:
+                    tree.release()
+            else:
+                memdump_us = 0
+                notes.append(
+                    "more was pending than fits beside the target in memory: "
+                    "it was stopped until all was written"
+                )
+            buffer = stash.buffer if not fits else PageBuffer(PAGE_SIZE)
+            for number, (process, plan) in enumerate(plans.items(), start=1):
+                pages = link.open_pages(states[process].inner_pid, number)
+                if fits:
+                    stash.write(process.identity.pid, pages, gauge)
+                else:
+                    covered[process] = copy_to_file(memories[process], plan.needed, pages, buffer, gauge)
+                lazy = covered[process] & _lazy(plan.maps, states[process])
+                pages.finish(plan.held, lazy)
+            copy_s = time.perf_counter() - copying_s
+            if after is After.RUN:
+                tree.release()
+            write_images(
+                link,
+                list(states.values()),
+                {process.identity.pid: plan.maps for process, plan in plans.items()},
+                smaps,
+            )
+            gauge.advance("syncing", 0)
+            stats = DumpStats(
+                pages_written=link.pages_written,
+                pages_skipped_parent=link.pages_in_parent,
+                pages_scanned=link.pages_written + link.pages_in_parent,
+                freezing_us=tree.freezing_us,
+                frozen_us=tree.stopped_us,
+                memdump_us=memdump_us,
+                memwrite_us=int(copy_s * 1e6) - memdump_us,
+            )
+            committed = link.commit(stats, uptime_us)
+            self._settle({p: covered[p] | plan.held for p, plan in plans.items()})
+            tree.release(after)
+        unreadable = sum((plan.needed - covered[p]).count for p, plan in plans.items())
+        self.is_ended = True
+        return self._done(
+            LinkResult(
+                number=len(self.links) + 1,
+                kind=LinkKind.DUMP,
+                path=committed.path,
+                engine=self.engine,
+                pages_written=stats.pages_written,
+                pages_in_parent=stats.pages_skipped_parent,
+                size_bytes=committed.size_bytes,
+                stopped_us=tree.stopped_us,
+                copy_s=copy_s,
+                sync_s=committed.sync_s,
+                seconds=time.perf_counter() - began_s,
+                restorable=False,
+                not_held=of_dump(plans, list(states.values()), self._session.refused, unreadable),
+                notes=tuple(notes),
+            )
+        )
+
+    # -- what both need
+
+    def _take_over(self) -> list[str]:
+        """Make sure that the session's pending pages refer to this chain; what the user should know."""
+        if self.is_ended:
+            raise LinkFailed(
+                f"{printable(str(self.directory))}: this chain has ended with a dump",
+                hint="begin another in a new directory",
+            )
+        notes = []
+        with self._session.lock:
+            if not self._session.is_armed:
+                self._session.arm()
+            if self._session.image_owner is not self:
+                self._session.forget_images(self)
+                notes.append("another chain was made of this target meanwhile: this link is a full one")
+        return notes
+
+    @contextmanager
+    def _link(self, kind: LinkKind) -> Iterator[tuple[LinkWriter, int]]:
+        """A link under way, and the uptime before its collect; if it fails, pages are pending as before."""
+        parent = self.links[-1].path if self.links else None
+        # A process that starts after this moment is another one to CRIU: read it before the collect.
+        uptime_us = _uptime_us()
+        try:
+            with LinkWriter(self.next_path, kind, parent) as link:
+                yield link, uptime_us
+        except BaseException:
+            with self._session.lock:
+                for process in self._session.processes:
+                    process.abandon_link()
+            raise
+
+    def _plan(
+        self, held: ExitStack, *, stopped: bool
+    ) -> tuple[dict[TrackedProcess, LinkPlan], dict[TrackedProcess, TargetMemory]]:
+        """Collect from every process of the tree; the root first."""
+        plans: dict[TrackedProcess, LinkPlan] = {}
+        memories: dict[TrackedProcess, TargetMemory] = {}
+        with self._session.lock:
+            if not stopped:
+                self._session.follow_tree()
+            for process in self._session.processes:
+                try:
+                    memory = TargetMemory(process.identity.pid)
+                    held.callback(memory.close)
+                    plan = process.plan_link(stopped=stopped)
+                except TargetGone:
+                    if process.identity == self._session.root:
+                        raise
+                    continue
+                plans[process] = _by_the_rules(plan, last=stopped)
+                memories[process] = memory
+        if not plans:
+            pid = self._session.root.pid
+            raise TargetGone(f"process {pid} has exited: nothing is left to save", pid=pid)
+        return plans, memories
+
+    def _settle(self, covered: dict[TrackedProcess, PageSet]) -> None:
+        """The link is there: what it holds is no longer pending, unless written since."""
+        with self._session.lock:
+            for process in self._session.processes:
+                process.finish_link(covered.get(process, EMPTY))
+
+    def _done(self, result: LinkResult) -> LinkResult:
+        self.links = (*self.links, result)
+        return result
+
+    def _stash_bytes(self) -> int:
+        """Room for what is pending now and a little more, mapped in before anything is stopped."""
+        with self._session.lock:
+            pending = sum(process.pending.size_bytes for process in self._session.processes)
+        most = max(_LEAST_STASH_BYTES, available_memory_bytes() // 4)
+        return min(pending + pending // 4 + _SPARE_BYTES, most)
+
+    def _read_smaps(self) -> dict[int, list[SmapsEntry]]:
+        """Flags of mappings. Making smaps walks all pages, so this is done before the tree is stopped."""
+        flags = {}
+        for process in self._session.processes:
+            try:
+                flags[process.identity.pid] = read_smaps(process.identity.pid)
+            except TargetGone:
+                continue
+        return flags
+
+
+def _by_the_rules(plan: LinkPlan, *, last: bool) -> LinkPlan:
+    """Huge pages of hugetlbfs are saved whole, and only at the end: a restore follows no parent for them."""
+    huge = plan.maps.huge
+    if not huge:
+        return plan
+    whole = (plan.needed | plan.held) & huge if last else EMPTY
+    return LinkPlan(plan.maps, (plan.needed - huge) | whole, plan.held - huge)
+
+
+def _lazy(maps: Maps, state: TaskState | None = None) -> PageSet:
+    """Pages that a restore may bring in late: private anonymous memory, but no thread's current stack."""
+    anonymous = (VmaKind.HEAP, VmaKind.ANON, VmaKind.NAMED_ANON, VmaKind.STACK)
+    pages = maps.where([vma.kind in anonymous and vma.is_private for vma in maps.vmas])
+    if state is None:
+        return pages
+    stacks = [thread.stack_page_address >> PAGE_SHIFT for thread in state.threads]
+    return pages - PageSet.from_pages(stacks)
+
+
+def _inner_pid(process: TrackedProcess) -> int:
+    try:
+        return innermost_pid(process.identity.pid)
+    except TargetGone:
+        return process.identity.pid
+
+
+def _uptime_us() -> int:
+    with open("/proc/uptime", "rb") as file:
+        return int(float(file.read().split()[0]) * 1e6)
+
+
+def _prepare(directory: Path) -> None:
+    """Make the chain's directory, or make sure that it may be used."""
+    shown = printable(str(directory))
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        names = os.listdir(directory)
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise LinkFailed(
+            f"{shown} cannot be used for images ({why})", hint="choose another directory"
+        ) from error
+    if any(is_image(name) or name.isdecimal() for name in names):
+        raise LinkFailed(f"{shown} holds images already", hint="choose a new or empty directory")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise NotPermitted(f"{shown}: not permitted to write there", hint="choose another directory")

@@ -1,0 +1,263 @@
+"""What works on this machine, why the rest does not, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from engine.errors import NotSupported
+from engine.pageset import PAGE_SIZE
+from engine.printable import printable
+from engine.privileges import capability_names, effective_capabilities, may_trace_others, read_setting
+from engine.tracking.probe import Support, TrackerSupport, probe
+from engine.tracking.sample import TrackerKind
+
+_CRIU_TIMEOUT_S: Final = 5.0
+_HUGE_PAGES: Final = "/sys/kernel/mm/transparent_hugepage/enabled"
+_INITIAL_PID_NAMESPACE: Final = "pid:[4026531836]"  # PROC_PID_INIT_INO of include/linux/proc_ns.h
+_KNOWN_MACHINES: Final = ("x86_64", "aarch64")
+
+
+class Status(Enum):
+    """How well something works here."""
+
+    WORKS = "works"
+    LIMITED = "limited"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at; all text is printable."""
+
+    name: str
+    status: Status
+    text: str
+    """What was found."""
+    hint: str = ""
+    """What to do about it, if there is something to do."""
+
+    def as_json(self) -> dict[str, str]:
+        """The stable form printed by `dirtytop doctor --json`."""
+        return {"name": self.name, "status": self.status.value, "text": self.text, "hint": self.hint}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything `examine` found."""
+
+    kernel: str
+    machine: str
+    page_bytes: int
+    tracker: TrackerKind | None
+    """What `auto` picks; None where nothing works."""
+    findings: tuple[Finding, ...]
+
+    def finding(self, name: str) -> Finding:
+        """The finding of this name. Raises KeyError."""
+        for finding in self.findings:
+            if finding.name == name:
+                return finding
+        raise KeyError(name)
+
+    def as_json(self) -> dict[str, Any]:
+        """The stable form printed by `dirtytop doctor --json`."""
+        return {
+            "schema": 1,
+            "kernel": self.kernel,
+            "machine": self.machine,
+            "page_bytes": self.page_bytes,
+            "tracker": self.tracker.value if self.tracker else None,
+            "findings": [finding.as_json() for finding in self.findings],
+        }
+
+
+def examine() -> Report:
+    """Look at everything that matters, by trying it where that can be done."""
+    support = probe()
+    try:
+        best = support.best()
+    except NotSupported:
+        best = None
+    return Report(
+        kernel=printable(platform.release()),
+        machine=printable(platform.machine()),
+        page_bytes=PAGE_SIZE,
+        tracker=best,
+        findings=(
+            _kernel(),
+            *_trackers(support, best),
+            _pagemap_scan(support.pagemap_scan),
+            _privileges(),
+            _ptrace_scope(read_setting("kernel/yama/ptrace_scope")),
+            _userfaultfd(read_setting("vm/unprivileged_userfaultfd")),
+            _criu(),
+            Finding("page size", Status.WORKS, f"{PAGE_SIZE:,} bytes"),
+            _huge_pages(best),
+            _pid_namespace(),
+        ),
+    )
+
+
+def _kernel() -> Finding:
+    machine = printable(platform.machine())
+    text = f"Linux {printable(platform.release())} on {machine}"
+    if machine in _KNOWN_MACHINES:
+        return Finding("kernel", Status.WORKS, text)
+    return Finding("kernel", Status.LIMITED, text, f"only soft-dirty is known to work on {machine}")
+
+
+def _trackers(support: Support, best: TrackerKind | None) -> tuple[Finding, ...]:
+    soft_dirty = "needs a kernel built with CONFIG_MEM_SOFT_DIRTY (Debian and Ubuntu build it in)"
+    write_protect = "needs Linux 6.7 or newer with CONFIG_USERFAULTFD"
+    if best is not None:
+        soft_dirty = f"nothing to do: {best.value} sees the same writes"
+        write_protect = f"nothing to do: {best.value} sees the same writes"
+    return (
+        _tracker(TrackerKind.SOFT_DIRTY, support.soft_dirty, best, soft_dirty),
+        _tracker(TrackerKind.WRITE_PROTECT, support.write_protect, best, write_protect),
+    )
+
+
+def _tracker(kind: TrackerKind, support: TrackerSupport, best: TrackerKind | None, hint: str) -> Finding:
+    if support.works:
+        picked = ", and what `auto` picks" if kind is best else ""
+        return Finding(kind.value, Status.WORKS, f"tried, and a write showed{picked}")
+    return Finding(kind.value, Status.MISSING, printable(support.reason), hint)
+
+
+def _pagemap_scan(support: TrackerSupport) -> Finding:
+    if support.works:
+        return Finding("PAGEMAP_SCAN", Status.WORKS, "the kernel lists pages by itself")
+    return Finding(
+        "PAGEMAP_SCAN",
+        Status.MISSING,
+        printable(support.reason),
+        "dirtytop reads /proc/PID/pagemap instead, which is slower; Linux 6.7 has the ioctl",
+    )
+
+
+def _privileges() -> Finding:
+    names = ", ".join(capability_names(effective_capabilities())) or "no capability that matters here"
+    user = "root" if os.geteuid() == 0 else f"user {os.geteuid()}"
+    text = f"{user}, with {names}"
+    if may_trace_others():
+        return Finding("privileges", Status.WORKS, text)
+    return Finding(
+        "privileges",
+        Status.LIMITED,
+        text,
+        "other users' processes need root or CAP_SYS_PTRACE: `sudo dirtytop`",
+    )
+
+
+def _ptrace_scope(scope: int | None) -> Finding:
+    name = "ptrace scope"
+    if scope is None:
+        return Finding(name, Status.WORKS, "Yama is not active")
+    text = {
+        0: "0: any process of one's own",
+        1: "1: only one's own children",
+        2: "2: only with CAP_SYS_PTRACE",
+    }.get(scope, f"{scope}: nobody may trace, not even root, until the machine is restarted")
+    if scope > 2:
+        return Finding(
+            name, Status.MISSING, text, "set kernel.yama.ptrace_scope in /etc/sysctl.d and restart"
+        )
+    if scope == 0 or may_trace_others():
+        return Finding(name, Status.WORKS, text)
+    return Finding(name, Status.LIMITED, text, "run as root, or `sysctl kernel.yama.ptrace_scope=0`")
+
+
+def _userfaultfd(unprivileged: int | None) -> Finding:
+    name = "userfaultfd"
+    if unprivileged is None:
+        return Finding(
+            name,
+            Status.MISSING,
+            "no vm.unprivileged_userfaultfd: a kernel without userfaultfd, or older than 5.2",
+            "write-protect needs Linux 6.7 with CONFIG_USERFAULTFD",
+        )
+    return Finding(
+        name,
+        Status.WORKS,
+        f"vm.unprivileged_userfaultfd={unprivileged}; either value will do, for faults of user mode only",
+    )
+
+
+def _criu() -> Finding:
+    path = _criu_path()
+    if path is None:
+        return Finding(
+            "CRIU",
+            Status.MISSING,
+            "no criu on PATH",
+            "not needed to watch or to checkpoint memory; `apt install criu` for more",
+        )
+    shown = printable(path)
+    try:
+        answer = subprocess.run(
+            [path, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_CRIU_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return Finding("CRIU", Status.LIMITED, f"{shown} --version does not answer")
+    except OSError as error:
+        return Finding("CRIU", Status.LIMITED, f"{shown} cannot be run ({os.strerror(error.errno or 0)})")
+    version = re.search(rb"Version:\s*(\S+)", answer.stdout)
+    if version is None:
+        said = printable((answer.stderr or answer.stdout).strip()[:200]) or f"exit code {answer.returncode}"
+        return Finding("CRIU", Status.LIMITED, f"{shown} does not tell its version: {said}")
+    return Finding(
+        "CRIU",
+        Status.WORKS,
+        f"{printable(version[1])} at {shown}",
+        "this version of dirtytop takes memory-only checkpoints by itself and does not call CRIU",
+    )
+
+
+def _criu_path() -> str | None:
+    # A user's PATH often lacks the directories where distributions put it.
+    return shutil.which(
+        "criu", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"])
+    )
+
+
+def _huge_pages(best: TrackerKind | None) -> Finding:
+    name = "huge pages"
+    try:
+        with open(_HUGE_PAGES) as file:
+            modes = file.read()
+    except FileNotFoundError:
+        return Finding(name, Status.WORKS, "this kernel has no transparent huge pages")
+    chosen = re.search(r"\[(\w+)\]", modes)
+    mode = chosen[1] if chosen else printable(modes.strip())
+    text = f"transparent huge pages: {mode}"
+    if mode == "always" and best is TrackerKind.SOFT_DIRTY:
+        return Finding(
+            name,
+            Status.LIMITED,
+            f"{text}; one write to a huge page shows as all of its pages written",
+            "`--tracker write-protect`, where it works, counts single pages",
+        )
+    return Finding(name, Status.WORKS, text)
+
+
+def _pid_namespace() -> Finding:
+    if os.readlink("/proc/self/ns/pid") == _INITIAL_PID_NAMESPACE:
+        return Finding("pid namespace", Status.WORKS, "the machine's own: every process can be seen")
+    return Finding(
+        "pid namespace",
+        Status.LIMITED,
+        "one of a container: only its processes can be seen, by the pids they have in it",
+        "run dirtytop outside to see all",
+    )

@@ -1,0 +1,243 @@
+"""Which pages are present, written or soft-dirty: `/proc/PID/pagemap`
+(Documentation/admin-guide/mm/pagemap.rst).
+
+Since Linux 6.7 (commit 52526ca7fdb9) the `PAGEMAP_SCAN` ioctl answers for a whole address space at
+a cost that follows what is mapped in. Older kernels have the plain file, eight bytes a page,
+holes included.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import mmap
+import os
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import IntFlag
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import from_os_error, kernel_errors
+from engine.kernel.libc import ioctl
+from engine.pageset import PAGE_SHIFT, PAGE_SIZE, Int64Array, PageSet
+
+
+class Category(IntFlag):
+    """What `PAGEMAP_SCAN` tells of a page (include/uapi/linux/fs.h)."""
+
+    WP_ALLOWED = 1 << 0
+    """Its mapping is registered with an asynchronous userfaultfd."""
+    WRITTEN = 1 << 1
+    """Not write-protected; true of holes and of what was never registered too."""
+    FILE = 1 << 2
+    PRESENT = 1 << 3
+    SWAPPED = 1 << 4
+    ZERO = 1 << 5
+    """The shared zero page."""
+    HUGE = 1 << 6
+    SOFT_DIRTY = 1 << 7
+
+
+NOTHING: Final = Category(0)
+IN_USE: Final = Category.PRESENT | Category.SWAPPED
+
+_PAGEMAP_SCAN: Final = 0xC0606610
+_WRITE_PROTECT_MATCHING: Final = 1
+_VECTOR_LENGTH: Final = 1 << 15
+
+
+class _ScanArgument(ctypes.Structure):
+    _fields_ = tuple(
+        (name, ctypes.c_uint64)
+        for name in (
+            "size",
+            "flags",
+            "start",
+            "end",
+            "walk_end",
+            "vector",
+            "vector_length",
+            "max_pages",
+            "inverted",
+            "mask",
+            "any_of",
+            "returned",
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """Stretches of pages with equal categories, ascending; page numbers, shape (n,) each."""
+
+    starts: Int64Array
+    ends: Int64Array
+    categories: NDArray[np.uint64]
+
+    def pages(self, with_all: Category = NOTHING, without: Category = NOTHING) -> PageSet:
+        """The pages that have all of one set of categories and none of another."""
+        if not with_all and not without:
+            return PageSet(self.starts, self.ends)
+        chosen = (self.categories & np.uint64(with_all | without)) == np.uint64(with_all)
+        return PageSet(self.starts[chosen], self.ends[chosen])
+
+
+class Pagemap:
+    """The open pagemap of one process. It stays that of the memory it was opened on: after `execve`
+    or exit the old memory reads as empty.
+    """
+
+    def __init__(self, pid: int) -> None:
+        """Open it.
+
+        Raises:
+            TargetGone: the process has exited.
+            NotPermitted: it is not ours to read.
+        """
+        self.pid = pid
+        with kernel_errors(pid, "open its pagemap"):
+            self._descriptor = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+        self._vector = np.empty((_VECTOR_LENGTH, 3), dtype=np.uint64)
+
+    def close(self) -> None:
+        """Give the descriptor back; may be called twice."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def scan(
+        self,
+        first: int,
+        end: int,
+        *,
+        all_of: Category = NOTHING,
+        none_of: Category = NOTHING,
+        any_of: Category = IN_USE,
+        returned: Category = NOTHING,
+        write_protect: bool = False,
+    ) -> Regions:
+        """Find the pages that match, and protect them again in the same step if asked to.
+
+        Args:
+            first: first page number to look at.
+            end: page number after the last.
+            all_of: categories a page must have.
+            none_of: categories it must not have.
+            any_of: categories of which it must have one. It must not be empty when protecting:
+                a hole counts as written, and protecting holes fills the target with page tables.
+            returned: categories to tell apart in the result.
+            write_protect: protect what matches, atomically for each page; mappings that are not
+                registered are then skipped in silence.
+
+        Raises:
+            OSError: ENOTTY where the kernel has no such ioctl, EINVAL where it does not know a category.
+        """
+        if write_protect and not any_of & IN_USE:
+            raise ValueError("protecting without PRESENT or SWAPPED would fill every hole with markers")
+        pieces: list[NDArray[np.uint64]] = []
+        at, stop = first << PAGE_SHIFT, end << PAGE_SHIFT
+        while at < stop:
+            argument = _ScanArgument(
+                size=ctypes.sizeof(_ScanArgument),
+                flags=_WRITE_PROTECT_MATCHING if write_protect else 0,
+                start=at,
+                end=stop,
+                vector=self._vector.ctypes.data,
+                vector_length=_VECTOR_LENGTH,
+                inverted=none_of,
+                mask=all_of | none_of,
+                any_of=any_of,
+                returned=returned,
+            )
+            filled = ioctl(self._descriptor, _PAGEMAP_SCAN, argument)
+            if filled:
+                pieces.append(self._vector[:filled].copy())
+            at = argument.walk_end
+        found = np.concatenate(pieces) if pieces else np.empty((0, 3), np.uint64)
+        return Regions(
+            (found[:, 0] >> np.uint64(PAGE_SHIFT)).astype(np.int64),
+            (found[:, 1] >> np.uint64(PAGE_SHIFT)).astype(np.int64),
+            found[:, 2],
+        )
+
+    def read(self, ranges: Iterable[tuple[int, int]], zero_frame: int = 0) -> Regions:
+        """The same from the plain file, for kernels without the ioctl.
+
+        Costs eight bytes for each page of the ranges, resident or not: give only ranges that hold
+        something. Tells PRESENT, SWAPPED, FILE and SOFT_DIRTY, and ZERO where `zero_frame` is the
+        frame number of the shared zero page (`find_zero_frame`).
+
+        Raises:
+            TargetGone: the process has exited.
+        """
+        starts: list[Int64Array] = []
+        ends: list[Int64Array] = []
+        categories: list[NDArray[np.uint64]] = []
+        for first, end in ranges:
+            for low in range(first, end, _READ_PAGES):
+                entries = self._entries(low, min(end, low + _READ_PAGES))
+                if len(entries) == 0:
+                    break
+                kinds = _categories_of(entries, zero_frame)
+                edges = np.flatnonzero(kinds[1:] != kinds[:-1]) + 1
+                begin = np.concatenate(([0], edges))
+                finish = np.concatenate((edges, [len(kinds)]))
+                used = (kinds[begin] & np.uint64(IN_USE)) != 0
+                starts.append(begin[used] + low)
+                ends.append(finish[used] + low)
+                categories.append(kinds[begin[used]])
+        return Regions(
+            np.concatenate(starts) if starts else np.empty(0, np.int64),
+            np.concatenate(ends) if ends else np.empty(0, np.int64),
+            np.concatenate(categories) if categories else np.empty(0, np.uint64),
+        )
+
+    def _entries(self, first: int, end: int) -> NDArray[np.uint64]:
+        try:
+            raw = os.pread(self._descriptor, (end - first) * 8, first * 8)
+        except OSError as error:
+            if error.errno == errno.EFAULT:  # beyond the end of user memory: nothing there
+                raw = b""
+            else:
+                raise from_os_error(error, self.pid, "read its pagemap") from error
+        return np.frombuffer(raw, dtype="<u8")
+
+
+_READ_PAGES: Final = (8 << 20) // 8  # 8 MiB of entries at a time: 4 GiB of memory
+
+_BITS: Final = (
+    (63, Category.PRESENT),
+    (62, Category.SWAPPED),
+    (61, Category.FILE),
+    (55, Category.SOFT_DIRTY),
+)
+
+
+_FRAME: Final = np.uint64((1 << 55) - 1)
+
+
+def _categories_of(entries: NDArray[np.uint64], zero_frame: int) -> NDArray[np.uint64]:
+    kinds = np.zeros(len(entries), np.uint64)
+    for bit, category in _BITS:
+        kinds |= ((entries >> np.uint64(bit)) & np.uint64(1)) << np.uint64(int(category).bit_length() - 1)
+    if zero_frame:
+        present = (kinds & np.uint64(Category.PRESENT)) != 0
+        kinds[present & ((entries & _FRAME) == np.uint64(zero_frame))] |= np.uint64(Category.ZERO)
+    return kinds
+
+
+def find_zero_frame() -> int:
+    """The frame number of the shared zero page, from a page of our own that was only read.
+
+    Frame numbers need CAP_SYS_ADMIN; 0 without it, and zero pages then count as any other.
+    """
+    with mmap.mmap(-1, PAGE_SIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as page:
+        _ = page[0]
+        address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+        with open("/proc/self/pagemap", "rb", 0) as file:
+            (entry,) = struct.unpack("<Q", os.pread(file.fileno(), 8, (address >> PAGE_SHIFT) * 8))
+    return int(entry & int(_FRAME)) if entry >> 63 else 0

@@ -1,0 +1,219 @@
+"""Who a process is: `/proc/PID/stat` and `/proc/PID/status` (Documentation/filesystems/proc.rst)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from engine.errors import TargetGone, kernel_errors
+from engine.printable import printable
+
+_PF_KTHREAD = 0x0020_0000
+_PF_EXITING = 0x0000_0004
+
+
+class Identity(NamedTuple):
+    """Names one process for good: pids are used again, a pid with its start time is not."""
+
+    pid: int
+    start_ticks: int
+    """Clock ticks (`sysconf(_SC_CLK_TCK)`) from boot to its start."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessStat:
+    """What `/proc/PID/stat` says."""
+
+    pid: int
+    command: str
+    """Short name, printable."""
+    raw_command: bytes
+    state: str
+    """One letter: R, S, D, T (stopped), t (traced), Z (zombie), X (dead), I (idle)."""
+    parent_pid: int
+    process_group: int
+    session: int
+    flags: int
+    """The kernel's PF_* bits."""
+    minor_faults: int
+    thread_count: int
+    start_ticks: int
+    exit_code: int
+    fields: tuple[bytes, ...]
+    """All fields after the command; the first is the state (field 3 of proc(5))."""
+
+    @property
+    def identity(self) -> Identity:
+        """Its pid and start time."""
+        return Identity(self.pid, self.start_ticks)
+
+    @property
+    def is_kernel_thread(self) -> bool:
+        """Whether it has no user memory by design."""
+        return bool(self.flags & _PF_KTHREAD)
+
+    @property
+    def is_exiting(self) -> bool:
+        """Whether its leading thread has begun to exit."""
+        return bool(self.flags & _PF_EXITING)
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it is a zombie or past that."""
+        return self.state in "ZXx"
+
+
+def read_stat(pid: int, tid: int | None = None) -> ProcessStat:
+    """What the kernel says of a process, or of one of its threads.
+
+    Raises:
+        TargetGone: there is no such process any more.
+    """
+    path = f"/proc/{pid}/stat" if tid is None else f"/proc/{pid}/task/{tid}/stat"
+    with kernel_errors(pid, "read its state"), open(path, "rb", 0) as file:
+        raw = file.read()
+    # The command may hold anything, brackets and newlines too: it ends at the last bracket.
+    head, _, tail = raw.rpartition(b")")
+    number, _, command = head.partition(b"(")
+    fields = tail.split()
+    return ProcessStat(
+        pid=int(number),
+        command=printable(command),
+        raw_command=command,
+        state=fields[0].decode("ascii"),
+        parent_pid=int(fields[1]),
+        process_group=int(fields[2]),
+        session=int(fields[3]),
+        flags=int(fields[6]),
+        minor_faults=int(fields[7]),
+        thread_count=int(fields[17]),
+        start_ticks=int(fields[19]),
+        exit_code=int(fields[49]),
+        fields=tuple(fields),
+    )
+
+
+def identify(pid: int) -> Identity:
+    """The pid with its start time. Raises TargetGone."""
+    return read_stat(pid).identity
+
+
+def require_same(identity: Identity) -> ProcessStat:
+    """Make sure that the pid still names this process.
+
+    Raises:
+        TargetGone: it has exited, is a zombie, or another process has its pid now.
+    """
+    stat = read_stat(identity.pid)
+    if stat.start_ticks != identity.start_ticks:
+        raise TargetGone(
+            f"process {identity.pid} has exited, and another process has its pid now", pid=identity.pid
+        )
+    if stat.is_dead:
+        raise TargetGone(f"process {identity.pid} ({stat.command}) has exited", pid=identity.pid)
+    return stat
+
+
+def read_status(pid: int, tid: int | None = None) -> dict[str, str]:
+    """`/proc/PID/status` as field to value, without the surrounding blanks.
+
+    Raises:
+        TargetGone: there is no such process any more.
+    """
+    path = f"/proc/{pid}/status" if tid is None else f"/proc/{pid}/task/{tid}/status"
+    with kernel_errors(pid, "read its status"), open(path, "rb", 0) as file:
+        text = file.read().decode("ascii", "backslashreplace")
+    return {
+        name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines()) if name
+    }
+
+
+def resident_pages(pid: int) -> int:
+    """Resident pages as `/proc/PID/statm` counts them: cheap, and exact enough to notice a change.
+
+    Raises:
+        TargetGone: there is no such process any more.
+    """
+    with kernel_errors(pid, "read its size"), open(f"/proc/{pid}/statm", "rb", 0) as file:
+        return int(file.read().split()[1])
+
+
+def innermost_pid(pid: int) -> int:
+    """The pid as the process itself knows it; images are named by it (pid namespaces(7)).
+
+    Raises:
+        TargetGone: there is no such process any more.
+    """
+    return int(read_status(pid).get("NSpid", str(pid)).split()[-1])
+
+
+def thread_ids(pid: int) -> list[int]:
+    """The threads of a process, the leader first.
+
+    Raises:
+        TargetGone: there is no such process any more.
+    """
+    with kernel_errors(pid, "list its threads"):
+        return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
+
+
+def children_of(parents: set[int]) -> dict[int, ProcessStat]:
+    """All living descendants of these processes, by pid, from one pass over `/proc`."""
+    stats: dict[int, ProcessStat] = {}
+    by_parent: dict[int, list[int]] = {}
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            try:
+                stat = read_stat(int(name))
+            except TargetGone:  # exited while we were listing
+                continue
+            stats[stat.pid] = stat
+            by_parent.setdefault(stat.parent_pid, []).append(stat.pid)
+    found: dict[int, ProcessStat] = {}
+    frontier = list(parents)
+    while frontier:
+        for child in by_parent.get(frontier.pop(), ()):
+            if child not in found and child not in parents and not stats[child].is_dead:
+                found[child] = stats[child]
+                frontier.append(child)
+    return found
+
+
+def child_processes(parents: set[int]) -> list[ProcessStat]:
+    """Living descendants of these processes that are not among them, parents before children.
+
+    Reads the kernel's own lists of children (`/proc/PID/task/TID/children`), and all of `/proc`
+    where it was built without them (CONFIG_PROC_CHILDREN).
+    """
+    found: dict[int, ProcessStat] = {}
+    frontier = list(parents)
+    while frontier:
+        parent = frontier.pop()
+        try:
+            children = _listed_children(parent)
+        except FileNotFoundError:
+            if os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
+                continue  # that parent has exited
+            return list(children_of(parents).values())
+        for child in children:
+            if child not in parents and child not in found:
+                try:
+                    stat = read_stat(child)
+                except TargetGone:
+                    continue
+                if not stat.is_dead:
+                    found[child] = stat
+                    frontier.append(child)
+    return list(found.values())
+
+
+def _listed_children(pid: int) -> list[int]:
+    children: list[int] = []
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        try:
+            with open(f"/proc/{pid}/task/{tid}/children", "rb", 0) as file:
+                children.extend(map(int, file.read().split()))
+        except ProcessLookupError:  # that thread ended
+            continue
+    return children

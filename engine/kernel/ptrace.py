@@ -1,0 +1,227 @@
+"""Stopping threads so that they always go on again (ptrace(2)).
+
+`PTRACE_SEIZE` and `PTRACE_INTERRUPT` stop a thread without a signal. If the tracer dies, the kernel
+lets the thread go on by itself; a process that was stopped before (state T) stays stopped.
+
+The kernel ties a tracee to the *thread* that seized it: seize, use and release on one thread.
+A thread of the target that cannot be stopped in time stays seized until the tracing thread ends,
+so code that stops strangers does it on a thread of its own (`engine.kernel.stopping`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import signal
+import time
+from typing import Final
+
+from engine.errors import AlreadyTraced, DirtytopError, NotSupported, TargetGone, from_os_error
+from engine.kernel.libc import checked, libc
+from engine.kernel.process import read_stat, read_status
+
+_CONT: Final = 7
+_SINGLESTEP: Final = 9
+_DETACH: Final = 17
+_GETREGSET: Final = 0x4204
+_SETREGSET: Final = 0x4205
+_SEIZE: Final = 0x4206
+_INTERRUPT: Final = 0x4207
+_GETSIGMASK: Final = 0x420A
+_SETSIGMASK: Final = 0x420B
+_GET_RSEQ_CONFIGURATION: Final = 0x420F
+
+SUSPEND_SECCOMP: Final = 1 << 21
+"""Seize option: seccomp filters do not apply while traced (needs CAP_SYS_ADMIN; Linux 4.3)."""
+
+_EVENT_STOP: Final = 128
+_WAIT_ALL: Final = 0x40000000  # __WALL: threads too
+
+NT_PRSTATUS: Final = 1
+NT_FPREGSET: Final = 2
+NT_X86_XSTATE: Final = 0x202
+NT_ARM_TLS: Final = 0x401
+NT_ARM_SYSTEM_CALL: Final = 0x404
+
+STOP_TIMEOUT_S: Final = 2.0
+
+
+class _Vector(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class _RseqConfiguration(ctypes.Structure):
+    _fields_ = (
+        ("pointer", ctypes.c_uint64),
+        ("size", ctypes.c_uint32),
+        ("signature", ctypes.c_uint32),
+        ("flags", ctypes.c_uint32),
+        ("padding", ctypes.c_uint32),
+    )
+
+
+class Tracee:
+    """One thread of another process, seized by this thread of ours."""
+
+    def __init__(self, pid: int, tid: int, options: int = 0) -> None:
+        """Seize it; it runs on until `interrupt`.
+
+        Raises:
+            TargetGone: the thread has exited.
+            AlreadyTraced: somebody else traces it.
+            NotPermitted: we may not.
+        """
+        self.pid = pid
+        self.tid = tid
+        self._held_back = 0
+        try:
+            self._call(_SEIZE, 0, options)
+        except OSError as error:
+            raise _refusal(error, pid, tid) from error
+
+    # -- stopping and going on
+
+    def interrupt(self) -> None:
+        """Ask it to stop; `wait_stopped` waits until it has."""
+        with _gone_is_an_error(self.pid):
+            self._call(_INTERRUPT)
+
+    def wait_stopped(self, deadline: float) -> None:
+        """Wait until it has stopped. Signals on their way are delivered to it first.
+
+        Args:
+            deadline: `time.monotonic()` to give up at.
+
+        Raises:
+            TargetGone: it exited instead.
+            NotSupported: it is in a state that cannot be interrupted.
+        """
+        while True:
+            event, number = self._wait(deadline)
+            if event == _EVENT_STOP:
+                return
+            with _gone_is_an_error(self.pid):
+                self._call(_CONT, 0, number if event == 0 else 0)
+
+    def step(self, deadline: float) -> None:
+        """Run one instruction; a system call is one. Errors as of `wait_stopped`."""
+        while True:
+            with _gone_is_an_error(self.pid):
+                self._call(_SINGLESTEP)
+            event, number = self._wait(deadline)
+            if event == 0 and number == signal.SIGTRAP:
+                return
+            if event == 0:
+                # Only SIGSTOP gets past a full signal mask: it is handed over at the end.
+                self._held_back = number
+
+    def release(self) -> None:
+        """Let it go on as it was. It must be stopped; a thread that has exited needs no release."""
+        try:
+            self._call(_DETACH, 0, self._held_back)
+        except OSError as error:
+            if error.errno != errno.ESRCH:
+                raise
+
+    def _wait(self, deadline: float) -> tuple[int, int]:
+        """The next stop as (ptrace event, signal number)."""
+        pause_s = 0.0
+        while True:
+            try:
+                waited, status = os.waitpid(self.tid, _WAIT_ALL | os.WNOHANG)
+            except ChildProcessError as error:
+                raise _exited(self.pid) from error
+            if waited:
+                break
+            if time.monotonic() > deadline:
+                raise NotSupported(
+                    f"process {self.pid}: thread {self.tid} cannot be stopped "
+                    f"(state {read_stat(self.pid, self.tid).state})",
+                    pid=self.pid,
+                    hint="it waits inside the kernel, for a disk or for the child of a vfork; try again",
+                )
+            time.sleep(pause_s)
+            pause_s = min(0.001, pause_s + 0.00002)
+        if not os.WIFSTOPPED(status):
+            raise _exited(self.pid)
+        return status >> 16, os.WSTOPSIG(status)
+
+    # -- what a stopped thread holds
+
+    def read_registers(self, kind: int = NT_PRSTATUS) -> bytes:
+        """One register set, as long as the kernel has it.
+
+        Raises:
+            OSError: EINVAL or ENODEV where the processor has no such set.
+        """
+        buffer = ctypes.create_string_buffer(16384)
+        vector = _Vector(ctypes.addressof(buffer), len(buffer))
+        self._call(_GETREGSET, kind, ctypes.addressof(vector))
+        return buffer.raw[: vector.length]
+
+    def write_registers(self, registers: bytes, kind: int = NT_PRSTATUS) -> None:
+        """Set one register set. Errors as of `read_registers`."""
+        buffer = ctypes.create_string_buffer(registers, len(registers))
+        vector = _Vector(ctypes.addressof(buffer), len(registers))
+        self._call(_SETREGSET, kind, ctypes.addressof(vector))
+
+    def read_signal_mask(self) -> int:
+        """The blocked signals, one bit each. Raises OSError."""
+        mask = ctypes.c_uint64()
+        self._call(_GETSIGMASK, 8, ctypes.addressof(mask))
+        return mask.value
+
+    def write_signal_mask(self, blocked: int) -> None:
+        """Set the blocked signals. Raises OSError."""
+        mask = ctypes.c_uint64(blocked)
+        self._call(_SETSIGMASK, 8, ctypes.addressof(mask))
+
+    def rseq_pointer(self) -> int:
+        """Where its restartable-sequence area is; 0 if it has none or the kernel does not tell (5.13)."""
+        configuration = _RseqConfiguration()
+        try:
+            self._call(_GET_RSEQ_CONFIGURATION, ctypes.sizeof(configuration), ctypes.addressof(configuration))
+        except OSError as error:
+            if error.errno in (errno.EIO, errno.EINVAL):
+                return 0
+            raise
+        return int(configuration.pointer)
+
+    def _call(self, request: int, address: int = 0, data: int = 0) -> None:
+        checked(libc.ptrace(request, self.tid, address, data))
+
+
+class _gone_is_an_error:  # noqa: N801 - reads as a phrase where it is used
+    """ESRCH from ptrace about a thread we hold means that it was killed."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and error.errno == errno.ESRCH:
+            raise _exited(self._pid) from error
+
+
+def _exited(pid: int) -> TargetGone:
+    return TargetGone(f"process {pid} exited while it was being stopped", pid=pid)
+
+
+def _refusal(error: OSError, pid: int, tid: int) -> DirtytopError:
+    """Why a thread could not be seized."""
+    if error.errno == errno.EPERM:
+        status = read_status(pid, tid)
+        tracer = int(status.get("TracerPid", "0"))
+        if tracer:
+            name = read_stat(tracer).command
+            return AlreadyTraced(
+                f"process {pid} is already traced by {name} (pid {tracer})",
+                pid=pid,
+                hint=f"only one tracer at a time is possible: end {name}, or let it detach",
+            )
+        if status.get("State", "")[:1] in "ZX":
+            return _exited(pid)
+    return from_os_error(error, pid, "stop it")

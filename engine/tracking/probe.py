@@ -1,0 +1,175 @@
+"""What this kernel can do, found out by doing it to a page of our own.
+
+Neither a version nor a configuration file tells: a kernel without soft-dirty accepts the command
+to clear and then tracks nothing, and a vendor's kernel may lack what its version suggests.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+
+from engine.errors import DirtytopError, NotSupported
+from engine.kernel.clear_refs import clear_soft_dirty
+from engine.kernel.libc import system_call
+from engine.kernel.pagemap import Category, Pagemap
+from engine.kernel.userfaultfd import (
+    CREATE_FLAGS,
+    SYS_USERFAULTFD,
+    enable_async_write_protect,
+    register_write_protect,
+)
+from engine.pageset import PAGE_SHIFT, PAGE_SIZE
+from engine.tracking.sample import TrackerKind
+
+_PAGES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class TrackerSupport:
+    """Whether something works on this kernel."""
+
+    works: bool
+    reason: str = ""
+    """Why not, in words; empty if it works."""
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """What the probe found."""
+
+    soft_dirty: TrackerSupport
+    write_protect: TrackerSupport
+    pagemap_scan: TrackerSupport
+    fault_s: float
+    """Measured: what the first write to a tracked page costs the writer, in seconds."""
+
+    def of(self, kind: TrackerKind) -> TrackerSupport:
+        """Whether this tracker works."""
+        return self.soft_dirty if kind is TrackerKind.SOFT_DIRTY else self.write_protect
+
+    def best(self) -> TrackerKind:
+        """What `auto` means: soft-dirty where the kernel has it, for it injects nothing; else write-protect.
+
+        Raises:
+            NotSupported: neither works here.
+        """
+        for kind in TrackerKind:
+            if self.of(kind).works:
+                return kind
+        raise NotSupported(
+            "this kernel can track no writes: "
+            f"soft-dirty: {self.soft_dirty.reason}; write-protect: {self.write_protect.reason}",
+            hint="Linux 6.7 or later has write-protect tracking; `dirtytop doctor` tells more",
+        )
+
+    def require(self, kind: TrackerKind) -> None:
+        """Make sure that this tracker works.
+
+        Raises:
+            NotSupported: it does not; with the reason.
+        """
+        if not self.of(kind).works:
+            raise NotSupported(
+                f"{kind.value} tracking does not work on this kernel: {self.of(kind).reason}",
+                hint="`--tracker auto` takes what works; `dirtytop doctor` tells more",
+            )
+
+
+@lru_cache(maxsize=1)
+def probe() -> Support:
+    """Try everything once on memory of our own; the answer is kept for the life of the program."""
+    scan = _probe_scan()
+    write_protect, fault_s = _probe_write_protect()
+    return Support(_probe_soft_dirty(), write_protect, scan, fault_s)
+
+
+@contextmanager
+def _own_pages() -> Iterator[tuple[mmap.mmap, int]]:
+    """Private pages of ours, each of them touched, and the number of the first."""
+    size = _PAGES * PAGE_SIZE
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        if hasattr(mmap, "MADV_NOHUGEPAGE"):
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+        memory[::PAGE_SIZE] = b"\1" * _PAGES
+        yield memory, ctypes.addressof(ctypes.c_char.from_buffer(memory)) >> PAGE_SHIFT
+
+
+def _probe_soft_dirty() -> TrackerSupport:
+    pid = os.getpid()
+    with _own_pages() as (memory, first):
+        try:
+            pagemap = Pagemap(pid)
+            clear_soft_dirty(pid)
+        except DirtytopError as error:
+            return TrackerSupport(False, error.message)
+        try:
+            memory[PAGE_SIZE] = 2
+            dirty = pagemap.read([(first, first + _PAGES)]).pages(with_all=Category.SOFT_DIRTY)
+        finally:
+            pagemap.close()
+        if dirty.pages().tolist() == [first + 1]:
+            return TrackerSupport(True)
+        if not dirty:
+            return TrackerSupport(False, "the kernel was built without CONFIG_MEM_SOFT_DIRTY")
+        return TrackerSupport(False, f"one page was written, and {dirty.count} read as dirty")
+
+
+def _probe_scan() -> TrackerSupport:
+    with _own_pages() as (_, first):
+        try:
+            pagemap = Pagemap(os.getpid())
+        except DirtytopError as error:
+            return TrackerSupport(False, error.message)
+        try:
+            found = pagemap.scan(first, first + _PAGES).pages()
+        except OSError:
+            return TrackerSupport(False, "the kernel has no PAGEMAP_SCAN (Linux 6.7)")
+        finally:
+            pagemap.close()
+        if found.count == _PAGES:
+            return TrackerSupport(True)
+        return TrackerSupport(False, f"of {_PAGES} pages it found {found.count}")
+
+
+def _probe_write_protect() -> tuple[TrackerSupport, float]:
+    if SYS_USERFAULTFD < 0:
+        return TrackerSupport(False, f"not yet known on {os.uname().machine}"), 0.0
+    try:
+        descriptor = system_call(SYS_USERFAULTFD, CREATE_FLAGS)
+    except OSError as error:
+        return TrackerSupport(False, f"userfaultfd(2) is refused ({os.strerror(error.errno or 0)})"), 0.0
+    try:
+        enable_async_write_protect(descriptor)
+        with _own_pages() as (memory, first):
+            register_write_protect(descriptor, first << PAGE_SHIFT, (first + _PAGES) << PAGE_SHIFT)
+            return _count_own_writes(memory, first)
+    except OSError:
+        return TrackerSupport(False, "the kernel has no asynchronous write-protect (Linux 6.7)"), 0.0
+    finally:
+        os.close(descriptor)
+
+
+def _count_own_writes(memory: mmap.mmap, first: int) -> tuple[TrackerSupport, float]:
+    pagemap = Pagemap(os.getpid())
+    try:
+        span = (first, first + _PAGES)
+        pagemap.scan(*span, all_of=Category.WRITTEN, write_protect=True)
+        since = time.perf_counter()
+        memory[::PAGE_SIZE] = b"\2" * _PAGES
+        faulting_s = time.perf_counter() - since
+        written = pagemap.scan(*span, all_of=Category.WRITTEN, write_protect=False).pages()
+        since = time.perf_counter()
+        memory[::PAGE_SIZE] = b"\3" * _PAGES
+        plain_s = time.perf_counter() - since
+    finally:
+        pagemap.close()
+    if written.count != _PAGES:
+        return TrackerSupport(False, f"{_PAGES} pages were written, and {written.count} reported"), 0.0
+    return TrackerSupport(True), max(0.0, faulting_s - plain_s) / _PAGES

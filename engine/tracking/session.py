@@ -1,0 +1,314 @@
+"""A watched process tree: arm it, tick it, read samples.
+
+A `Session` owns the trackers of a process and its descendants. Children join when they fork and
+leave when they exit; a program that starts another (`execve`) is armed anew. It is not bound to a
+thread: every method takes the same lock, so ticks and images may come from different threads.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from engine.errors import DirtytopError, KernelThread, NotSupported, TargetGone
+from engine.kernel.process import (
+    Identity,
+    ProcessStat,
+    child_processes,
+    read_stat,
+    require_same,
+)
+from engine.pageset import EMPTY, PAGE_SIZE
+from engine.tracking.probe import probe
+from engine.tracking.sample import Event, EventKind, ProcessSample, RateMode, Sample, Totals, TrackerKind
+from engine.tracking.soft_dirty import SoftDirtyTracker
+from engine.tracking.tracked_process import TrackedProcess, memory_identity
+from engine.tracking.tracker import Tracker
+from engine.tracking.uffd_source import UffdSource
+from engine.tracking.write_protect import WriteProtectTracker
+
+
+class Session:
+    """Samples a target and its descendants."""
+
+    def __init__(self, pid: int, tracker: TrackerKind | None = None) -> None:
+        """Look at the target; nothing in it is changed before `arm`.
+
+        Args:
+            pid: the root of the tree.
+            tracker: how to learn of writes; None takes what works here.
+
+        Raises:
+            TargetGone: there is no such process, or it is a zombie.
+            NotPermitted: it is not ours to look into.
+            KernelThread: it has no memory of its own.
+            NotSupported: the tracker does not work on this kernel, or the target is this program.
+        """
+        support = probe()
+        self.tracker = tracker or support.best()
+        support.require(self.tracker)
+        self._fault_s = support.fault_s
+        self.lock = threading.RLock()
+        self._source = UffdSource()
+        self._events: list[Event] = []
+        self._refused: dict[Identity, DirtytopError] = {}
+        self._processes: dict[int, TrackedProcess] = {}
+        self._armed_at_s: float | None = None
+        self._last_collect_s: float | None = None
+        self._number = 0
+        self.image_owner: object | None = None
+        """Whose last image `clean` pages refer to; whoever makes images sets it (`forget_images`)."""
+        stat = _require_trackable(pid)
+        self.root = stat.identity
+        self._processes[pid] = TrackedProcess(stat)
+        self.modes: tuple[RateMode, ...] = (
+            SoftDirtyTracker.modes if self.tracker is TrackerKind.SOFT_DIRTY else WriteProtectTracker.modes
+        )
+        self.mode = self.modes[0]
+
+    @property
+    def is_armed(self) -> bool:
+        """Whether writes are being tracked."""
+        return self._armed_at_s is not None
+
+    @property
+    def is_alive(self) -> bool:
+        """False once the whole tree has exited."""
+        return bool(self._processes)
+
+    @property
+    def processes(self) -> tuple[TrackedProcess, ...]:
+        """The living processes of the tree, the root first; hold `lock` while using them."""
+        return tuple(self._processes.values())
+
+    @property
+    def refused(self) -> dict[Identity, DirtytopError]:
+        """Descendants that could not be tracked, and why."""
+        return dict(self._refused)
+
+    def arm(self) -> None:
+        """Begin, or begin anew: since-armed starts at zero. Pages that are pending stay pending.
+
+        Raises:
+            TargetGone, NotPermitted, AlreadyTraced, NotSupported: the root cannot be tracked.
+        """
+        with self.lock:
+            self._follow_tree()
+            if self.root.pid not in self._processes and not self._processes:
+                raise TargetGone(f"process {self.root.pid} has exited", pid=self.root.pid)
+            again = self.is_armed
+            for pid, process in list(self._processes.items()):
+                try:
+                    if not process.is_tracked:
+                        process.attach(self._new_tracker(process.identity))
+                    process.arm()
+                except DirtytopError as error:
+                    if pid == self.root.pid:
+                        raise
+                    self._drop_untrackable(process, error)
+            self._armed_at_s = time.monotonic()
+            self._last_collect_s = self._armed_at_s
+            self._number = 0
+            if again:
+                self._note(EventKind.REARMED, self.root.pid, "re-armed: counts begin anew")
+
+    def set_mode(self, mode: RateMode) -> None:
+        """Change what a tick does to the tracker.
+
+        Raises:
+            NotSupported: this tracker has no such mode.
+        """
+        if mode not in self.modes:
+            raise NotSupported(f"{self.tracker.value} tracking has no {mode.value} mode", pid=self.root.pid)
+        with self.lock:
+            if mode is not self.mode:
+                self.mode = mode
+                self._note(EventKind.MODE, self.root.pid, f"mode is now {mode.value}")
+
+    def tick(self) -> Sample:
+        """Look once. A tree that has exited gives a sample without processes.
+
+        Raises:
+            NotPermitted: the root has become somebody else's (a set-user-ID program).
+        """
+        with self.lock:
+            began_s = time.perf_counter()
+            self._follow_tree()
+            now_s = time.monotonic()
+            sampled: list[ProcessSample] = []
+            inflation = 0
+            for process in list(self._processes.values()):
+                try:
+                    sample, huge = process.tick(now_s, self.mode)
+                except TargetGone:
+                    self._drop_gone(process)
+                    continue
+                sampled.append(sample)
+                inflation += huge
+            return self._finish_sample(tuple(sampled), inflation, began_s, now_s)
+
+    def forget_images(self, owner: object) -> None:
+        """From now on pages are pending with regard to the images of `owner`, of which there are none yet."""
+        with self.lock:
+            self.image_owner = owner
+            for process in self._processes.values():
+                process.abandon_link()
+                process.clean = EMPTY
+
+    def follow_tree(self) -> None:
+        """Take in children that were born and drop processes that exited, now."""
+        with self.lock:
+            self._follow_tree()
+
+    def close(self) -> None:
+        """Take every trace of us from the targets; may be called twice."""
+        with self.lock:
+            for process in self._processes.values():
+                process.close()
+            self._processes.clear()
+            self._source.close()
+
+    def __enter__(self) -> Self:
+        """Close it at the end of the block."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    # -- the tree
+
+    def _follow_tree(self) -> None:
+        for process in list(self._processes.values()):
+            try:
+                stat = require_same(process.identity)
+            except TargetGone:
+                self._drop_gone(process)
+                continue
+            process.parent_pid = stat.parent_pid
+            if memory_identity(stat) != process.memory_identity:
+                self._replace_after_exec(process, stat)
+        for stat in child_processes(set(self._processes)):
+            if stat.identity not in self._refused:
+                self._join(stat)
+
+    def _join(self, stat: ProcessStat) -> None:
+        try:
+            process = TrackedProcess(stat)
+        except TargetGone:
+            return
+        except DirtytopError as error:
+            self._refuse(stat, error)
+            return
+        if self.is_armed and not self._start_tracking(process, stat):
+            return
+        self._processes[stat.pid] = process
+        self._note(EventKind.JOINED, stat.pid, f"{stat.command} joined, child of {stat.parent_pid}")
+
+    def _replace_after_exec(self, old: TrackedProcess, stat: ProcessStat) -> None:
+        old.close()
+        del self._processes[stat.pid]
+        self._note(EventKind.EXECED, stat.pid, f"{old.command} started another program: {stat.command}")
+        try:
+            process = TrackedProcess(stat)
+        except TargetGone:
+            return
+        except DirtytopError as error:
+            self._refuse(stat, error)
+            return
+        if not self.is_armed or self._start_tracking(process, stat):
+            self._processes[stat.pid] = process
+
+    def _start_tracking(self, process: TrackedProcess, stat: ProcessStat) -> bool:
+        """Attach and arm a process that came while the tree is armed; whether it could be."""
+        try:
+            process.attach(self._new_tracker(process.identity))
+            process.arm()
+        except TargetGone:
+            process.close()
+            return False
+        except DirtytopError as error:
+            process.close()
+            self._refuse(stat, error)
+            return False
+        return True
+
+    def _new_tracker(self, identity: Identity) -> Tracker:
+        if self.tracker is TrackerKind.SOFT_DIRTY:
+            return SoftDirtyTracker(identity)
+        return WriteProtectTracker(identity, self._source)
+
+    def _refuse(self, stat: ProcessStat, error: DirtytopError) -> None:
+        self._refused[stat.identity] = error
+        self._note(EventKind.UNTRACKABLE, stat.pid, error.message)
+
+    def _drop_untrackable(self, process: TrackedProcess, error: DirtytopError) -> None:
+        process.close()
+        del self._processes[process.identity.pid]
+        self._refused[process.identity] = error
+        self._note(EventKind.UNTRACKABLE, process.identity.pid, error.message)
+
+    def _drop_gone(self, process: TrackedProcess) -> None:
+        process.close()
+        if self._processes.pop(process.identity.pid, None) is not None:
+            self._note(EventKind.LEFT, process.identity.pid, f"{process.command} exited")
+
+    # -- the sample
+
+    def _note(self, kind: EventKind, pid: int, text: str) -> None:
+        self._events.append(Event(kind, pid, text))
+
+    def _finish_sample(
+        self, processes: tuple[ProcessSample, ...], inflation: int, began_s: float, now_s: float
+    ) -> Sample:
+        interval_s = now_s - self._last_collect_s if self._last_collect_s is not None else 0.0
+        self._last_collect_s = now_s
+        number, self._number = self._number, self._number + 1
+        written = sum(process.totals.written_pages for process in processes)
+        stopped_us = sum(process.stopped_us for process in processes)
+        events, self._events = tuple(self._events), []
+        spent_s = written * self._fault_s + stopped_us / 1e6 if self.is_armed else 0.0
+        return Sample(
+            number=number,
+            time_s=now_s,
+            elapsed_s=now_s - self._armed_at_s if self._armed_at_s is not None else 0.0,
+            interval_s=interval_s,
+            tracker=self.tracker,
+            mode=self.mode,
+            processes=processes,
+            totals=Totals(
+                present_pages=sum(process.totals.present_pages for process in processes),
+                written_pages=written,
+                since_armed_pages=sum(process.totals.since_armed_pages for process in processes),
+                pending_pages=sum(process.totals.pending_pages for process in processes),
+                pages_per_s=written / interval_s if interval_s > 0 else 0.0,
+            ),
+            tick_ms=(time.perf_counter() - began_s) * 1e3,
+            stopped_us=stopped_us,
+            cost_fraction=spent_s / interval_s if interval_s > 0 else 0.0,
+            page_bytes=PAGE_SIZE,
+            events=events,
+            huge_inflation_pages=inflation,
+        )
+
+
+def _require_trackable(pid: int) -> ProcessStat:
+    """Make sure, before anything is touched, that this can be a target."""
+    stat = read_stat(pid)
+    if stat.is_kernel_thread:
+        raise KernelThread(
+            f"process {pid} ({stat.command}) is a kernel thread: it has no memory of its own", pid=pid
+        )
+    if stat.is_dead:
+        raise TargetGone(
+            f"process {pid} ({stat.command}) is a zombie: it has exited, and its parent has not asked",
+            pid=pid,
+        )
+    if pid == os.getpid():
+        raise NotSupported(f"process {pid} is dirtytop itself", pid=pid, hint="pick another process")
+    return stat

@@ -1,0 +1,222 @@
+"""One process of a watched tree: its tracker, and what is known of its pages."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.kernel.maps import Maps, MapsReader
+from engine.kernel.process import Identity, ProcessStat, resident_pages
+from engine.pageset import EMPTY, PageSet
+from engine.tracking.ages import NEVER
+from engine.tracking.residency import NOTHING_IN_USE, InUse, PageReader
+from engine.tracking.sample import ProcessSample, RateMode, Totals
+from engine.tracking.tracker import Collected, Tracker
+
+_LOOK_AGAIN_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LinkPlan:
+    """What the next image has to hold of one process, as of one collect."""
+
+    maps: Maps
+    needed: PageSet
+    """Pages to be written: pending, and in use."""
+    held: PageSet
+    """Pages in use that the image before holds as they still are."""
+
+
+class TrackedProcess:
+    """Folds what a tracker collects into counts, ages and what is pending. Not locked: `Session` is."""
+
+    def __init__(self, stat: ProcessStat) -> None:
+        """Open the target's map and pagemap; nothing in it is changed before `attach`.
+
+        Raises:
+            TargetGone, NotPermitted: it is not there, or not ours to read.
+        """
+        self.identity: Identity = stat.identity
+        self.parent_pid = stat.parent_pid
+        self.command = stat.command
+        self.memory_identity = memory_identity(stat)
+        self.clean = EMPTY
+        """Pages that the last image holds as they are: what is not here is pending."""
+        self._maps_reader = MapsReader(stat.pid)
+        self._pages = PageReader(stat.pid)
+        self._tracker: Tracker | None = None
+        self._maps = Maps()
+        self._ages = NEVER
+        self._epoch_written = EMPTY
+        self._carried = EMPTY
+        self._written_since_link: PageSet | None = None
+        self._in_use: InUse = NOTHING_IN_USE
+        self._in_use_as_of: tuple[Maps, int] | None = None
+        self._look_again_at_s = 0.0
+        self._stopped_us = 0
+
+    @property
+    def is_tracked(self) -> bool:
+        """Whether a tracker is attached."""
+        return self._tracker is not None
+
+    def attach(self, tracker: Tracker) -> None:
+        """Take this tracker into service; it is closed with us."""
+        self._tracker = tracker
+        self._stopped_us += tracker.stopped_to_attach_us
+
+    def arm(self) -> None:
+        """Begin anew: since-armed starts at zero. What is pending stays so.
+
+        Raises:
+            TargetGone: it has exited.
+        """
+        assert self._tracker is not None
+        exact = bool(self.clean) or self._written_since_link is not None
+        self._note_written(self._tracker.collect(rearm=True, exact=exact))
+        self._ages = NEVER
+        self._epoch_written = self._carried = EMPTY
+
+    def tick(self, now_s: float, mode: RateMode) -> tuple[ProcessSample, int]:
+        """Collect and count.
+
+        Args:
+            now_s: `time.monotonic()` of this tick.
+            mode: whether to re-arm.
+
+        Returns:
+            The sample, and how many written pages may be there only because of huge pages.
+
+        Raises:
+            TargetGone: it has exited.
+        """
+        if self._tracker is None:
+            collected = Collected(self._maps_reader.read())
+        else:
+            exact = bool(self.clean) or self._written_since_link is not None
+            collected = self._tracker.collect(rearm=mode is RateMode.REARMING, exact=exact)
+        written = self._fold(collected, now_s, rearmed=mode is RateMode.REARMING) | self._carried
+        self._carried = EMPTY
+        self._refresh_in_use(collected.maps, written, now_s)
+        return self._sample(collected, written, now_s), collected.huge_inflation_pages
+
+    # -- images
+
+    def plan_link(self, *, stopped: bool) -> LinkPlan:
+        """Begin an epoch and say what the image of this moment must hold.
+
+        Pages written from now on are noted until `finish_link` or `abandon_link`.
+
+        Args:
+            stopped: the caller has stopped the process.
+
+        Raises:
+            TargetGone: it has exited.
+        """
+        assert self._tracker is not None
+        collected = self._tracker.collect(rearm=True, exact=True, stopped=stopped)
+        now_s = time.monotonic()
+        self._carried |= self._fold(collected, now_s, rearmed=True)
+        self._refresh_in_use(collected.maps, EMPTY, now_s, anyway=True)
+        self._stopped_us += collected.stopped_us
+        self._written_since_link = EMPTY
+        dumpable = self._in_use.dumpable
+        return LinkPlan(collected.maps, dumpable - self.clean, dumpable & self.clean)
+
+    def finish_link(self, covered: PageSet) -> None:
+        """The image is there and holds these pages as they were at `plan_link`."""
+        self.clean = covered - (self._written_since_link or EMPTY)
+        self._written_since_link = None
+
+    def abandon_link(self) -> None:
+        """The image did not come to be: what it should have held is pending as before."""
+        self._written_since_link = None
+
+    def take_stopped_us(self) -> int:
+        """How long attaching and `plan_link` stopped the process since the last tick; then begins at 0."""
+        stopped_us, self._stopped_us = self._stopped_us, 0
+        return stopped_us
+
+    @property
+    def pending(self) -> PageSet:
+        """What the next image must hold, as far as known from the last look at the pages in use."""
+        return self._in_use.dumpable - self.clean
+
+    def close(self) -> None:
+        """Take every trace of us from it; may be called twice."""
+        if self._tracker is not None:
+            self._tracker.close()
+            self._tracker = None
+        self._pages.close()
+
+    # -- folding
+
+    def _note_written(self, collected: Collected) -> None:
+        self.clean -= collected.written
+        if self._written_since_link is not None:
+            self._written_since_link |= collected.written
+
+    def _fold(self, collected: Collected, now_s: float, *, rearmed: bool) -> PageSet:
+        """Take in what was collected; returns the pages not reported before in this epoch."""
+        self._note_written(collected)
+        fresh = collected.written - self._epoch_written
+        self._epoch_written = EMPTY if rearmed else collected.written
+        if collected.maps is not self._maps:
+            self._ages = self._ages.within(collected.maps.pages)
+            self.clean &= collected.maps.pages
+            self._maps = collected.maps
+        self._ages = self._ages.written(fresh, now_s)
+        return fresh
+
+    def _refresh_in_use(self, maps: Maps, written: PageSet, now_s: float, *, anyway: bool = False) -> None:
+        """Know which pages are in use, looking only when something tells that they changed.
+
+        A walk over all of memory each tick would double its cost. Pages that come by being written
+        are reported; those that go, or come by being read, change the resident size; what cancels
+        out is seen a few seconds later.
+        """
+        as_of = (maps, resident_pages(self.identity.pid))
+        if anyway or as_of != self._in_use_as_of or now_s >= self._look_again_at_s:
+            self._in_use = self._pages.in_use(maps)
+            self._in_use_as_of = as_of
+            self._look_again_at_s = now_s + _LOOK_AGAIN_S
+        elif not written <= self._in_use.present:
+            self._in_use = InUse(
+                self._in_use.present | written, self._in_use.dumpable | (written & maps.dumpable)
+            )
+
+    def _sample(self, collected: Collected, written: PageSet, now_s: float) -> ProcessSample:
+        maps = collected.maps
+        bounds = maps.starts, maps.ends
+        in_use = self._in_use
+        present_pages = in_use.present.count_within(*bounds)
+        written_pages = written.count_within(*bounds)
+        since_armed_pages = self._ages.pages.count_within(*bounds)
+        pending_pages = self.pending.count_within(*bounds)
+        stopped_us = collected.stopped_us + self.take_stopped_us()
+        return ProcessSample(
+            pid=self.identity.pid,
+            parent_pid=self.parent_pid,
+            command=self.command,
+            maps=maps,
+            present_pages=present_pages,
+            written_pages=written_pages,
+            since_armed_pages=since_armed_pages,
+            pending_pages=pending_pages,
+            last_write_s=now_s - self._ages.last_write_s(maps),
+            totals=Totals(
+                *(int(np.sum(c)) for c in (present_pages, written_pages, since_armed_pages, pending_pages))
+            ),
+            untracked=collected.untracked,
+            stopped_us=stopped_us,
+        )
+
+
+def memory_identity(stat: ProcessStat) -> tuple[bytes, bytes]:
+    """Tells one program image from the next in the same process: where its code and its stack begin.
+
+    `execve` replaces the memory, and with it these addresses (fields 26 and 28 of proc_pid_stat(5)).
+    """
+    return stat.fields[23], stat.fields[25]

@@ -1,0 +1,55 @@
+"""What every tracker does: tell which pages of one process were written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from engine.kernel.maps import Maps
+from engine.pageset import EMPTY, PageSet
+from engine.tracking.sample import RateMode, TrackerKind, Untracked
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Collected:
+    """What one look at a process's pages found. Sets hold page numbers."""
+
+    maps: Maps
+    """The mappings as they were at that moment."""
+    written: PageSet = EMPTY
+    """Written in this epoch, present or swapped: pages of private files only once they are copies of
+    our own, never the shared zero page; whole mappings where their writes cannot be seen."""
+    untracked: tuple[Untracked, ...] = ()
+    stopped_us: int = 0
+    huge_inflation_pages: int = 0
+    """Of `written`, how many may be there only because a huge page counts as one."""
+
+
+class Tracker(Protocol):
+    """Learns of writes to the memory of one process, from `execve` to `execve`."""
+
+    kind: TrackerKind
+    modes: tuple[RateMode, ...]
+    stopped_to_attach_us: int
+
+    def arm(self) -> Collected:
+        """Begin an epoch: what is written from now on shows. Returns what was dirty until now."""
+        ...
+
+    def collect(self, *, rearm: bool, exact: bool = True, stopped: bool = False) -> Collected:
+        """What was written in this epoch.
+
+        Args:
+            rearm: begin a new epoch in the same step.
+            exact: no write may be lost between reading and re-arming, even if the target has to
+                be stopped for it. A figure that is only shown may do without.
+            stopped: the caller has stopped the target already.
+
+        Raises:
+            TargetGone: it has exited.
+        """
+        ...
+
+    def close(self) -> None:
+        """Take every trace of us from the target; may be called twice."""
+        ...

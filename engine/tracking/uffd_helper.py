@@ -1,0 +1,125 @@
+"""The tiny process that obtains a userfaultfd which belongs to another process.
+
+A userfaultfd watches the memory of whoever created it, so the target itself must make that system
+call once. Everything delicate happens here, outside the dashboard: stop one thread, let it call
+`userfaultfd`, copy the descriptor, let it call `close`, put it back, let it go. This process is in a
+session of its own and ends only between two requests; when the dashboard is killed in the middle,
+the work is finished first, and our copy of the descriptor, the last one, goes with this process.
+
+It answers on a SOCK_SEQPACKET socket: one JSON request `{"pid", "start_ticks"}`, one JSON reply
+with the descriptor beside it, or with the error. It needs no NumPy and starts in milliseconds.
+
+Run by `engine.tracking.uffd_source`, as `python -I -m engine.tracking.uffd_helper FD`.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+from engine.errors import DirtytopError, NotSupported, TargetGone, from_os_error
+from engine.kernel.pidfd import open_pidfd, take_descriptor
+from engine.kernel.process import Identity, children_of, require_same
+from engine.kernel.remote_syscall import borrowed_thread
+from engine.kernel.userfaultfd import CREATE_FLAGS, SYS_USERFAULTFD
+
+_SYS_CLOSE = {"x86_64": 3, "aarch64": 57}
+_LARGEST_REQUEST = 4096
+
+
+def serve(connection: socket.socket) -> None:
+    """Answer requests until the other side is gone."""
+    while request := connection.recv(_LARGEST_REQUEST):
+        wanted = json.loads(request)
+        reply: dict[str, Any]
+        descriptors: list[int] = []
+        try:
+            descriptor, stopped_us = obtain(Identity(wanted["pid"], wanted["start_ticks"]))
+            descriptors.append(descriptor)
+            reply = {"stopped_us": stopped_us}
+        except DirtytopError as error:
+            reply = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+        try:
+            socket.send_fds(connection, [json.dumps(reply).encode()], descriptors)
+        except OSError:  # the dashboard was killed: closing our copy undoes everything
+            return
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+
+def obtain(identity: Identity) -> tuple[int, int]:
+    """A userfaultfd of the target, with no copy left in it, and how long one thread was stopped.
+
+    Returns:
+        The descriptor, and microseconds.
+
+    Raises:
+        TargetGone, NotPermitted, AlreadyTraced, NotSupported: see `borrowed_thread`.
+    """
+    pid = identity.pid
+    pidfd = open_pidfd(pid)
+    try:
+        require_same(identity)
+        with borrowed_thread(pid) as caller:
+            try:
+                theirs = caller.call(SYS_USERFAULTFD, CREATE_FLAGS)
+            except OSError as error:
+                raise NotSupported(
+                    f"process {pid}: the kernel gives it no userfaultfd ({os.strerror(error.errno or 0)})",
+                    pid=pid,
+                    hint="a security policy may forbid userfaultfd(2), or its descriptors are used up",
+                ) from error
+            try:
+                ours = take_descriptor(pidfd, theirs)
+            except OSError as error:
+                raise from_os_error(error, pid, "take over its userfaultfd") from error
+            finally:
+                caller.call(_SYS_CLOSE[os.uname().machine], theirs)
+    finally:
+        os.close(pidfd)
+    _close_inherited(identity, theirs)
+    return ours, caller.stopped_us
+
+
+def _close_inherited(parent: Identity, descriptor: int) -> None:
+    """Close the copy that a child has if another thread forked in the instant it was open."""
+    for child in children_of({parent.pid}).values():
+        if child.parent_pid != parent.pid:
+            continue
+        try:
+            if os.readlink(f"/proc/{child.pid}/fd/{descriptor}") != "anon_inode:[userfaultfd]":
+                continue
+        except OSError:  # it has no such descriptor: the usual case
+            continue
+        try:
+            with borrowed_thread(child.pid) as caller:
+                caller.call(_SYS_CLOSE[os.uname().machine], descriptor)
+        except TargetGone:
+            continue
+
+
+def main() -> None:
+    """Serve the socket whose number is the first argument."""
+    # Only the end of the connection ends us: never a key pressed in the dashboard's terminal.
+    for number in (
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+        signal.SIGQUIT,
+        signal.SIGTSTP,
+        signal.SIGPIPE,
+    ):
+        signal.signal(number, signal.SIG_IGN)
+    gc.disable()
+    with socket.socket(fileno=int(sys.argv[1])) as connection:
+        serve(connection)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""Tracking by userfaultfd write-protection, asynchronous (Linux 6.7).
+
+The kernel remembers each first write to a protected page; one ioctl returns the written pages and
+protects them again, atomically for each page, so nothing is lost and nobody is stopped. It is
+private to us: no other tool can disturb it, and nothing of it stays once our descriptor closes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import numpy as np
+
+from engine.errors import NotSupported, TargetGone
+from engine.kernel.maps import Maps, MapsReader, Vma, VmaKind
+from engine.kernel.pagemap import Category, Pagemap, Regions
+from engine.kernel.process import Identity
+from engine.kernel.userfaultfd import enable_async_write_protect, register_write_protect
+from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
+from engine.tracking.sample import RateMode, TrackerKind, Untracked
+from engine.tracking.tracker import Collected
+from engine.tracking.uffd_source import UffdSource
+
+_BUSY = "another userfaultfd watches it"
+_REFUSALS = {
+    errno.EINVAL: "the kernel cannot watch this kind of mapping",
+    errno.EPERM: "a read-only shared file mapping",
+    errno.EBUSY: _BUSY,
+    errno.ENOMEM: "the process is at its limit of mappings",
+}
+_KERNEL_MADE = (VmaKind.VVAR, VmaKind.VDSO, VmaKind.VSYSCALL)
+
+
+class WriteProtectTracker:
+    """Watches one process through a userfaultfd that belongs to it."""
+
+    kind = TrackerKind.WRITE_PROTECT
+    modes: tuple[RateMode, ...] = (RateMode.REARMING,)
+
+    def __init__(self, identity: Identity, source: UffdSource) -> None:
+        """Attach; one thread of the target is stopped for a fraction of a millisecond.
+
+        Raises:
+            TargetGone, NotPermitted, AlreadyTraced, NotSupported: see `UffdSource.obtain`.
+        """
+        self.identity = identity
+        self._reader = MapsReader(identity.pid)
+        self._pagemap = Pagemap(identity.pid)
+        self._descriptor = -1
+        try:
+            self._descriptor, self.stopped_to_attach_us = source.obtain(identity)
+            enable_async_write_protect(self._descriptor)
+        except BaseException:
+            self.close()
+            raise
+        self._watched = Maps()
+        self._refused: dict[Vma, str] = {}
+        self._spans: tuple[tuple[int, int], ...] = ()
+        try:
+            self._refuse_shared_tracking()
+        except BaseException:
+            self.close()
+            raise
+
+    def arm(self) -> Collected:
+        """See `Tracker.arm`."""
+        return self.collect(rearm=True)
+
+    def collect(self, *, rearm: bool, exact: bool = True, stopped: bool = False) -> Collected:
+        """See `Tracker.collect`; always exact, never stops the target."""
+        maps = self._read_maps()
+        self._watch(maps)
+        unwatched = self._watch_replaced(maps)
+        written = [unwatched]
+        for span in self._spans:
+            regions = self._pagemap.scan(
+                *span,
+                # Without re-protecting, the kernel reports what is not watched as written too.
+                all_of=Category.WRITTEN if rearm else Category.WRITTEN | Category.WP_ALLOWED,
+                none_of=Category.ZERO,
+                returned=Category.FILE,
+                write_protect=rearm,
+            )
+            written.append(_own_pages(regions, maps))
+        return Collected(maps, PageSet.union_all(written), self._untracked())
+
+    def close(self) -> None:
+        """See `Tracker.close`."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        self._pagemap.close()
+
+    def _read_maps(self) -> Maps:
+        maps = self._reader.read()
+        if not maps.vmas:  # a zombie's map is empty
+            raise TargetGone(f"process {self.identity.pid} has exited", pid=self.identity.pid)
+        return maps
+
+    def _refuse_shared_tracking(self) -> None:
+        """Two trackers of one process would take each other's written pages away."""
+        maps = self._read_maps()
+        self._watch(maps)
+        if _BUSY in self._refused.values() and len(self._refused) == len(maps.vmas):
+            raise NotSupported(
+                f"process {self.identity.pid} is already tracked through a userfaultfd",
+                pid=self.identity.pid,
+                hint="another dirtytop, perhaps: end it first",
+            )
+
+    def _watch(self, maps: Maps) -> None:
+        """Register the mappings that are new; all their pages read as written at the next scan.
+
+        The kernel does not say whose userfaultfd watches a mapping, and would let us protect, and so
+        forget, what another one watches (Wine uses one of its own): those are left out of our scans.
+        """
+        if maps is self._watched:
+            return
+        # The reader hands out the same object for the same line, and the last map keeps them alive.
+        known = set(map(id, self._watched.vmas))
+        refused = {vma: self._refused[vma] for vma in maps.vmas if id(vma) in known and vma in self._refused}
+        for vma in maps.vmas:
+            if id(vma) not in known and (reason := self._register(vma)):
+                refused[vma] = reason
+        self._refused = refused
+        self._watched = maps
+        first, end = maps.user_span
+        spans = []
+        for vma in sorted(vma for vma, reason in refused.items() if reason == _BUSY):
+            spans.append((first, vma.start >> PAGE_SHIFT))
+            first = vma.end >> PAGE_SHIFT
+        self._spans = tuple(span for span in (*spans, (first, end)) if span[0] < span[1])
+
+    def _watch_replaced(self, maps: Maps) -> PageSet:
+        """Register mappings that look like ones we watch but took their place since.
+
+        Returns:
+            Pages in use of private mappings that cannot be watched: to be taken as written always.
+        """
+        unwatched = self._pagemap.scan(*maps.user_span, none_of=Category.WP_ALLOWED | Category.ZERO).pages()
+        for at in np.flatnonzero(unwatched.count_within(maps.starts, maps.ends)).tolist():
+            vma = maps.vmas[at]
+            if vma not in self._refused and (reason := self._register(vma)):
+                self._refused[vma] = reason
+        private = [vma for vma in self._refused if vma.is_private and vma.kind not in _KERNEL_MADE]
+        if not private:
+            return EMPTY
+        always = PageSet.from_addresses([vma.start for vma in private], [vma.end for vma in private])
+        if any(self._refused[vma] == _BUSY for vma in private):
+            return self._pagemap.scan(*maps.user_span, none_of=Category.ZERO).pages() & always
+        return unwatched & always
+
+    def _register(self, vma: Vma) -> str:
+        """Watch one mapping; why not, or ''."""
+        try:
+            register_write_protect(self._descriptor, vma.start, vma.end)
+        except OSError as error:
+            if error.errno == errno.ESRCH:
+                raise TargetGone(
+                    f"process {self.identity.pid} has exited or started another program",
+                    pid=self.identity.pid,
+                ) from error
+            return _REFUSALS.get(error.errno or 0, os.strerror(error.errno or 0))
+        return ""
+
+    def _untracked(self) -> tuple[Untracked, ...]:
+        return tuple(
+            Untracked(vma.start, vma.end, vma.name, reason)
+            for vma, reason in self._refused.items()
+            if vma.kind not in _KERNEL_MADE
+        )
+
+
+def _own_pages(regions: Regions, maps: Maps) -> PageSet:
+    """All but unmodified pages of privately mapped files, which only reading brings in."""
+    of_files = regions.pages(with_all=Category.FILE)
+    return regions.pages(without=Category.FILE) | (of_files - maps.private)
