@@ -134,6 +134,7 @@ class Pagemap:
                 registered are then skipped in silence.
 
         Raises:
+            TargetGone: the process has exited.
             OSError: ENOTTY where the kernel has no such ioctl, EINVAL where it does not know a category.
         """
         if write_protect and not any_of & IN_USE:
@@ -153,7 +154,10 @@ class Pagemap:
                 any_of=any_of,
                 returned=returned,
             )
-            filled = ioctl(self._descriptor, _PAGEMAP_SCAN, argument)
+            try:
+                filled = ioctl(self._descriptor, _PAGEMAP_SCAN, argument)
+            except ProcessLookupError as error:
+                raise from_os_error(error, self.pid, "scan its pages") from error
             if filled:
                 pieces.append(self._vector[:filled].copy())
             at = argument.walk_end

@@ -48,16 +48,23 @@ class RemoteCaller:
             OSError: the kernel refused the call.
             TargetGone: the process was killed meanwhile.
         """
+        try:
+            result = self._call(number, arguments)
+        except ProcessLookupError as error:
+            pid = self._tracee.pid
+            raise TargetGone(f"process {pid} exited while a system call was made in it", pid=pid) from error
+        if result < 0:
+            raise OSError(-result, os.strerror(-result))
+        return result
+
+    def _call(self, number: int, arguments: Sequence[int]) -> int:
         self._tracee.write_registers(
             self._architecture.calling(self._registers, self._address, number, arguments)
         )
         if self._architecture.name == "aarch64":
             self._tracee.write_registers(struct.pack("<i", -1), ptrace.NT_ARM_SYSTEM_CALL)
         self._tracee.step(time.monotonic() + ptrace.STOP_TIMEOUT_S)
-        result = self._architecture.result(self._tracee.read_registers())
-        if result < 0:
-            raise OSError(-result, os.strerror(-result))
-        return result
+        return self._architecture.result(self._tracee.read_registers())
 
 
 @contextmanager

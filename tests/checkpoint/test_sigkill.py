@@ -1,0 +1,134 @@
+"""SIGKILL at any moment of arm, tick, pre-dump and dump: the target runs on, untouched."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.checkpoint.link import After
+from engine.checkpoint.memory import MemoryChain
+from engine.images.chain import read_chain, verify
+from engine.kernel.maps import read_maps
+from engine.kernel.pagemap import Category, Pagemap
+from engine.kernel.process import read_status
+from engine.tracking.probe import probe
+from engine.tracking.sample import TrackerKind
+from engine.tracking.session import Session
+from tests.targets import selfchecking
+
+KILLS = 200
+_BATCH = 50
+_UNDONE_WITHIN_S = 20.0
+
+
+class SelfChecking:
+    """A target with threads that finds every wrong byte in its own memory."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", selfchecking.__file__, "1200", "3"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.process.stdout.readline()
+        self.pid = self.process.pid
+
+    def judge(self) -> tuple[int, int]:
+        """How often pages were rewritten so far, and how many were ever wrong."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("?\n")
+        self.process.stdin.flush()
+        rounds, wrong = self.process.stdout.readline().split()
+        return int(rounds), int(wrong)
+
+
+@pytest.fixture
+def judged() -> Iterator[SelfChecking]:
+    target = SelfChecking()
+    yield target
+    target.process.kill()
+    target.process.wait()
+
+
+def work_until_killed(pid: int, directory: Path, kind: TrackerKind) -> None:
+    """Everything the program does to a target, again and again."""
+    number = 0
+    while True:
+        number += 1
+        with Session(pid, kind) as session:
+            session.arm()
+            session.tick()
+            chain = MemoryChain(session, directory / str(number))
+            chain.pre_dump()
+            session.tick()
+            chain.pre_dump()
+            chain.dump(After.RUN)
+
+
+def traces(pid: int) -> list[str]:
+    """What is left of us in the target."""
+    left = []
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        status = read_status(pid, int(tid))
+        if status["TracerPid"] != "0":
+            left.append(f"thread {tid} is traced")
+        if status["State"][0] in "tT":
+            left.append(f"thread {tid} is stopped")
+        if int(status["SigBlk"], 16):
+            left.append(f"thread {tid} has signals blocked: {status['SigBlk']}")
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        if "userfaultfd" in os.readlink(f"/proc/{pid}/fd/{name}"):
+            left.append("it has a userfaultfd")
+    if probe().write_protect.works:
+        maps = read_maps(pid)
+        pagemap = Pagemap(pid)
+        if pagemap.scan(*maps.user_span, all_of=Category.WP_ALLOWED).pages():
+            left.append("its memory is still watched")
+        pagemap.close()
+    return left
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", range(0, KILLS, _BATCH))
+def test_a_killed_dirtytop_leaves_the_target_running_and_untouched(
+    first: int, kind: TrackerKind, judged: SelfChecking
+) -> None:
+    rounds = 0
+    for seed in range(first, first + _BATCH):
+        with tempfile.TemporaryDirectory(prefix="dirtytop-test-") as name:
+            child = os.fork()
+            if child == 0:
+                try:
+                    work_until_killed(judged.pid, Path(name), kind)
+                finally:
+                    os._exit(1)
+            time.sleep(random.Random(seed).random() * 0.35)
+            os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+            assert os.WIFSIGNALED(status), "the work ended by itself: an error, not our signal"
+            # Of links, only whole ones bear their name.
+            for chain in Path(name).iterdir():
+                for link in chain.iterdir():
+                    if not link.name.endswith(".partial"):
+                        assert verify(read_chain(link)) == ()
+        deadline = time.monotonic() + _UNDONE_WITHIN_S
+        while left := traces(judged.pid):
+            assert time.monotonic() < deadline, left
+            time.sleep(0.002)
+        now, wrong = judged.judge()
+        assert wrong == 0
+        assert now > rounds, "the target no longer works"
+        rounds = now

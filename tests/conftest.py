@@ -1,0 +1,33 @@
+"""What all tests share: targets that obey, trackers that work here, kernels that lack something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.tracking.probe import probe
+from engine.tracking.sample import TrackerKind
+from tests.targets.scripted import ScriptedTarget
+
+
+@pytest.fixture
+def target() -> Iterator[ScriptedTarget]:
+    with ScriptedTarget() as started:
+        yield started
+
+
+@pytest.fixture(params=list(TrackerKind), ids=lambda kind: kind.value)
+def kind(request: pytest.FixtureRequest) -> TrackerKind:
+    """Each tracker in turn, where this kernel has it."""
+    wanted: TrackerKind = request.param
+    support = probe().of(wanted)
+    if not support.works:
+        pytest.skip(f"{wanted.value}: {support.reason}")
+    return wanted
+
+
+@pytest.fixture
+def chain_directory(tmp_path: Path) -> Path:
+    return tmp_path / "chain"

@@ -1,0 +1,1 @@
+"""Processes that do to their memory what a test tells them to."""

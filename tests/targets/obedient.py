@@ -1,0 +1,86 @@
+"""What runs in the target of `scripted`: nothing but the standard library, so that little else is written."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import mmap
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+READY = "ready"
+PAGE_SIZE = mmap.PAGESIZE
+
+
+def _libc() -> ctypes.CDLL:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = libc.mremap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = (
+        ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long,
+    )  # fmt: skip
+    libc.mremap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_size_t, ctypes.c_int)
+    libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return libc
+
+
+_MAP_NORESERVE = 0x4000
+_MREMAP_MAYMOVE = 1
+
+
+def _obey(libc: ctypes.CDLL, command: dict[str, Any]) -> Any:
+    base, pages = command.get("base", 0), command.get("pages", 0)
+    match command["op"]:
+        case "map":
+            flags = mmap.MAP_SHARED if command["shared"] else mmap.MAP_PRIVATE
+            flags |= mmap.MAP_ANONYMOUS | (0 if command["reserve"] else _MAP_NORESERVE)
+            size = pages * PAGE_SIZE
+            made = libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+            libc.madvise(made, size, mmap.MADV_HUGEPAGE if command["huge"] else mmap.MADV_NOHUGEPAGE)
+            return made
+        case "fill":
+            for number in command["numbers"]:
+                ctypes.memset(base + number * PAGE_SIZE, command["value"], PAGE_SIZE)
+        case "read":
+            for number in command["numbers"]:
+                ctypes.string_at(base + number * PAGE_SIZE, 1)
+        case "unmap":
+            libc.munmap(base, pages * PAGE_SIZE)
+        case "remap":
+            return libc.mremap(base, pages * PAGE_SIZE, command["new_pages"] * PAGE_SIZE, _MREMAP_MAYMOVE)
+        case "protect":
+            libc.mprotect(base, pages * PAGE_SIZE, command["protection"])
+        case "discard":
+            libc.madvise(base, pages * PAGE_SIZE, mmap.MADV_DONTNEED)
+        case "fork":
+            child = os.fork()
+            if child == 0:
+                os.close(0)
+                os.close(1)
+                while True:
+                    signal.pause()
+            return child
+        case "end_child":
+            os.kill(command["pid"], signal.SIGKILL)
+            os.waitpid(command["pid"], 0)
+        case "threads":
+            for _ in range(command["count"]):
+                threading.Thread(target=threading.Event().wait, daemon=True).start()
+        case "exec":
+            os.execlp("sleep", "sleep", "1000")
+    return "done"
+
+
+def _serve() -> None:
+    libc = _libc()
+    print(json.dumps(READY), flush=True)
+    for line in sys.stdin:
+        print(json.dumps(_obey(libc, json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    _serve()

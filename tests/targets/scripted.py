@@ -1,0 +1,98 @@
+"""A process that obeys: each command changes its memory in one known way and is answered when done."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from engine.pageset import PAGE_SHIFT, PageSet
+from tests.targets import obedient
+
+
+class ScriptedTarget:
+    """Our end: a child process with one region of pages, and more on demand."""
+
+    def __init__(self, pages: int = 512, *, huge: bool = False) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-I", "-S", obedient.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self._answer() == obedient.READY
+        self.pid = self.process.pid
+        self.base = self.map(pages, huge=huge)
+        self.region = PageSet.from_ranges([(self.base >> PAGE_SHIFT, (self.base >> PAGE_SHIFT) + pages)])
+        self.fill(range(pages))
+
+    def ask(self, **command: Any) -> Any:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(command).encode() + b"\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+    def pages(self, numbers: Iterable[int], base: int | None = None) -> PageSet:
+        """Pages by their number within the region (or a mapping of its own)."""
+        first = (self.base if base is None else base) >> PAGE_SHIFT
+        return PageSet.from_pages([first + number for number in numbers])
+
+    def fill(self, numbers: Iterable[int], base: int | None = None, value: int = 1) -> None:
+        self.ask(op="fill", base=base or self.base, numbers=list(numbers), value=value)
+
+    def read(self, numbers: Iterable[int], base: int | None = None) -> None:
+        self.ask(op="read", base=base or self.base, numbers=list(numbers))
+
+    def map(self, pages: int, *, huge: bool = False, shared: bool = False, reserve: bool = True) -> int:
+        return int(self.ask(op="map", pages=pages, huge=huge, shared=shared, reserve=reserve))
+
+    def unmap(self, base: int, pages: int) -> None:
+        self.ask(op="unmap", base=base, pages=pages)
+
+    def remap(self, base: int, pages: int, new_pages: int) -> int:
+        return int(self.ask(op="remap", base=base, pages=pages, new_pages=new_pages))
+
+    def protect(self, base: int, pages: int, protection: int) -> None:
+        self.ask(op="protect", base=base, pages=pages, protection=protection)
+
+    def discard(self, base: int, pages: int) -> None:
+        self.ask(op="discard", base=base, pages=pages)
+
+    def fork(self) -> int:
+        """A child that sleeps until it is killed."""
+        return int(self.ask(op="fork"))
+
+    def end_child(self, pid: int) -> None:
+        self.ask(op="end_child", pid=pid)
+
+    def start_threads(self, count: int) -> None:
+        self.ask(op="threads", count=count)
+
+    def exec_sleep(self) -> None:
+        """Become `sleep`; answers no more."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps({"op": "exec"}).encode() + b"\n")
+        self.process.stdin.flush()
+        while Path(f"/proc/{self.pid}/cmdline").read_bytes() != b"sleep\x001000\x00":
+            time.sleep(0.001)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.kill()
