@@ -69,10 +69,6 @@ class Stash:
     pieces: dict[int, list[tuple[PageSet, int]]] = field(default_factory=dict)
     """By pid: pages, and where in the buffer they stand."""
 
-    def has_room_for(self, pages: PageSet) -> bool:
-        """Whether these pages fit as well."""
-        return self.used_bytes + pages.size_bytes <= self.buffer.size_bytes
-
     def copy(self, pid: int, memory: TargetMemory, needed: PageSet, gauge: Gauge) -> PageSet:
         """Copy pages here. Returns those that were there; errors as of `copy_to_file`."""
         copied: list[PageSet] = []

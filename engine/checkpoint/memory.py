@@ -177,6 +177,8 @@ class MemoryChain:
             states = {p: gather(tree.stopped[p.identity]) for p in plans}
             gauge.total_bytes = sum(plan.needed.size_bytes for plan in plans.values())
             copying_s = time.perf_counter()
+            if stash.buffer.size_bytes < gauge.total_bytes <= _most_stash_bytes():
+                stash = Stash(PageBuffer(gauge.total_bytes))  # it wrote faster than we foresaw
             fits = gauge.total_bytes <= stash.buffer.size_bytes
             covered: dict[TrackedProcess, PageSet] = {}
             if fits:
@@ -313,10 +315,15 @@ class MemoryChain:
 
     def _stash_bytes(self) -> int:
         """Room for what is pending now and a little more, mapped in before anything is stopped."""
+        pending_bytes = 0
         with self._session.lock:
-            pending = sum(process.pending.size_bytes for process in self._session.processes)
-        most = max(_LEAST_STASH_BYTES, available_memory_bytes() // 4)
-        return min(pending + pending // 4 + _SPARE_BYTES, most)
+            for process in self._session.processes:
+                try:
+                    process.look()
+                except TargetGone:
+                    continue
+                pending_bytes += process.pending.size_bytes
+        return min(pending_bytes + pending_bytes // 4 + _SPARE_BYTES, _most_stash_bytes())
 
     def _read_smaps(self) -> dict[int, list[SmapsEntry]]:
         """Flags of mappings. Making smaps walks all pages, so this is done before the tree is stopped."""
@@ -327,6 +334,11 @@ class MemoryChain:
             except TargetGone:
                 continue
         return flags
+
+
+def _most_stash_bytes() -> int:
+    """How much of a dump may wait in memory to be written."""
+    return max(_LEAST_STASH_BYTES, available_memory_bytes() // 4)
 
 
 def _by_the_rules(plan: LinkPlan, *, last: bool) -> LinkPlan:

@@ -113,6 +113,11 @@ class Maps:
         return self.where([vma.is_private and vma.kind not in _NEVER_DUMPED for vma in self.vmas])
 
     @cached_property
+    def private_files(self) -> PageSet:
+        """Every page of private mappings of files."""
+        return self.where([vma.inode != 0 and vma.is_private for vma in self.vmas])
+
+    @cached_property
     def vdso(self) -> PageSet:
         """The kernel's code in user space: a checkpoint saves all of it, to compare at restore."""
         return self.of_kind(VmaKind.VDSO)

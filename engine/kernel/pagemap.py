@@ -16,6 +16,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntFlag
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -211,6 +212,24 @@ class Pagemap:
         return np.frombuffer(raw, dtype="<u8")
 
 
+@lru_cache
+def scan_knows(category: Category = NOTHING) -> bool:
+    """Whether this kernel has `PAGEMAP_SCAN`, and in it this category.
+
+    The ioctl came with Linux 6.7, SOFT_DIRTY in it a little later (commit e6a9a2cbc13b).
+    """
+    pagemap = Pagemap(os.getpid())
+    try:
+        pagemap.scan(1, 2, returned=category)
+    except OSError as error:
+        if error.errno not in (errno.ENOTTY, errno.EINVAL):
+            raise
+        return False
+    finally:
+        pagemap.close()
+    return True
+
+
 _READ_PAGES: Final = (8 << 20) // 8  # 8 MiB of entries at a time: 4 GiB of memory
 
 _BITS: Final = (
@@ -234,6 +253,7 @@ def _categories_of(entries: NDArray[np.uint64], zero_frame: int) -> NDArray[np.u
     return kinds
 
 
+@lru_cache(maxsize=1)
 def find_zero_frame() -> int:
     """The frame number of the shared zero page, from a page of our own that was only read.
 

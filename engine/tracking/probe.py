@@ -152,6 +152,8 @@ def _probe_write_protect() -> tuple[TrackerSupport, float]:
             return _count_own_writes(memory, first)
     except OSError:
         return TrackerSupport(False, "the kernel has no asynchronous write-protect (Linux 6.7)"), 0.0
+    except DirtytopError as error:
+        return TrackerSupport(False, error.message), 0.0
     finally:
         os.close(descriptor)
 

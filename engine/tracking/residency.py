@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from engine.kernel.maps import Maps, VmaKind
-from engine.kernel.pagemap import Category, Pagemap, Regions, find_zero_frame
+from engine.kernel.pagemap import Category, Pagemap, Regions, find_zero_frame, scan_knows
 from engine.kernel.smaps import read_smaps
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 
+_MOST_SPANS: Final = 64
 _WORTH_ASKING_SMAPS: Final = (1 << 30) >> PAGE_SHIFT
 
 
@@ -35,44 +35,40 @@ class PageReader:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._pagemap = Pagemap(pid)
-        self._has_scan = True
-        self._zero_frame = 0
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Give the descriptor back; may be called twice."""
         self._pagemap.close()
 
     def in_use(self, maps: Maps) -> InUse:
         """The pages in use now. Raises TargetGone."""
-        regions = self._read(maps, Category(0))
-        private = regions.pages(without=Category.FILE) & maps.dumpable
-        return InUse(regions.pages(), private | maps.vdso)
+        if scan_knows():
+            present = self._pagemap.scan(*maps.user_span, none_of=Category.ZERO).pages()
+            unmodified = unmodified_file_pages(self._pagemap, maps, present)
+        else:
+            regions = self._read_plainly(maps)
+            present = regions.pages(without=Category.ZERO)
+            unmodified = regions.pages(with_all=Category.FILE)
+        return InUse(present, ((present - unmodified) & maps.dumpable) | maps.vdso)
 
-    def soft_dirty(self, maps: Maps) -> Regions:
-        """The pages in use; the soft-dirty ones have SOFT_DIRTY, others may be missing. Raises TargetGone."""
-        return self._read(maps, Category.SOFT_DIRTY)
+    def soft_dirty(self, maps: Maps) -> tuple[PageSet, int]:
+        """The soft-dirty pages in use, and how many of them belong to huge pages, where that is known.
 
-    def _read(self, maps: Maps, all_of: Category) -> Regions:
-        """Regions with FILE, with SOFT_DIRTY if asked for, and HUGE where the kernel tells it."""
-        if self._has_scan:
-            # Only a kernel with soft-dirty knows its category; ask for it where it is wanted.
-            returned = all_of | Category.FILE | Category.HUGE
-            try:
-                return self._pagemap.scan(
-                    *maps.user_span,
-                    all_of=all_of,
-                    none_of=Category.ZERO,
-                    returned=returned,
-                )
-            except OSError as error:
-                # No ioctl before Linux 6.7; no SOFT_DIRTY in it before commit e6a9a2cbc13b (6.7.y).
-                if error.errno not in (errno.ENOTTY, errno.EINVAL):
-                    raise
-                self._has_scan = False
-                self._zero_frame = find_zero_frame()
-        regions = self._pagemap.read(self._occupied(maps), self._zero_frame)
-        kept = (regions.categories & np.uint64(Category.ZERO)) == 0
-        return Regions(regions.starts[kept], regions.ends[kept], regions.categories[kept])
+        Pages of privately mapped files do not count before they are modified. Raises TargetGone.
+        """
+        if scan_knows(Category.SOFT_DIRTY):
+            regions = self._pagemap.scan(
+                *maps.user_span, all_of=Category.SOFT_DIRTY, none_of=Category.ZERO, returned=Category.HUGE
+            )
+            dirty = regions.pages()
+            unmodified = unmodified_file_pages(self._pagemap, maps, dirty)
+            return dirty - unmodified, regions.pages(with_all=Category.HUGE).count
+        regions = self._read_plainly(maps)
+        dirty = regions.pages(with_all=Category.SOFT_DIRTY, without=Category.ZERO)
+        return dirty - (regions.pages(with_all=Category.FILE) & maps.private), 0
+
+    def _read_plainly(self, maps: Maps) -> Regions:
+        return self._pagemap.read(self._occupied(maps), find_zero_frame())
 
     def _occupied(self, maps: Maps) -> list[tuple[int, int]]:
         """Page ranges worth reading: huge mappings only where smaps says that they hold something."""
@@ -83,3 +79,20 @@ class PageReader:
                 [entry.start for entry in empty], [entry.end for entry in empty]
             )
         return list(ranges.ranges())
+
+
+def unmodified_file_pages(pagemap: Pagemap, maps: Maps, among: PageSet) -> PageSet:
+    """Which of these pages show a privately mapped file as it is, and so are not the process's own.
+
+    The kernel has to look at each page itself to tell, several times the price of a scan without
+    that question: it is asked only for private mappings of files.
+    """
+    suspects = among & maps.private_files
+    if not suspects:
+        return EMPTY
+    touched = np.flatnonzero(suspects.count_within(maps.private_files.starts, maps.private_files.ends))
+    spans = [(int(maps.private_files.starts[at]), int(maps.private_files.ends[at])) for at in touched]
+    if len(spans) > _MOST_SPANS:
+        spans = [(spans[0][0], spans[-1][1])]
+    found = [pagemap.scan(*span, all_of=Category.FILE).pages() for span in spans]
+    return PageSet.union_all(found) & suspects

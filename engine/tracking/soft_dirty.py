@@ -12,7 +12,6 @@ from dataclasses import replace
 from engine.errors import TargetGone
 from engine.kernel.clear_refs import clear_soft_dirty
 from engine.kernel.maps import MapsReader
-from engine.kernel.pagemap import Category
 from engine.kernel.process import Identity
 from engine.kernel.stopping import StoppedProcess, on_own_thread
 from engine.pageset import PAGE_SHIFT
@@ -59,18 +58,10 @@ class SoftDirtyTracker:
         maps = self._reader.read()
         if not maps.vmas:
             raise TargetGone(f"process {self.identity.pid} has exited", pid=self.identity.pid)
-        regions = self._pages.soft_dirty(maps)
+        dirty, huge = self._pages.soft_dirty(maps)
         if rearm:
             clear_soft_dirty(self.identity.pid)
-        dirty = regions.pages(with_all=Category.SOFT_DIRTY)
-        of_files = regions.pages(with_all=Category.SOFT_DIRTY | Category.FILE)
-        huge = regions.pages(with_all=Category.SOFT_DIRTY | Category.HUGE).count
-        return Collected(
-            maps,
-            # Pages of privately mapped files are not ours until they are written.
-            dirty - (of_files & maps.private),
-            huge_inflation_pages=huge - huge // _HUGE_PAGES,
-        )
+        return Collected(maps, dirty, huge_inflation_pages=huge - huge // _HUGE_PAGES)
 
     def close(self) -> None:
         """See `Tracker.close`; soft-dirty bits need no undoing."""

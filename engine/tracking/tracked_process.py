@@ -141,8 +141,15 @@ class TrackedProcess:
 
     @property
     def pending(self) -> PageSet:
-        """What the next image must hold, as far as known from the last look at the pages in use."""
+        """What the next image must hold, as far as known from the last tick or `look`."""
         return self._in_use.dumpable - self.clean
+
+    def look(self) -> None:
+        """Bring `pending` up to date, and begin no epoch. Raises TargetGone."""
+        assert self._tracker is not None
+        collected = self._tracker.collect(rearm=False)
+        self._note_written(collected)
+        self._refresh_in_use(collected.maps, EMPTY, time.monotonic(), anyway=True)
 
     def close(self) -> None:
         """Take every trace of us from it; may be called twice."""

@@ -14,10 +14,11 @@ import numpy as np
 
 from engine.errors import NotSupported, TargetGone
 from engine.kernel.maps import Maps, MapsReader, Vma, VmaKind
-from engine.kernel.pagemap import Category, Pagemap, Regions
+from engine.kernel.pagemap import Category, Pagemap
 from engine.kernel.process import Identity
 from engine.kernel.userfaultfd import enable_async_write_protect, register_write_protect
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
+from engine.tracking.residency import unmodified_file_pages
 from engine.tracking.sample import RateMode, TrackerKind, Untracked
 from engine.tracking.tracker import Collected
 from engine.tracking.uffd_source import UffdSource
@@ -74,15 +75,15 @@ class WriteProtectTracker:
         unwatched = self._watch_replaced(maps)
         written = [unwatched]
         for span in self._spans:
-            regions = self._pagemap.scan(
+            found = self._pagemap.scan(
                 *span,
                 # Without re-protecting, the kernel reports what is not watched as written too.
                 all_of=Category.WRITTEN if rearm else Category.WRITTEN | Category.WP_ALLOWED,
                 none_of=Category.ZERO,
-                returned=Category.FILE,
                 write_protect=rearm,
-            )
-            written.append(_own_pages(regions, maps))
+            ).pages()
+            # Unmodified pages of privately mapped files came in by being read.
+            written.append(found - unmodified_file_pages(self._pagemap, maps, found))
         return Collected(maps, PageSet.union_all(written), self._untracked())
 
     def close(self) -> None:
@@ -170,9 +171,3 @@ class WriteProtectTracker:
             for vma, reason in self._refused.items()
             if vma.kind not in _KERNEL_MADE
         )
-
-
-def _own_pages(regions: Regions, maps: Maps) -> PageSet:
-    """All but unmodified pages of privately mapped files, which only reading brings in."""
-    of_files = regions.pages(with_all=Category.FILE)
-    return regions.pages(without=Category.FILE) | (of_files - maps.private)

@@ -39,6 +39,9 @@ def test_an_error_of_the_call_is_the_kernels(target: ScriptedTarget) -> None:
 
 def test_registers_and_signal_mask_are_as_before(target: ScriptedTarget) -> None:
     def state() -> tuple[bytes, int]:
+        # It answers before it waits for the next command.
+        while read_stat(target.pid).state != "S":
+            time.sleep(0.001)
         tracee = Tracee(target.pid, target.pid)
         tracee.interrupt()
         tracee.wait_stopped(time.monotonic() + 5)

@@ -45,6 +45,15 @@ def _obey(libc: ctypes.CDLL, command: dict[str, Any]) -> Any:
         case "fill":
             for number in command["numbers"]:
                 ctypes.memset(base + number * PAGE_SIZE, command["value"], PAGE_SIZE)
+        case "touch":
+            # One byte of every step-th page, in one go.
+            size, stride = pages * PAGE_SIZE, command["step"] * PAGE_SIZE
+            memory = memoryview((ctypes.c_ubyte * size).from_address(base)).cast("B")
+            memory[::stride] = bytes([command["value"]]) * len(memory[::stride])
+        case "scatter":
+            # Neighbours with different protection cannot be one VMA.
+            for number in range(0, pages, 2):
+                libc.mprotect(base + number * PAGE_SIZE, PAGE_SIZE, mmap.PROT_READ)
         case "read":
             for number in command["numbers"]:
                 ctypes.string_at(base + number * PAGE_SIZE, 1)

@@ -49,6 +49,14 @@ class ScriptedTarget:
     def fill(self, numbers: Iterable[int], base: int | None = None, value: int = 1) -> None:
         self.ask(op="fill", base=base or self.base, numbers=list(numbers), value=value)
 
+    def touch(self, base: int, pages: int, *, step: int = 1, value: int = 1) -> None:
+        """Write one byte of every step-th page."""
+        self.ask(op="touch", base=base, pages=pages, step=step, value=value)
+
+    def scatter(self, base: int, pages: int) -> None:
+        """Make each page a VMA of its own."""
+        self.ask(op="scatter", base=base, pages=pages)
+
     def read(self, numbers: Iterable[int], base: int | None = None) -> None:
         self.ask(op="read", base=base or self.base, numbers=list(numbers))
 

@@ -1,0 +1,83 @@
+"""Files of an image directory, opened so that nobody can put another in their place.
+
+A link may lie where others can write. Symbolic links are never followed, fifos and devices never
+opened, and an `OSError` becomes one of our errors here.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from engine.errors import BadImage, LinkFailed
+from engine.printable import printable
+
+_HINTS: Final = {
+    errno.ENOSPC: "the file system is full: make room, or choose another directory",
+    errno.EDQUOT: "your disk quota is used up: make room, or choose another directory",
+    errno.EFBIG: "the file system, or `ulimit -f`, does not allow a file that large",
+    errno.EROFS: "the file system is mounted read-only: choose another directory",
+    errno.EACCES: "choose a directory that you may write to",
+    errno.EPERM: "choose a directory that you may write to",
+    errno.ENOENT: "make the directory first",
+    errno.EIO: "the disk failed: see the kernel log",
+}
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn an `OSError` while reading `path` into `BadImage`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            raise BadImage(f"{printable(str(path))} is missing") from error
+        why = "it is a symbolic link" if error.errno == errno.ELOOP else os.strerror(error.errno or 0)
+        raise BadImage(f"{printable(str(path))}: cannot read it ({why})") from error
+
+
+@contextmanager
+def writing(path: Path, doing: str) -> Iterator[None]:
+    """Turn an `OSError` while writing below `path` into `LinkFailed`."""
+    try:
+        yield
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise LinkFailed(
+            f"{printable(str(path))}: cannot {doing} ({why})", hint=_HINTS.get(error.errno or 0, "")
+        ) from error
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[int]:
+    """A descriptor to read a plain file from.
+
+    Raises:
+        BadImage: it is missing, not ours to read, or something else than a plain file.
+    """
+    with reading(path):
+        # Without O_NONBLOCK a fifo in its place would make us wait for ever.
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise BadImage(f"{printable(str(path))} is not a plain file")
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def read_image(path: Path) -> bytes:
+    """All of a plain file. Errors as of `open_image`."""
+    with open_image(path) as fd, reading(path), open(fd, "rb", closefd=False) as file:
+        return file.read()
+
+
+def write_fully(fd: int, data: memoryview) -> None:
+    """Write all of `data`, however little the kernel takes at a time."""
+    while data:
+        data = data[os.write(fd, data) :]

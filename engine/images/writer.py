@@ -1,0 +1,277 @@
+"""Writes one link: there whole or not at all.
+
+Everything goes into `NAME.partial` (see `partial.py`). `commit` makes it durable, writes `stats-dump`
+last and gives the directory its name; whatever ends the writer before that, short of SIGKILL, removes
+what was written.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Final, Self
+
+from google.protobuf.message import Message
+
+from engine.errors import LinkFailed
+from engine.images.files import write_fully, writing
+from engine.images.framing import Magic, pack
+from engine.images.layout import (
+    INVENTORY,
+    PARENT,
+    PARTIAL_SUFFIX,
+    PSTREE,
+    STATS,
+    LinkKind,
+    pagemap_name,
+    pages_name,
+)
+from engine.images.pagemap import Pagemap
+from engine.images.partial import PartialDirectory
+from engine.images.proto.inventory_pb2 import InventoryEntry
+from engine.images.stats import DumpStats
+from engine.pageset import EMPTY, PAGE_SIZE, PageSet
+from engine.printable import printable
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+# CRIU's other mode, "read", leaves out memory that the process itself may not read. We do not.
+_SPLICE_MODE: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """A link that is now there."""
+
+    path: Path
+    size_bytes: int
+    """Of the page data."""
+    sync_s: float
+    """Time to make it durable."""
+
+
+class LinkWriter:
+    """Writes the directory `path`; used with `with`, it is gone again unless `commit` was called.
+
+    ```
+    with LinkWriter(directory / "2", LinkKind.PRE_DUMP, parent=directory / "1") as link:
+        pages = link.open_pages(pid, pages_id=1)
+        pages.write(buffer, written)
+        pages.finish(holes=clean, lazy=written)
+        link.commit(DumpStats(pages_written=link.pages_written, …), dump_uptime_us=…)
+    ```
+    """
+
+    def __init__(self, path: Path, kind: LinkKind, parent: Path | None = None) -> None:
+        """Make `path`, with `.partial` after its name, in a directory that exists.
+
+        Args:
+            path: the link to be; nothing of this name may exist.
+            kind: what it will be.
+            parent: the link that its holes refer to.
+
+        Raises:
+            LinkFailed: `path` exists, its directory cannot be written to, `parent` is not a complete
+                link, or a `.partial` is in the way that is not plainly a dead one of ours.
+        """
+        self.kind = kind
+        self.pages_written = 0
+        """Pages with data so far."""
+        self.pages_in_parent = 0
+        """Pages left to the parent in the pagemaps finished so far."""
+        self._open_pages: dict[int, PagesWriter] = {}
+        target = None if parent is None else _seen_from(path, parent)
+        self._files = PartialDirectory(path)
+        self.path = self._files.path
+        if target is not None:
+            try:
+                self._files.link(PARENT, target)
+            except BaseException:
+                self.abort()
+                raise
+
+    # -- content
+
+    def open_pages(self, pid: int, pages_id: int) -> PagesWriter:
+        """Begin the memory of a process.
+
+        Args:
+            pid: as it knows itself: the innermost pid.
+            pages_id: numbers the pages file; used once in a link.
+        """
+        return self.open_pagemap(pagemap_name(pid), pages_id)
+
+    def open_pagemap(self, name: str, pages_id: int) -> PagesWriter:
+        """Begin the memory of whatever the pagemap of this file name is about."""
+        if pages_id in self._open_pages:
+            raise ValueError(f"pages id {pages_id} is already used in this link")
+        pages = PagesWriter(self, name, pages_id, self._files.create(pages_name(pages_id)))
+        self._open_pages[pages_id] = pages
+        return pages
+
+    def write_messages(self, name: str, magic: Magic, messages: Iterable[Message]) -> None:
+        """Write a whole image file.
+
+        Raises:
+            LinkFailed: the disk would not take it.
+        """
+        self._files.write(name, pack(magic, messages))
+
+    def create(self, name: str) -> int:
+        """A descriptor to write any other new file of the link with; the caller closes it."""
+        return self._files.create(name)
+
+    # -- the end
+
+    def commit(self, stats: DumpStats, dump_uptime_us: int | None = None) -> Committed:
+        """Make the link durable and give it its name. The writer is closed by that.
+
+        Args:
+            stats: its pages written and left to the parent have to be those that were.
+            dump_uptime_us: /proc/uptime in microseconds at the moment tracking was cleared: CRIU takes
+                a process that began later for another one. Only a link that got an inventory of its
+                own, through `create`, does without.
+
+        Raises:
+            LinkFailed: the disk would not take it. Then there is no link, nor a `.partial`.
+        """
+        try:
+            size_bytes = self._check(stats)
+            if INVENTORY not in self._files.names:
+                self.write_messages(INVENTORY, Magic.INVENTORY, [_inventory(dump_uptime_us)])
+            began = time.monotonic()
+            self._files.sync()
+            self.write_messages(STATS, Magic.STATS, [stats.to_message()])
+            self._files.sync(STATS)
+            self._files.publish()
+            sync_s = time.monotonic() - began
+        finally:
+            self.abort()
+        return Committed(self.path, size_bytes, sync_s)
+
+    def _check(self, stats: DumpStats) -> int:
+        """Compare what is in the files with what they are said to hold; returns bytes of page data."""
+        if not all(pages.is_finished for pages in self._open_pages.values()):
+            raise ValueError("a pagemap has not been finished")
+        if (PSTREE in self._files.names) != (self.kind is LinkKind.DUMP):
+            raise ValueError(f"{PSTREE} belongs into a dump, and only there")
+        said = (
+            stats.pages_written + stats.shpages_written,
+            stats.pages_skipped_parent + stats.shpages_skipped_parent,
+        )
+        done = (self.pages_written, self.pages_in_parent)
+        if said != done:
+            raise ValueError(f"the stats say {said} pages were written and left to the parent: {done} were")
+        size_bytes = sum(self._files.size_bytes(pages_name(pages_id)) for pages_id in self._open_pages)
+        if size_bytes != self.pages_written * PAGE_SIZE:
+            raise LinkFailed(
+                f"{printable(str(self.path))}: its pages files hold {size_bytes} bytes, not the "
+                f"{self.pages_written * PAGE_SIZE} written: something else has changed them"
+            )
+        return size_bytes
+
+    def abort(self) -> None:
+        """Remove what was written, unless it was committed. Harmless if called again."""
+        for pages in self._open_pages.values():
+            pages.close()
+        self._files.remove()
+
+    def __enter__(self) -> Self:
+        """The writer itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Remove what was written, unless it was committed."""
+        self.abort()
+
+
+class PagesWriter:
+    """Writes the memory of one process; made by `LinkWriter.open_pages`."""
+
+    def __init__(self, link: LinkWriter, name: str, pages_id: int, fd: int) -> None:
+        self.pages_id = pages_id
+        self.is_finished = False
+        self._link = link
+        self._name = name
+        self._fd = fd
+        self._written: list[PageSet] = []
+        self._next_page = 0
+
+    def write(self, buffer: ReadableBuffer, pages: PageSet) -> None:
+        """Append the data of pages that all come after those appended before.
+
+        Args:
+            buffer: exactly `pages.size_bytes` of contiguous data, in ascending order of pages; of a NumPy
+                array, its `data`.
+            pages: which pages these are.
+
+        Raises:
+            LinkFailed: the disk would not take it.
+        """
+        data = memoryview(buffer).cast("B")
+        if data.nbytes != pages.size_bytes:
+            raise ValueError(f"{data.nbytes} bytes are not the data of {pages.count} pages")
+        if not pages:
+            return
+        if int(pages.starts[0]) < self._next_page:
+            raise ValueError("pages have to be written in ascending order")
+        with writing(self._link.path / pages_name(self.pages_id), "write pages"):
+            write_fully(self._fd, data)
+        self._next_page = int(pages.ends[-1])
+        self._written.append(pages)
+        self._link.pages_written += pages.count
+
+    def finish(self, holes: PageSet = EMPTY, lazy: PageSet = EMPTY) -> None:
+        """Write the pagemap; the process's memory is then complete.
+
+        Args:
+            holes: pages left to the parent. The caller answers for the parent listing each of them.
+            lazy: pages that a restore may bring in late; only those with data here count.
+
+        Raises:
+            LinkFailed: the disk would not take it.
+        """
+        pagemap = Pagemap.of(self.pages_id, PageSet.union_all(self._written), holes, lazy)
+        fd = self._link.create(self._name)
+        try:
+            with writing(self._link.path / self._name, "write it"):
+                write_fully(fd, memoryview(pagemap.encode()))
+        finally:
+            os.close(fd)
+        self._link.pages_in_parent += holes.count
+        self.is_finished = True
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the pages file. Harmless if called again."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _seen_from(link: Path, parent: Path) -> str:
+    """The path from inside a link to its parent."""
+    with writing(parent, "build on it"):
+        real, above = parent.resolve(strict=True), link.absolute().parent.resolve(strict=True)
+    if real.name.endswith(PARTIAL_SUFFIX) or not (real / STATS).is_file():
+        raise LinkFailed(
+            f"{printable(str(parent))} cannot be built on: it is not a complete link (no {STATS})"
+        )
+    return os.path.relpath(real, above / link.name)
+
+
+def _inventory(dump_uptime_us: int | None) -> InventoryEntry:
+    """As of CRIU's pre-dumps: CRIU can build on such a link, and refuses to restore from it."""
+    if dump_uptime_us is None:
+        raise ValueError("a link of ours has to say when tracking was cleared")
+    return InventoryEntry(img_version=0, dump_uptime=dump_uptime_us, pre_dump_mode=_SPLICE_MODE)

@@ -1,0 +1,6 @@
+"""Demo targets that write memory at a known rate, to look at and to measure against."""
+
+from engine.workloads.scenario import SCENARIOS, Scenario, scenario
+from engine.workloads.workload import Span, Truth, Workload, start
+
+__all__ = ["SCENARIOS", "Scenario", "Span", "Truth", "Workload", "scenario", "start"]
