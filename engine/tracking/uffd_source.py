@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from engine.errors import (
     TargetGone,
 )
 from engine.kernel.process import Identity
+from engine.printable import printable
 
 _ERRORS: Final = {
     kind.__name__: kind for kind in (TargetGone, NotPermitted, AlreadyTraced, NotSupported, KernelThread)
@@ -66,14 +68,21 @@ class UffdSource:
     def _start(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self._helper = subprocess.Popen(
-                [sys.executable, "-I", "-m", "engine.tracking.uffd_helper", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            try:
+                self._helper = subprocess.Popen(
+                    [sys.executable, "-I", "-m", "engine.tracking.uffd_helper", str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                ours.close()
+                raise DirtytopError(
+                    f"the helper that attaches to processes cannot be started: {printable(sys.executable)} "
+                    f"({os.strerror(error.errno or 0)})"
+                ) from error
         ours.settimeout(_ANSWER_TIMEOUT_S)
         self._connection = ours
         return ours
