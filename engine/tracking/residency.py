@@ -34,17 +34,17 @@ class PageReader:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self._pagemap = Pagemap(pid)
+        self.pagemap = Pagemap(pid)
 
     def close(self) -> None:
         """Give the descriptor back; may be called twice."""
-        self._pagemap.close()
+        self.pagemap.close()
 
     def in_use(self, maps: Maps) -> InUse:
         """The pages in use now. Raises TargetGone."""
         if scan_knows():
-            present = self._pagemap.scan(*maps.user_span, none_of=Category.ZERO).pages()
-            unmodified = unmodified_file_pages(self._pagemap, maps, present)
+            present = self.pagemap.scan(*maps.user_span, none_of=Category.ZERO).pages()
+            unmodified = unmodified_file_pages(self.pagemap, maps, present)
         else:
             regions = self._read_plainly(maps)
             present = regions.pages(without=Category.ZERO)
@@ -57,18 +57,18 @@ class PageReader:
         Pages of privately mapped files do not count before they are modified. Raises TargetGone.
         """
         if scan_knows(Category.SOFT_DIRTY):
-            regions = self._pagemap.scan(
+            regions = self.pagemap.scan(
                 *maps.user_span, all_of=Category.SOFT_DIRTY, none_of=Category.ZERO, returned=Category.HUGE
             )
             dirty = regions.pages()
-            unmodified = unmodified_file_pages(self._pagemap, maps, dirty)
+            unmodified = unmodified_file_pages(self.pagemap, maps, dirty)
             return dirty - unmodified, regions.pages(with_all=Category.HUGE).count
         regions = self._read_plainly(maps)
         dirty = regions.pages(with_all=Category.SOFT_DIRTY, without=Category.ZERO)
         return dirty - (regions.pages(with_all=Category.FILE) & maps.private), 0
 
     def _read_plainly(self, maps: Maps) -> Regions:
-        return self._pagemap.read(self._occupied(maps), find_zero_frame())
+        return self.pagemap.read(self._occupied(maps), find_zero_frame())
 
     def _occupied(self, maps: Maps) -> list[tuple[int, int]]:
         """Page ranges worth reading: huge mappings only where smaps says that they hold something."""

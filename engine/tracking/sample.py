@@ -84,6 +84,8 @@ class EventKind(Enum):
     REARMED = "re-armed"
     UNTRACKABLE = "cannot be tracked"
     MODE = "mode"
+    FOREIGN_CLEAR = "foreign clear"
+    """Another program cleared the soft-dirty bits: the next image must be a full one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,7 @@ class Session:
         self._source = UffdSource()
         self._events: list[Event] = []
         self._refused: dict[Identity, DirtytopError] = {}
+        self._foreign_clears: dict[Identity, int] = {}
         self._processes: dict[int, TrackedProcess] = {}
         self._armed_at_s: float | None = None
         self._last_collect_s: float | None = None
@@ -148,6 +149,7 @@ class Session:
                     continue
                 sampled.append(sample)
                 inflation += huge
+                self._tell_foreign_clears(process)
             return self._finish_sample(tuple(sampled), inflation, began_s, now_s)
 
     def forget_images(self, owner: object) -> None:
@@ -257,6 +259,17 @@ class Session:
         process.close()
         if self._processes.pop(process.identity.pid, None) is not None:
             self._note(EventKind.LEFT, process.identity.pid, f"{process.command} exited")
+
+    def _tell_foreign_clears(self, process: TrackedProcess) -> None:
+        seen = self._foreign_clears.get(process.identity, 0)
+        if process.foreign_clears > seen:
+            self._foreign_clears[process.identity] = process.foreign_clears
+            self._note(
+                EventKind.FOREIGN_CLEAR,
+                process.identity.pid,
+                f"another program cleared the soft-dirty bits of {process.command}: "
+                "writes may have gone unseen, and the next image will be a full one",
+            )
 
     # -- the sample
 

@@ -11,10 +11,11 @@ from dataclasses import replace
 
 from engine.errors import TargetGone
 from engine.kernel.clear_refs import clear_soft_dirty
-from engine.kernel.maps import MapsReader
+from engine.kernel.maps import Maps, MapsReader
 from engine.kernel.process import Identity
 from engine.kernel.stopping import StoppedProcess, on_own_thread
 from engine.pageset import PAGE_SHIFT
+from engine.tracking.canary import Canary, choose, plant
 from engine.tracking.residency import PageReader
 from engine.tracking.sample import RateMode, TrackerKind
 from engine.tracking.tracker import Collected
@@ -38,30 +39,61 @@ class SoftDirtyTracker:
         self.identity = identity
         self._reader = MapsReader(identity.pid)
         self._pages = PageReader(identity.pid)
+        self._canary: Canary | None = None
 
     def arm(self) -> Collected:
-        """See `Tracker.arm`. What was dirty before us is not exact: others may have cleared."""
-        return self.collect(rearm=True, exact=False)
+        """See `Tracker.arm`."""
+        return self.collect(rearm=True)
 
     def collect(self, *, rearm: bool, exact: bool = True, stopped: bool = False) -> Collected:
         """See `Tracker.collect`."""
         if rearm and exact and not stopped:
             return on_own_thread(self._collect_stopped)
-        return self._collect(rearm)
+        return self._collect(rearm, stopped)
 
     def _collect_stopped(self) -> Collected:
         with StoppedProcess(self.identity.pid) as process:
-            collected = self._collect(True)
+            collected = self._collect(True, True)
         return replace(collected, stopped_us=process.stopped_us)
 
-    def _collect(self, rearm: bool) -> Collected:
+    def _collect(self, rearm: bool, stopped: bool) -> Collected:
         maps = self._reader.read()
         if not maps.vmas:
             raise TargetGone(f"process {self.identity.pid} has exited", pid=self.identity.pid)
         dirty, huge = self._pages.soft_dirty(maps)
+        # Looked at after the bits: a clear by somebody else before this moment is noticed, and one
+        # between this moment and ours takes nothing away that was not read.
+        cleared_by_others = self._canary is not None and not self._canary.is_dirty(self._pages.pagemap, maps)
+        if cleared_by_others:
+            self._canary = None
         if rearm:
             clear_soft_dirty(self.identity.pid)
-        return Collected(maps, dirty, huge_inflation_pages=huge - huge // _HUGE_PAGES)
+            self._canary = self._planted(maps) if stopped else None
+        return Collected(
+            maps,
+            dirty,
+            huge_inflation_pages=huge - huge // _HUGE_PAGES,
+            cleared_by_others=cleared_by_others,
+        )
+
+    def _planted(self, maps: Maps) -> Canary | None:
+        """A canary for the epoch that begins now; the target is stopped."""
+        canary = choose(self._pages.pagemap, maps)
+        return canary if canary is not None and plant(self.identity.pid, canary) else None
+
+    def watch_for_clears(self) -> None:
+        """Plant a canary in an epoch that somebody else began with our knowledge. Raises TargetGone."""
+
+        def plant_stopped() -> None:
+            with StoppedProcess(self.identity.pid):
+                self._canary = self._planted(self._reader.read())
+
+        on_own_thread(plant_stopped)
+
+    @property
+    def canary(self) -> Canary | None:
+        """The canary of this epoch. Without one, a foreign clear would go unseen."""
+        return self._canary
 
     def close(self) -> None:
         """See `Tracker.close`; soft-dirty bits need no undoing."""

@@ -44,6 +44,8 @@ class TrackedProcess:
         self.memory_identity = memory_identity(stat)
         self.clean = EMPTY
         """Pages that the last image holds as they are: what is not here is pending."""
+        self.foreign_clears = 0
+        """How often somebody else was seen to clear the tracker. Each made everything pending."""
         self._maps_reader = MapsReader(stat.pid)
         self._pages = PageReader(stat.pid)
         self._tracker: Tracker | None = None
@@ -74,8 +76,9 @@ class TrackedProcess:
             TargetGone: it has exited.
         """
         assert self._tracker is not None
-        exact = bool(self.clean) or self._written_since_link is not None
-        self._note_written(self._tracker.collect(rearm=True, exact=exact))
+        collected = self._tracker.arm()
+        self._note_written(collected)
+        self._stopped_us += collected.stopped_us
         self._ages = NEVER
         self._epoch_written = self._carried = EMPTY
 
@@ -161,6 +164,11 @@ class TrackedProcess:
     # -- folding
 
     def _note_written(self, collected: Collected) -> None:
+        if collected.cleared_by_others:
+            self.foreign_clears += 1
+            self.clean = EMPTY
+            if self._written_since_link is not None:
+                self._written_since_link |= collected.maps.pages
         self.clean -= collected.written
         if self._written_since_link is not None:
             self._written_since_link |= collected.written

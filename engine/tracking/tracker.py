@@ -23,6 +23,8 @@ class Collected:
     stopped_us: int = 0
     huge_inflation_pages: int = 0
     """Of `written`, how many may be there only because a huge page counts as one."""
+    cleared_by_others: bool = False
+    """Somebody else has begun an epoch since ours: pages may have been written and not show."""
 
 
 class Tracker(Protocol):

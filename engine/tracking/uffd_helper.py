@@ -7,7 +7,8 @@ session of its own and ends only between two requests; when the dashboard is kil
 the work is finished first, and our copy of the descriptor, the last one, goes with this process.
 
 It answers on a SOCK_SEQPACKET socket: one JSON request `{"pid", "start_ticks"}`, one JSON reply
-with the descriptor beside it, or with the error. It needs no NumPy and starts in milliseconds.
+with the descriptor beside it, or with the error, and a word when its own copy is closed. It needs
+no NumPy and starts in milliseconds.
 
 Run by `engine.tracking.uffd_source`, as `python -I -m engine.tracking.uffd_helper FD`.
 """
@@ -30,6 +31,7 @@ from engine.kernel.userfaultfd import CREATE_FLAGS, SYS_USERFAULTFD
 
 _SYS_CLOSE = {"x86_64": 3, "aarch64": 57}
 _LARGEST_REQUEST = 4096
+_CLOSED = b"closed"
 
 
 def serve(connection: socket.socket) -> None:
@@ -45,12 +47,15 @@ def serve(connection: socket.socket) -> None:
         except DirtytopError as error:
             reply = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
         try:
-            socket.send_fds(connection, [json.dumps(reply).encode()], descriptors)
-        except OSError:  # the dashboard was killed: closing our copy undoes everything
+            try:
+                socket.send_fds(connection, [json.dumps(reply).encode()], descriptors)
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+            # Only now is the copy sent the last one: closing it undoes everything.
+            connection.send(_CLOSED)
+        except OSError:  # the dashboard was killed: its copy and ours are gone
             return
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
 
 
 def obtain(identity: Identity) -> tuple[int, int]:

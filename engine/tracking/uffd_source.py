@@ -44,12 +44,17 @@ class UffdSource:
         with self._lock:
             connection = self._connection or self._start()
             request = {"pid": identity.pid, "start_ticks": identity.start_ticks}
+            answer = b""
+            descriptors: list[int] = []
             try:
                 connection.send(json.dumps(request).encode())
                 answer, descriptors, _, _ = socket.recv_fds(connection, 65536, 1)
+                closed = connection.recv(65536)
             except OSError:
-                answer, descriptors = b"", []
-            if not answer:
+                closed = b""
+            if not closed:
+                for descriptor in descriptors:
+                    os.close(descriptor)
                 self._stop()
                 raise DirtytopError(
                     f"process {identity.pid}: the helper that attaches to it ended early", pid=identity.pid
