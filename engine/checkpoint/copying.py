@@ -12,6 +12,7 @@ from engine.pageset import EMPTY, PAGE_SHIFT, PAGE_SIZE, PageSet
 
 CHUNK_BYTES = 4 << 20
 """Between 1 and 4 MiB at a time are quickest; small pieces are many times slower."""
+_LEAST_STASH_BYTES = 256 << 20
 
 
 @dataclass(slots=True)
@@ -88,7 +89,12 @@ class Stash:
             gauge.advance("writing", held.size_bytes)
 
 
-def available_memory_bytes() -> int:
+def most_stash_bytes() -> int:
+    """How much of a dump may wait in memory to be written."""
+    return max(_LEAST_STASH_BYTES, _available_memory_bytes() // 4)
+
+
+def _available_memory_bytes() -> int:
     """What the system could give away without swapping (MemAvailable of /proc/meminfo)."""
     with open("/proc/meminfo", "rb") as file:
         for line in file:

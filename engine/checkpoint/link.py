@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from engine.images.layout import LinkKind
+from engine.images.link import LinkInfo
 
 
 class Engine(Enum):
@@ -68,6 +69,24 @@ class LinkResult:
     """What a checkpoint of this target would need and this link does not hold, in words."""
     notes: tuple[str, ...] = ()
     """What the user should know of how it went."""
+
+    @classmethod
+    def of_earlier(cls, info: LinkInfo, engine: Engine) -> Self:
+        """A link that was made before, as far as its images tell; how long it took they do not."""
+        return cls(
+            number=info.number,
+            kind=info.kind,
+            path=info.path,
+            engine=engine,
+            pages_written=info.pages_written,
+            pages_in_parent=info.pages_in_parent,
+            size_bytes=info.size_bytes,
+            stopped_us=info.stopped_us,
+            copy_s=0.0,
+            sync_s=0.0,
+            seconds=0.0,
+            restorable=info.restorable,
+        )
 
     def as_json(self) -> dict[str, Any]:
         """The stable form printed by `dirtytop checkpoint --json`."""

@@ -12,33 +12,36 @@ whatever reason, changes nothing.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
-from engine.checkpoint.copying import CHUNK_BYTES, Gauge, Stash, available_memory_bytes, copy_to_file
+from engine.checkpoint.copying import CHUNK_BYTES, Gauge, Stash, copy_to_file, most_stash_bytes
+from engine.checkpoint.directory import prepare
+from engine.checkpoint.fingerprint import Fingerprint, fingerprint
 from engine.checkpoint.frozen_tree import FrozenTree
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
 from engine.checkpoint.omissions import of_dump, of_pre_dump
-from engine.checkpoint.tasks import TaskState, gather, write_images
-from engine.errors import LinkFailed, NotPermitted, TargetGone
-from engine.images.layout import LinkKind, is_image
+from engine.checkpoint.rules import by_the_rules, lazy_pages
+from engine.checkpoint.sidecar import resume_epoch, write_sidecar
+from engine.checkpoint.tasks import gather, write_images
+from engine.errors import LinkFailed, TargetGone
+from engine.images.chain import read_chain
+from engine.images.layout import LinkKind
 from engine.images.stats import DumpStats
 from engine.images.writer import LinkWriter
-from engine.kernel.maps import Maps, VmaKind
 from engine.kernel.memory import PageBuffer, TargetMemory
-from engine.kernel.process import innermost_pid
 from engine.kernel.smaps import SmapsEntry, read_smaps
 from engine.kernel.stopping import on_own_thread
-from engine.pageset import EMPTY, PAGE_SHIFT, PAGE_SIZE, PageSet
+from engine.pageset import EMPTY, PAGE_SIZE, PageSet
 from engine.printable import printable
 from engine.tracking.session import Session
 from engine.tracking.tracked_process import LinkPlan, TrackedProcess
 
 _SPARE_BYTES = 8 << 20
-_LEAST_STASH_BYTES = 256 << 20
 
 
 def _unheeded(progress: LinkProgress) -> None:
@@ -65,12 +68,45 @@ class MemoryChain:
         Raises:
             LinkFailed: the directory cannot be made or holds images already.
         """
+        prepare(directory)
+        self._begin(session, directory)
+        session.forget_images(self)
+
+    def _begin(self, session: Session, directory: Path) -> None:
         self.directory = directory
         self.links: tuple[LinkResult, ...] = ()
         self.is_ended = False
         self._session = session
-        _prepare(directory)
-        session.forget_images(self)
+        self._fingerprints: list[tuple[Path, Fingerprint]] = []
+        self._notes: list[str] = []
+        self._foreign_clears = 0
+
+    @classmethod
+    def go_on(cls, session: Session, directory: Path) -> Self:
+        """Go on with a chain that an earlier dirtytop made of the same target.
+
+        What its last link holds need not be saved again if the epoch that began with that link is
+        undisturbed: by soft-dirty, if the same processes still run, the link is the one that was made, and
+        nobody has cleared since. If not, the next link is a full one; `notes` of it say why.
+
+        Args:
+            session: the target; not armed yet, because arming would begin an epoch.
+            directory: holds links 1, 2, ….
+
+        Raises:
+            BadImage: they cannot be read.
+            LinkFailed: the directory is not ours to write to.
+        """
+        images = read_chain(directory)
+        chain = cls.__new__(cls)
+        chain._begin(session, directory)
+        chain.links = tuple(LinkResult.of_earlier(info, cls.engine) for info in images.infos())
+        chain._fingerprints = [(link.path, fingerprint(link.path)) for link in images.links]
+        with session.lock:
+            session.attach()
+            session.forget_images(chain)
+            chain._notes = resume_epoch(session, images.links[-1])
+        return chain
 
     @property
     def next_path(self) -> Path:
@@ -102,7 +138,7 @@ class MemoryChain:
             copying_s = time.perf_counter()
             covered: dict[TrackedProcess, PageSet] = {}
             for number, (process, plan) in enumerate(plans.items(), start=1):
-                pages = link.open_pages(_inner_pid(process), number)
+                pages = link.open_pages(process.inner_pid, number)
                 copied = EMPTY
                 try:
                     copied = copy_to_file(memories[process], plan.needed, pages, buffer, gauge)
@@ -110,7 +146,7 @@ class MemoryChain:
                     if process.identity == self._session.root:
                         raise
                     notes.append(f"process {process.identity.pid} ({process.command}) exited meanwhile")
-                pages.finish(plan.held, copied & _lazy(plan.maps))
+                pages.finish(plan.held, copied & lazy_pages(plan.maps))
                 covered[process] = copied | plan.held
             copy_s = time.perf_counter() - copying_s
             gauge.advance("syncing", 0)
@@ -121,6 +157,7 @@ class MemoryChain:
                 frozen_us=stopped_us,
                 memwrite_us=int(copy_s * 1e6),
             )
+            write_sidecar(link, self._session, self.engine)
             committed = link.commit(stats, uptime_us)
             self._settle(covered)
         return self._done(
@@ -177,7 +214,7 @@ class MemoryChain:
             states = {p: gather(tree.stopped[p.identity]) for p in plans}
             gauge.total_bytes = sum(plan.needed.size_bytes for plan in plans.values())
             copying_s = time.perf_counter()
-            if stash.buffer.size_bytes < gauge.total_bytes <= _most_stash_bytes():
+            if stash.buffer.size_bytes < gauge.total_bytes <= most_stash_bytes():
                 stash = Stash(PageBuffer(gauge.total_bytes))  # it wrote faster than we foresaw
             fits = gauge.total_bytes <= stash.buffer.size_bytes
             covered: dict[TrackedProcess, PageSet] = {}
@@ -200,7 +237,7 @@ class MemoryChain:
                     stash.write(process.identity.pid, pages, gauge)
                 else:
                     covered[process] = copy_to_file(memories[process], plan.needed, pages, buffer, gauge)
-                lazy = covered[process] & _lazy(plan.maps, states[process])
+                lazy = covered[process] & lazy_pages(plan.maps, states[process])
                 pages.finish(plan.held, lazy)
             copy_s = time.perf_counter() - copying_s
             if after is After.RUN:
@@ -221,6 +258,7 @@ class MemoryChain:
                 memdump_us=memdump_us,
                 memwrite_us=int(copy_s * 1e6) - memdump_us,
             )
+            write_sidecar(link, self._session, self.engine)
             committed = link.commit(stats, uptime_us)
             self._settle({p: covered[p] | plan.held for p, plan in plans.items()})
             tree.release(after)
@@ -254,19 +292,28 @@ class MemoryChain:
                 f"{printable(str(self.directory))}: this chain has ended with a dump",
                 hint="begin another in a new directory",
             )
-        notes = []
+        notes, self._notes = self._notes, []
         with self._session.lock:
             if not self._session.is_armed:
                 self._session.arm()
             if self._session.image_owner is not self:
                 self._session.forget_images(self)
                 notes.append("another chain was made of this target meanwhile: this link is a full one")
+            changed = [path for path, seen in self._fingerprints if fingerprint(path) != seen]
+            if changed:
+                self._session.forget_images(self)
+                self._fingerprints.clear()
+                notes.append(
+                    f"{printable(str(changed[0]))} was changed or removed since it was made: "
+                    "this link is a full one, without a parent"
+                )
+            self._foreign_clears = self._count_foreign_clears()
         return notes
 
     @contextmanager
     def _link(self, kind: LinkKind) -> Iterator[tuple[LinkWriter, int]]:
         """A link under way, and the uptime before its collect; if it fails, pages are pending as before."""
-        parent = self.links[-1].path if self.links else None
+        parent = self._fingerprints[-1][0] if self._fingerprints else None
         # A process that starts after this moment is another one to CRIU: read it before the collect.
         uptime_us = _uptime_us()
         try:
@@ -296,7 +343,7 @@ class MemoryChain:
                     if process.identity == self._session.root:
                         raise
                     continue
-                plans[process] = _by_the_rules(plan, last=stopped)
+                plans[process] = by_the_rules(plan, last=stopped)
                 memories[process] = memory
         if not plans:
             pid = self._session.root.pid
@@ -310,8 +357,15 @@ class MemoryChain:
                 process.finish_link(covered.get(process, EMPTY))
 
     def _done(self, result: LinkResult) -> LinkResult:
+        if self._count_foreign_clears() > self._foreign_clears:
+            note = "another program cleared the soft-dirty bits meanwhile: this link is a full one"
+            result = replace(result, notes=(*result.notes, note))
         self.links = (*self.links, result)
+        self._fingerprints.append((result.path, fingerprint(result.path)))
         return result
+
+    def _count_foreign_clears(self) -> int:
+        return sum(process.foreign_clears for process in self._session.processes)
 
     def _stash_bytes(self) -> int:
         """Room for what is pending now and a little more, mapped in before anything is stopped."""
@@ -323,7 +377,7 @@ class MemoryChain:
                 except TargetGone:
                     continue
                 pending_bytes += process.pending.size_bytes
-        return min(pending_bytes + pending_bytes // 4 + _SPARE_BYTES, _most_stash_bytes())
+        return min(pending_bytes + pending_bytes // 4 + _SPARE_BYTES, most_stash_bytes())
 
     def _read_smaps(self) -> dict[int, list[SmapsEntry]]:
         """Flags of mappings. Making smaps walks all pages, so this is done before the tree is stopped."""
@@ -336,54 +390,6 @@ class MemoryChain:
         return flags
 
 
-def _most_stash_bytes() -> int:
-    """How much of a dump may wait in memory to be written."""
-    return max(_LEAST_STASH_BYTES, available_memory_bytes() // 4)
-
-
-def _by_the_rules(plan: LinkPlan, *, last: bool) -> LinkPlan:
-    """Huge pages of hugetlbfs are saved whole, and only at the end: a restore follows no parent for them."""
-    huge = plan.maps.huge
-    if not huge:
-        return plan
-    whole = (plan.needed | plan.held) & huge if last else EMPTY
-    return LinkPlan(plan.maps, (plan.needed - huge) | whole, plan.held - huge)
-
-
-def _lazy(maps: Maps, state: TaskState | None = None) -> PageSet:
-    """Pages that a restore may bring in late: private anonymous memory, but no thread's current stack."""
-    anonymous = (VmaKind.HEAP, VmaKind.ANON, VmaKind.NAMED_ANON, VmaKind.STACK)
-    pages = maps.where([vma.kind in anonymous and vma.is_private for vma in maps.vmas])
-    if state is None:
-        return pages
-    stacks = [thread.stack_page_address >> PAGE_SHIFT for thread in state.threads]
-    return pages - PageSet.from_pages(stacks)
-
-
-def _inner_pid(process: TrackedProcess) -> int:
-    try:
-        return innermost_pid(process.identity.pid)
-    except TargetGone:
-        return process.identity.pid
-
-
 def _uptime_us() -> int:
     with open("/proc/uptime", "rb") as file:
         return int(float(file.read().split()[0]) * 1e6)
-
-
-def _prepare(directory: Path) -> None:
-    """Make the chain's directory, or make sure that it may be used."""
-    shown = printable(str(directory))
-    try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        names = os.listdir(directory)
-    except OSError as error:
-        why = os.strerror(error.errno or 0)
-        raise LinkFailed(
-            f"{shown} cannot be used for images ({why})", hint="choose another directory"
-        ) from error
-    if any(is_image(name) or name.isdecimal() for name in names):
-        raise LinkFailed(f"{shown} holds images already", hint="choose a new or empty directory")
-    if not os.access(directory, os.W_OK | os.X_OK):
-        raise NotPermitted(f"{shown}: not permitted to write there", hint="choose another directory")

@@ -21,7 +21,7 @@ from typing import Final
 
 from engine.errors import LinkFailed
 from engine.images.files import write_fully, writing
-from engine.images.layout import DIR_MODE, FILE_MODE, PARENT, PARTIAL_SUFFIX, STATS, is_image
+from engine.images.layout import DIR_MODE, FILE_MODE, PARENT, PARTIAL_SUFFIX, SIDECAR, STATS, is_image
 from engine.printable import printable
 
 _OPEN_DIR: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -67,6 +67,11 @@ class PartialDirectory:
         # The umask may have taken bits away; the lock tells other writers that this one lives.
         os.fchmod(self._fd, DIR_MODE)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    @property
+    def partial_path(self) -> Path:
+        """Where the files are until they are published."""
+        return self.path.with_name(self._partial)
 
     def create(self, name: str) -> int:
         """A descriptor to write a new file with; the caller closes it."""
@@ -200,7 +205,11 @@ def _why_not_stale(found: int) -> str:
         return f"it holds a complete link; without {PARTIAL_SUFFIX} at the end of its name it can be used"
     for entry in names:
         mode = os.lstat(entry, dir_fd=found).st_mode
-        expected = stat.S_ISLNK(mode) if entry == PARENT else stat.S_ISREG(mode) and is_image(entry)
+        expected = (
+            stat.S_ISLNK(mode)
+            if entry == PARENT
+            else stat.S_ISREG(mode) and (is_image(entry) or entry == SIDECAR)
+        )
         if not expected:
             return "it holds other things than images"
     return ""

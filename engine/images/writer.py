@@ -95,6 +95,11 @@ class LinkWriter:
                 self.abort()
                 raise
 
+    @property
+    def partial_path(self) -> Path:
+        """Where the files are until `commit`."""
+        return self._files.partial_path
+
     # -- content
 
     def open_pages(self, pid: int, pages_id: int) -> PagesWriter:

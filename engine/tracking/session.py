@@ -116,6 +116,22 @@ class Session:
             if again:
                 self._note(EventKind.REARMED, self.root.pid, "re-armed: counts begin anew")
 
+    def attach(self) -> None:
+        """Take trackers into service without beginning an epoch: what was dirty before still shows.
+
+        For going on in an epoch that somebody else began (soft-dirty); by write-protection nothing was
+        tracked before, and it is the same as `arm`. Errors as of `arm`.
+        """
+        if self.is_armed or self.tracker is TrackerKind.WRITE_PROTECT:
+            return self.arm()
+        with self.lock:
+            self._follow_tree()
+            for process in self._processes.values():
+                process.attach(self._new_tracker(process.identity))
+            self._armed_at_s = self._last_collect_s = time.monotonic()
+            self._number = 0
+        return None
+
     def set_mode(self, mode: RateMode) -> None:
         """Change what a tick does to the tracker.
 

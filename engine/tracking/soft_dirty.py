@@ -82,7 +82,7 @@ class SoftDirtyTracker:
         return canary if canary is not None and plant(self.identity.pid, canary) else None
 
     def watch_for_clears(self) -> None:
-        """Plant a canary in an epoch that somebody else began with our knowledge. Raises TargetGone."""
+        """See `Tracker.watch_for_clears`."""
 
         def plant_stopped() -> None:
             with StoppedProcess(self.identity.pid):
@@ -90,10 +90,22 @@ class SoftDirtyTracker:
 
         on_own_thread(plant_stopped)
 
+    def adopt_canary(self, page: int) -> bool:
+        """See `Tracker.adopt_canary`."""
+        maps = self._reader.read()
+        at = maps.index_at(page)
+        if at is None:
+            return False
+        canary = Canary(page, maps.vmas[at])
+        if not canary.is_dirty(self._pages.pagemap, maps):
+            return False
+        self._canary = canary
+        return True
+
     @property
-    def canary(self) -> Canary | None:
-        """The canary of this epoch. Without one, a foreign clear would go unseen."""
-        return self._canary
+    def canary_page(self) -> int | None:
+        """See `Tracker.canary_page`."""
+        return None if self._canary is None else self._canary.page
 
     def close(self) -> None:
         """See `Tracker.close`; soft-dirty bits need no undoing."""

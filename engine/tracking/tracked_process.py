@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.kernel.maps import Maps, MapsReader
-from engine.kernel.process import Identity, ProcessStat, resident_pages
+from engine.kernel.process import Identity, ProcessStat, innermost_pid, resident_pages
 from engine.pageset import EMPTY, PageSet
 from engine.tracking.ages import NEVER
 from engine.tracking.residency import NOTHING_IN_USE, InUse, PageReader
@@ -39,6 +39,8 @@ class TrackedProcess:
             TargetGone, NotPermitted: it is not there, or not ours to read.
         """
         self.identity: Identity = stat.identity
+        self.inner_pid = innermost_pid(stat.pid)
+        """The pid as the process itself knows it; images are named by it."""
         self.parent_pid = stat.parent_pid
         self.command = stat.command
         self.memory_identity = memory_identity(stat)
@@ -137,6 +139,40 @@ class TrackedProcess:
         """The image did not come to be: what it should have held is pending as before."""
         self._written_since_link = None
 
+    def adopt_epoch(self, canary_page: int | None, covered: PageSet) -> bool:
+        """Go on in the epoch that an earlier dirtytop began with an image that covers these pages.
+
+        Args:
+            canary_page: the page that must still be dirty.
+            covered: what that image holds as it was at the beginning of the epoch.
+
+        Returns:
+            Whether the epoch is undisturbed; if not, nothing is clean.
+
+        Raises:
+            TargetGone: it has exited.
+        """
+        assert self._tracker is not None
+        if canary_page is None or not self._tracker.adopt_canary(canary_page):
+            return False
+        collected = self._tracker.collect(rearm=False)
+        if collected.cleared_by_others:
+            return False
+        self._fold(collected, time.monotonic(), rearmed=False)
+        self.clean = (covered & collected.maps.pages) - collected.written
+        return True
+
+    @property
+    def canary_page(self) -> int | None:
+        """See `Tracker.canary_page`."""
+        return self._tracker.canary_page if self._tracker is not None else None
+
+    def watch_for_clears(self) -> None:
+        """An epoch has begun that CRIU began: nothing is known to be written in it yet. Raises TargetGone."""
+        assert self._tracker is not None
+        self._epoch_written = EMPTY
+        self._tracker.watch_for_clears()
+
     def take_stopped_us(self) -> int:
         """How long attaching and `plan_link` stopped the process since the last tick; then begins at 0."""
         stopped_us, self._stopped_us = self._stopped_us, 0
@@ -229,9 +265,9 @@ class TrackedProcess:
         )
 
 
-def memory_identity(stat: ProcessStat) -> tuple[bytes, bytes]:
+def memory_identity(stat: ProcessStat) -> tuple[str, str]:
     """Tells one program image from the next in the same process: where its code and its stack begin.
 
     `execve` replaces the memory, and with it these addresses (fields 26 and 28 of proc_pid_stat(5)).
     """
-    return stat.fields[23], stat.fields[25]
+    return stat.fields[23].decode("ascii"), stat.fields[25].decode("ascii")

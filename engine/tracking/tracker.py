@@ -52,6 +52,19 @@ class Tracker(Protocol):
         """
         ...
 
+    @property
+    def canary_page(self) -> int | None:
+        """The page that tells whether somebody else cleared in this epoch; None if nothing tells."""
+        ...
+
+    def adopt_canary(self, page: int) -> bool:
+        """Go on in an epoch that an earlier program began with this canary; whether it is undisturbed."""
+        ...
+
+    def watch_for_clears(self) -> None:
+        """Plant a canary in an epoch that CRIU has just begun; the target is stopped for it."""
+        ...
+
     def close(self) -> None:
         """Take every trace of us from the target; may be called twice."""
         ...

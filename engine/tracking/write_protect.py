@@ -86,6 +86,16 @@ class WriteProtectTracker:
             written.append(found - unmodified_file_pages(self._pagemap, maps, found))
         return Collected(maps, PageSet.union_all(written), self._untracked())
 
+    canary_page = None
+    """Nobody else can clear what belongs to us."""
+
+    def adopt_canary(self, page: int) -> bool:
+        """False: the tracking of an earlier program ended with it."""
+        return False
+
+    def watch_for_clears(self) -> None:
+        """Nothing to do."""
+
     def close(self) -> None:
         """See `Tracker.close`."""
         if self._descriptor >= 0:

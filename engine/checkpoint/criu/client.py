@@ -1,0 +1,242 @@
+"""A `criu swrk` process of our own: one request, its notifications, its answer (criu/cr-service.c).
+
+The messages are those of images/proto/rpc.proto, one a packet of a SOCK_SEQPACKET socket. CRIU runs in
+a session of its own, so that Ctrl-C on our terminal does not end it in the middle of its work, and
+what it says on stderr goes into a file: that is where errors are told that come before its log.
+
+Giving up is the delicate part. While CRIU works, the target runs code of CRIU's on registers of CRIU's;
+killed at the wrong moment it leaves both behind. So nothing is killed at first: the size of files that
+CRIU may write is set to zero. Its next write fails, and it undoes everything on its own way out.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import select
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from google.protobuf.message import DecodeError
+
+from engine.errors import DirtytopError, NotSupported, TargetGone
+from engine.images.proto.rpc_pb2 import NOTIFY, RESTORE, CriuReq, CriuResp
+from engine.kernel.process import child_processes
+from engine.printable import printable
+
+STDERR: Final = "criu.stderr"
+"""In the work directory: what CRIU said outside of its log."""
+
+_LARGEST_PACKET: Final = 1 << 20
+"""Beyond what a socket buffer lets through by default."""
+_WATCH_EVERY_S: Final = 0.05
+_MOST_STDERR_BYTES: Final = 64 << 10
+
+Notified = Callable[[str], bool]
+"""Told of each notification by its name; whether CRIU may go on."""
+Watch = Callable[[], None]
+"""Called again and again while CRIU works; what it raises makes us give up."""
+
+
+class NoAnswer(DirtytopError):
+    """CRIU ended, or fell silent, instead of answering."""
+
+
+def _go_on(script: str) -> bool:
+    return True
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""
+
+
+class Worker:
+    """A running `criu swrk`, from `with` to the end of it; it is not to outlive us half done."""
+
+    def __init__(self, program: Path, work_directory: Path) -> None:
+        """Nothing is started before `with`.
+
+        Args:
+            program: CRIU.
+            work_directory: where it is started, and leaves what it says on stderr.
+        """
+        self._program = program
+        self._work_directory = work_directory
+        self._socket: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Start it.
+
+        Raises:
+            NotSupported: the program cannot be run.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            stderr = os.open(
+                self._work_directory / STDERR, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
+            )
+            try:
+                self._process = subprocess.Popen(
+                    [str(self._program), "swrk", str(theirs.fileno())],
+                    stdin=subprocess.DEVNULL,
+                    stdout=stderr,
+                    stderr=stderr,
+                    pass_fds=[theirs.fileno()],
+                    cwd=self._work_directory,
+                    start_new_session=True,
+                    umask=0o077,
+                    # Python ignores SIGXFSZ, and so has CRIU to: see `_hinder_writing`.
+                    restore_signals=False,
+                )
+            except OSError as error:
+                ours.close()
+                raise NotSupported(
+                    f"{printable(str(self._program))} cannot be run ({os.strerror(error.errno or 0)})"
+                ) from error
+            finally:
+                os.close(stderr)
+        self._socket = ours
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Hang up, and wait for its end."""
+        assert self._socket is not None
+        assert self._process is not None
+        self._socket.close()
+        self._process.wait()
+
+    def ask(
+        self,
+        request: CriuReq,
+        *,
+        notified: Notified = _go_on,
+        watch: Watch = _nothing,
+        timeout_s: float | None = None,
+        patience_s: float = 15.0,
+    ) -> CriuResp:
+        """Send a request and wait for its answer, which may be that it failed.
+
+        Args:
+            request: what to do.
+            notified: told of notifications (`notify_scripts`); CRIU waits meanwhile.
+            watch: called some twenty times a second. If it raises anything, the work is given up, and
+                what it raised is raised again once CRIU has put everything back.
+            timeout_s: how long to wait at most.
+            patience_s: how long CRIU may take to give up before it is killed.
+
+        Raises:
+            NoAnswer: CRIU has ended, by itself or by somebody's signal, or takes too long.
+        """
+        deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
+        try:
+            self._send(request)
+            return self._wait_for_answer(notified, watch, deadline_s)
+        except BaseException:
+            # What a restore has forked is the target itself: that is not to be hindered.
+            if request.type != RESTORE:
+                self._give_up(patience_s)
+            raise
+
+    def stderr(self) -> bytes:
+        """The end of what it said on stderr."""
+        with open(self._work_directory / STDERR, "rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _MOST_STDERR_BYTES))
+            return file.read()
+
+    # -- packets
+
+    def _send(self, request: CriuReq) -> None:
+        assert self._socket is not None
+        try:
+            self._socket.send(request.SerializeToString())
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise self._silence() from error
+
+    def _receive(self, timeout_s: float) -> CriuResp | None:
+        """The next message; None if none came in time. Raises NoAnswer."""
+        assert self._socket is not None
+        if not select.select([self._socket], [], [], timeout_s)[0]:
+            return None
+        try:
+            data, _, flags, _ = self._socket.recvmsg(_LARGEST_PACKET)
+        except ConnectionResetError as error:
+            raise self._silence() from error
+        if not data:
+            raise self._silence()
+        try:
+            message = CriuResp.FromString(data)
+        except DecodeError as error:
+            raise NoAnswer("criu answered what is no message of its protocol") from error
+        if flags & socket.MSG_TRUNC or not message.IsInitialized():
+            raise NoAnswer("criu answered what is no message of its protocol")
+        return message
+
+    def _wait_for_answer(self, notified: Notified, watch: Watch, deadline_s: float | None) -> CriuResp:
+        while True:
+            message = self._receive(_WATCH_EVERY_S)
+            if message is None:
+                watch()
+                if deadline_s is not None and time.monotonic() > deadline_s:
+                    raise NoAnswer("criu does not answer")
+            elif message.type == NOTIFY:
+                self._send(CriuReq(type=NOTIFY, notify_success=notified(message.notify.script)))
+            else:
+                return message
+
+    def _silence(self) -> NoAnswer:
+        assert self._process is not None
+        code = self._process.wait()
+        if code < 0:
+            return NoAnswer(f"criu was killed by {signal.Signals(-code).name}")
+        return NoAnswer(f"criu ended without an answer (exit code {code})")
+
+    # -- giving up
+
+    def _give_up(self, patience_s: float) -> None:
+        """Make CRIU fail and put the target back as it was; kill it only if it does not get there."""
+        assert self._process is not None
+        deadline_s = time.monotonic() + patience_s
+        while self._process.poll() is None and time.monotonic() < deadline_s:
+            self._hinder_writing()
+            try:
+                message = self._receive(_WATCH_EVERY_S)
+                if message is None:
+                    continue
+                if message.type != NOTIFY:
+                    return
+                self._send(CriuReq(type=NOTIFY, notify_success=message.notify.script != "post-dump"))
+            except NoAnswer:
+                return
+        for pid in self._pids():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    def _hinder_writing(self) -> None:
+        """Let every further write to a file fail with EFBIG."""
+        for pid in self._pids():
+            try:
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
+            except ProcessLookupError:
+                continue
+
+    def _pids(self) -> list[int]:
+        """CRIU, and what it has forked (a pre-dump runs in a child of its)."""
+        assert self._process is not None
+        if self._process.poll() is not None:
+            return []
+        pid = self._process.pid
+        try:
+            return [*(stat.pid for stat in child_processes({pid})), pid]
+        except TargetGone:
+            return [pid]

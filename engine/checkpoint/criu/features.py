@@ -1,0 +1,167 @@
+"""Which CRIU there is, and what it can do here: found by asking it, never by kernel version."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Final
+
+from engine.checkpoint.criu.client import NoAnswer, Worker
+from engine.checkpoint.criu.log import find_cause
+from engine.errors import NotPermitted, NotSupported
+from engine.images.proto.rpc_pb2 import FEATURE_CHECK, VERSION, CriuFeatures, CriuReq, CriuResp
+from engine.printable import printable
+
+VARIABLE: Final = "DIRTYTOP_CRIU"
+"""Names the program where it is not the `criu` on PATH."""
+
+# A user's PATH often lacks the directories where distributions put it.
+_ALSO_LOOKED_IN: Final = "/usr/local/sbin:/usr/sbin:/sbin"
+
+_TIMEOUT_S: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Criu:
+    """A CRIU that answers here."""
+
+    program: Path
+    version: tuple[int, int, int]
+    why_not: str
+    """Why it does nothing at all on this kernel, in words; empty if it works."""
+    has_memory_tracking: bool
+    """Whether it can make pre-dumps and links with a parent: whether the kernel has soft-dirty bits."""
+    has_lazy_pages: bool
+
+    @property
+    def version_text(self) -> str:
+        """As in "4.1.1"."""
+        major, minor, sublevel = self.version
+        return f"{major}.{minor}.{sublevel}" if sublevel else f"{major}.{minor}"
+
+    @property
+    def has_single_pre_dump(self) -> bool:
+        """Whether a pre-dump can be asked for alone (3.17)."""
+        return self.version >= (3, 17, 0)
+
+    @property
+    def can_skip_network_lock(self) -> bool:
+        """Whether a dump can leave the network alone (3.19)."""
+        return self.version >= (3, 19, 0)
+
+    def require_dump(self) -> None:
+        """Make sure that it can dump and restore.
+
+        Raises:
+            NotSupported: it cannot here.
+            NotPermitted: it could, for root.
+        """
+        if os.geteuid() != 0:
+            raise NotPermitted("criu needs to be root to checkpoint and restore", hint="run as root")
+        if self.why_not:
+            raise NotSupported(
+                f"criu {self.version_text} does not work on this kernel: {self.why_not}",
+                hint=f"try a newer one, named in the variable {VARIABLE}",
+            )
+
+    def require_memory_tracking(self) -> None:
+        """Make sure that it can make pre-dumps. Asked for one where it cannot, CRIU aborts in the target.
+
+        Raises:
+            NotSupported: it cannot here.
+        """
+        self.require_dump()
+        if not self.has_memory_tracking:
+            raise NotSupported(
+                "criu makes no pre-dumps here: this kernel has no soft-dirty bits",
+                hint="make the dump alone (`--pre-dumps 0`), or pre-dumps with `--engine memory`",
+            )
+
+
+def find_criu() -> Path:
+    """The program: what `DIRTYTOP_CRIU` names, or the `criu` on PATH and where it usually is.
+
+    Raises:
+        NotSupported: there is none.
+    """
+    named = os.environ.get(VARIABLE)
+    if named:
+        if shutil.which(named) is None:
+            raise NotSupported(
+                f"{VARIABLE} names {printable(named)}, which is no program", hint="name one, or unset it"
+            )
+        return Path(named).absolute()
+    found = shutil.which("criu", path=os.pathsep.join([os.environ.get("PATH", ""), _ALSO_LOOKED_IN]))
+    if found is None:
+        raise NotSupported(
+            "criu is not installed",
+            hint=f"`apt install criu`, or name the program in the variable {VARIABLE}",
+        )
+    return Path(found).absolute()
+
+
+def examine_criu(program: Path | None = None) -> Criu:
+    """Ask CRIU for its version, and what it can do on this kernel; asked once for each program.
+
+    Args:
+        program: which one; None finds it.
+
+    Raises:
+        NotSupported: there is none, it cannot be run, or it does not answer.
+    """
+    path = program or find_criu()
+    try:
+        changed_ns = path.stat().st_mtime_ns
+    except OSError as error:
+        raise NotSupported(
+            f"{printable(str(path))} cannot be run ({os.strerror(error.errno or 0)})"
+        ) from error
+    return _ask(path, changed_ns)
+
+
+@lru_cache
+def _ask(program: Path, changed_ns: int) -> Criu:
+    wanted = CriuFeatures(mem_track=True, lazy_pages=True)
+    with tempfile.TemporaryDirectory(prefix="dirtytop-criu-") as name, Worker(program, Path(name)) as worker:
+        try:
+            version = worker.ask(
+                CriuReq(type=VERSION, keep_open=True), timeout_s=_TIMEOUT_S, patience_s=0
+            ).version
+        except NoAnswer as error:
+            said = find_cause(b"", worker.stderr())
+            raise NotSupported(
+                f"{printable(str(program))}: {said.text if said else error.message}",
+                hint="is it criu, and does `criu --version` work?",
+            ) from error
+        try:
+            answer = worker.ask(
+                CriuReq(type=FEATURE_CHECK, keep_open=True, features=wanted),
+                timeout_s=_TIMEOUT_S,
+                patience_s=0,
+            )
+        except NoAnswer:
+            answer = CriuResp(type=FEATURE_CHECK, success=False)
+    return Criu(
+        program=program,
+        version=(version.major_number, version.minor_number, version.sublevel),
+        why_not="" if answer.success else _why_not(program),
+        has_memory_tracking=answer.features.mem_track,
+        has_lazy_pages=answer.features.lazy_pages,
+    )
+
+
+def _why_not(program: Path) -> str:
+    """What `criu check` complains of: the answer to a feature check does not say why it failed."""
+    try:
+        done = subprocess.run(
+            [str(program), "check"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_S
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "`criu check` does not run"
+    said = find_cause(b"", done.stderr)
+    return said.text if said else "`criu check` says no more"

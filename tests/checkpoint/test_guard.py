@@ -1,0 +1,198 @@
+"""No chain breaks unseen: foreign clears, changed links, and chains that another dirtytop began."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from engine.checkpoint.link import After
+from engine.checkpoint.memory import MemoryChain
+from engine.checkpoint.sidecar import read_sidecar
+from engine.images.chain import read_chain, verify
+from engine.images.layout import SIDECAR
+from engine.kernel.clear_refs import clear_soft_dirty
+from engine.tracking.sample import EventKind, TrackerKind
+from engine.tracking.session import Session
+from tests.checkpoint.comparing import differences
+from tests.targets.scripted import ScriptedTarget
+
+
+@pytest.fixture
+def session(kind: TrackerKind, target: ScriptedTarget) -> Iterator[Session]:
+    with Session(target.pid, kind) as opened:
+        opened.arm()
+        yield opened
+
+
+@pytest.fixture
+def chain(session: Session, chain_directory: Path) -> MemoryChain:
+    return MemoryChain(session, chain_directory)
+
+
+def needs_soft_dirty(session: Session) -> None:
+    if session.tracker is not TrackerKind.SOFT_DIRTY:
+        pytest.skip("nobody else can clear write-protection")
+
+
+def assert_the_end_is_right(chain: MemoryChain, target: ScriptedTarget) -> None:
+    chain.dump(After.STOP)
+    images = read_chain(chain.directory)
+    assert verify(images) == ()
+    assert differences(images, target.pid) == []
+    os.kill(target.pid, signal.SIGCONT)
+
+
+class TestForeignClears:
+    def test_one_between_two_links_makes_the_next_a_full_one(
+        self, session: Session, chain: MemoryChain, target: ScriptedTarget
+    ) -> None:
+        needs_soft_dirty(session)
+        chain.pre_dump()
+        target.fill(range(30), value=3)
+        clear_soft_dirty(target.pid)
+        result = chain.pre_dump()
+        assert result.pages_in_parent == 0
+        assert any("another program cleared" in note for note in result.notes)
+        assert_the_end_is_right(chain, target)
+
+    def test_one_is_told_at_the_next_tick(
+        self, session: Session, chain: MemoryChain, target: ScriptedTarget
+    ) -> None:
+        needs_soft_dirty(session)
+        chain.pre_dump()
+        session.tick()
+        clear_soft_dirty(target.pid)
+        events = [event.kind for event in session.tick().events]
+        assert EventKind.FOREIGN_CLEAR in events
+        assert EventKind.FOREIGN_CLEAR not in [event.kind for event in session.tick().events]
+
+    def test_one_is_seen_even_if_nothing_was_written(
+        self, session: Session, chain: MemoryChain, target: ScriptedTarget
+    ) -> None:
+        needs_soft_dirty(session)
+        chain.pre_dump()
+        clear_soft_dirty(target.pid)
+        assert chain.pre_dump().pages_in_parent == 0
+
+    def test_our_own_clears_are_not_foreign(
+        self, session: Session, chain: MemoryChain, target: ScriptedTarget
+    ) -> None:
+        chain.pre_dump()
+        session.tick()
+        session.arm()
+        target.fill(range(5))
+        session.tick()
+        result = chain.pre_dump()
+        assert result.pages_in_parent > 400
+        assert result.notes == ()
+
+    def test_write_protection_does_not_care(
+        self, session: Session, chain: MemoryChain, target: ScriptedTarget
+    ) -> None:
+        if session.tracker is not TrackerKind.WRITE_PROTECT:
+            pytest.skip("about write-protection")
+        chain.pre_dump()
+        target.fill(range(30), value=3)
+        clear_soft_dirty(target.pid)
+        assert chain.pre_dump().pages_in_parent > 400
+        assert_the_end_is_right(chain, target)
+
+
+class TestChangedLinks:
+    def test_a_parent_that_was_removed(self, chain: MemoryChain, target: ScriptedTarget) -> None:
+        chain.pre_dump()
+        chain.pre_dump()
+        shutil.rmtree(chain.directory / "1")
+        target.fill(range(9), value=4)
+        result = chain.pre_dump()
+        assert result.pages_in_parent == 0
+        assert any("changed or removed" in note for note in result.notes)
+        assert_the_end_is_right(chain, target)
+
+    def test_a_parent_that_was_changed(self, chain: MemoryChain, target: ScriptedTarget) -> None:
+        chain.pre_dump()
+        pages = next((chain.directory / "1").glob("pages-*.img"))
+        os.truncate(pages, pages.stat().st_size - 4096)
+        assert chain.pre_dump().pages_in_parent == 0
+        assert_the_end_is_right(chain, target)
+
+
+class TestGoingOn:
+    """Another dirtytop goes on with a chain whose maker has ended."""
+
+    def begin(self, kind: TrackerKind, target: ScriptedTarget, directory: Path) -> None:
+        with Session(target.pid, kind) as session:
+            MemoryChain(session, directory).pre_dump()
+
+    def test_what_the_last_link_holds_is_left_to_it_if_nothing_disturbed_the_epoch(
+        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
+    ) -> None:
+        self.begin(kind, target, chain_directory)
+        target.fill(range(20), value=6)
+        with Session(target.pid, kind) as session:
+            chain = MemoryChain.go_on(session, chain_directory)
+            result = chain.pre_dump()
+            assert result.number == 2
+            if kind is TrackerKind.SOFT_DIRTY:
+                assert result.pages_in_parent > 400
+                assert result.notes == ()
+            else:
+                assert result.pages_in_parent == 0
+                assert any("ended with the program" in note for note in result.notes)
+            assert_the_end_is_right(chain, target)
+
+    def test_a_clear_meanwhile_is_noticed(
+        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
+    ) -> None:
+        if kind is not TrackerKind.SOFT_DIRTY:
+            pytest.skip("nobody else can clear write-protection")
+        self.begin(kind, target, chain_directory)
+        target.fill(range(20), value=6)
+        clear_soft_dirty(target.pid)
+        with Session(target.pid, kind) as session:
+            chain = MemoryChain.go_on(session, chain_directory)
+            result = chain.pre_dump()
+            assert result.pages_in_parent == 0
+            assert any("cleared the soft-dirty bits" in note for note in result.notes)
+            assert_the_end_is_right(chain, target)
+
+    def test_another_program_in_the_same_process_is_noticed(
+        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
+    ) -> None:
+        self.begin(kind, target, chain_directory)
+        target.exec_sleep()
+        with Session(target.pid, kind) as session:
+            chain = MemoryChain.go_on(session, chain_directory)
+            result = chain.pre_dump()
+            assert result.pages_in_parent == 0
+            assert result.notes
+            assert_the_end_is_right(chain, target)
+
+    def test_another_link_in_its_place_is_noticed(
+        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path, tmp_path: Path
+    ) -> None:
+        self.begin(kind, target, chain_directory)
+        with ScriptedTarget() as other, Session(other.pid, kind) as session:
+            MemoryChain(session, tmp_path / "other").pre_dump()
+        for image in (tmp_path / "other" / "1").glob("pagemap-*.img"):
+            own = next((chain_directory / "1").glob("pagemap-*.img"))
+            shutil.copyfile(image, own)
+        with Session(target.pid, kind) as session:
+            chain = MemoryChain.go_on(session, chain_directory)
+            assert chain.pre_dump().pages_in_parent == 0
+
+    def test_the_sidecar_says_who_began_the_epoch(
+        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
+    ) -> None:
+        self.begin(kind, target, chain_directory)
+        sidecar = read_sidecar(chain_directory / "1")
+        assert sidecar is not None
+        assert sidecar.tracker is kind
+        assert [process.pid for process in sidecar.processes] == [target.pid]
+        assert (sidecar.processes[0].canary_page is None) == (kind is TrackerKind.WRITE_PROTECT)
+        assert (chain_directory / "1" / SIDECAR).stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,161 @@
+"""The header: who is watched, how, and what that costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import ClassVar
+
+from rich.cells import cell_len
+
+from engine.printable import printable
+from engine.tracking.sample import RateMode, TrackerKind
+from widgets.columns import Span, fit_cell
+from widgets.drawing import SpanView
+from widgets.units import format_clock, format_duration, format_percent
+
+
+class TargetState(Enum):
+    """What the badge says."""
+
+    ARMED = "ARMED"
+    NOT_ARMED = "NOT ARMED"
+    PAUSED = "PAUSED"
+    GONE = "GONE"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetStatus:
+    """Everything the header shows."""
+
+    pid: int
+    command: str
+    state: TargetState
+    process_count: int = 1
+    """The target and its descendants."""
+    tracker: TrackerKind | None = None
+    mode: RateMode | None = None
+    armed_s: float = 0.0
+    """Seconds since armed."""
+    interval_set_s: float = 1.0
+    interval_measured_s: float = 0.0
+    """0 where none has been measured yet."""
+    tick_ms: float = 0.0
+    cost_fraction: float = 0.0
+    """Estimated share of one CPU."""
+    stopped_us: int = 0
+    """By the last tick."""
+
+
+class TargetHeader(SpanView):
+    """Two lines: the target and its tracker; the interval and what a tick costs. Three if narrow."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "target-header--armed",
+        "target-header--not-armed",
+        "target-header--paused",
+        "target-header--gone",
+        "target-header--command",
+        "target-header--label",
+        "target-header--tracker",
+    }
+
+    DEFAULT_CSS = """
+    TargetHeader {
+        width: 1fr;
+        height: auto;
+        padding: 0 1;
+        & > .target-header--armed { background: $success; color: auto; text-style: bold; }
+        & > .target-header--not-armed { background: $foreground 25%; color: auto; text-style: bold; }
+        & > .target-header--paused { background: $warning; color: auto; text-style: bold; }
+        & > .target-header--gone { background: $error; color: auto; text-style: bold; }
+        & > .target-header--command { color: $foreground; text-style: bold; }
+        & > .target-header--label { color: $foreground 55%; }
+        & > .target-header--tracker { color: $text-primary; }
+        &:ansi {
+            & > .target-header--armed { background: ansi_green; color: ansi_black; }
+            & > .target-header--not-armed {
+                background: ansi_default; color: ansi_default; text-style: reverse;
+            }
+            & > .target-header--paused { background: ansi_yellow; color: ansi_black; }
+            & > .target-header--gone { background: ansi_red; color: ansi_black; }
+            & > .target-header--command { color: ansi_default; }
+            & > .target-header--label { color: ansi_default; text-style: dim; }
+        }
+        &:ansi:nocolor {
+            & > .target-header--armed, & > .target-header--not-armed, & > .target-header--paused,
+            & > .target-header--gone {
+                background: ansi_default; color: ansi_default; text-style: bold reverse;
+            }
+        }
+    }
+    """
+
+    def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(name=name, id=id, classes=classes)
+        self._status: TargetStatus | None = None
+
+    def show_status(self, status: TargetStatus | None) -> None:
+        """Show this; None: no target has been picked."""
+        if status != self._status:
+            self._status = status
+            self.redraw(layout=True)
+
+    def lines(self, width: int, height: int) -> list[list[Span]]:
+        """The first line names the target; then come figures, on as many lines as they need."""
+        status = self._status
+        if status is None:
+            return [[Span("no target", "target-header--label")], []]
+        return [_target_line(status, width), *_flowed(_figures(status), width)]
+
+
+def _target_line(status: TargetStatus, width: int) -> list[Span]:
+    badge = status.state.value
+    if status.state in (TargetState.ARMED, TargetState.PAUSED):
+        badge += " " + format_clock(status.armed_s)
+    left = [Span(f" {badge} ", f"target-header--{status.state.value.lower().replace(' ', '-')}"), Span("  ")]
+    others = status.process_count - 1
+    about = f"  pid {status.pid}" + (f" and {others} more" if others > 0 else "")
+    how = []
+    if status.tracker is not None:
+        how = [Span("  "), Span(status.tracker.value, "target-header--tracker")]
+        if status.mode is not None:
+            how.append(Span(f", {status.mode.value}", "target-header--label"))
+    right = [Span(about, "target-header--label")], how
+    room = width - sum(cell_len(span.text) for span in (*left, *right[0], *right[1]))
+    command = Span(printable(status.command), "target-header--command")
+    shown = fit_cell([command], max(1, min(room, cell_len(command.text))))
+    gap = Span(" " * max(0, room - sum(cell_len(span.text) for span in shown)))
+    return [*left, *shown, *right[0], gap, *how]
+
+
+def _figures(status: TargetStatus) -> list[list[Span]]:
+    def figure(label: str, value: str) -> list[Span]:
+        return [Span(label + " ", "target-header--label"), Span(value)]
+
+    interval = figure("every", format_duration(status.interval_set_s))
+    if status.interval_measured_s > 0:
+        interval.append(Span(f" (measured {status.interval_measured_s:.2f} s)", "target-header--label"))
+    return [
+        interval,
+        figure("tick", format_duration(status.tick_ms / 1e3)),
+        figure("cost", f"≈{format_percent(status.cost_fraction)} CPU"),
+        figure("stopped", format_duration(status.stopped_us / 1e6)),
+    ]
+
+
+def _flowed(items: list[list[Span]], width: int) -> list[list[Span]]:
+    """Items side by side, three cells apart, on as many lines as they need."""
+    lines: list[list[Span]] = [[]]
+    used = 0
+    for item in items:
+        length = sum(cell_len(span.text) for span in item)
+        if lines[-1] and used + 3 + length > width:
+            lines.append([])
+            used = 0
+        if lines[-1]:
+            lines[-1].append(Span("   "))
+            used += 3
+        lines[-1].extend(item)
+        used += length
+    return lines
