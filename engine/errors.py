@@ -49,6 +49,10 @@ class NotSupported(DirtytopError):
     exit_code = 5
 
 
+class EpochLent(DirtytopError):
+    """A chain of CRIU's relies on the soft-dirty bits: clearing them would make it lose pages."""
+
+
 class KernelThread(NotSupported):
     """The target has no memory of its own."""
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from engine.errors import LinkFailed, NotPermitted
+from engine.images.files import writing
 from engine.images.layout import is_image
 from engine.printable import printable
 
@@ -30,3 +31,13 @@ def prepare(directory: Path) -> None:
         raise LinkFailed(f"{shown} holds images already", hint="choose a new or empty directory")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise NotPermitted(f"{shown}: not permitted to write there", hint="choose another directory")
+
+
+def highest_number(directory: Path) -> int:
+    """Of the links in a chain's directory, the number of the last; 0 if there is none.
+
+    Raises:
+        LinkFailed: the directory cannot be read.
+    """
+    with writing(directory, "list it"):
+        return max((int(name) for name in os.listdir(directory) if name.isdecimal()), default=0)

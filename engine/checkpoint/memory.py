@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Self
 
 from engine.checkpoint.copying import CHUNK_BYTES, Gauge, Stash, copy_to_file, most_stash_bytes
-from engine.checkpoint.directory import prepare
+from engine.checkpoint.directory import highest_number, prepare
 from engine.checkpoint.fingerprint import Fingerprint, fingerprint
 from engine.checkpoint.frozen_tree import FrozenTree
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
@@ -76,6 +76,7 @@ class MemoryChain:
         self.directory = directory
         self.links: tuple[LinkResult, ...] = ()
         self.is_ended = False
+        self._next_number = highest_number(directory) + 1
         self._session = session
         self._fingerprints: list[tuple[Path, Fingerprint]] = []
         self._notes: list[str] = []
@@ -111,7 +112,7 @@ class MemoryChain:
     @property
     def next_path(self) -> Path:
         """Where the next link will be."""
-        return self.directory / str(len(self.links) + 1)
+        return self.directory / str(self._next_number)
 
     # -- pre-dump
 
@@ -162,7 +163,7 @@ class MemoryChain:
             self._settle(covered)
         return self._done(
             LinkResult(
-                number=len(self.links) + 1,
+                number=self._next_number,
                 kind=LinkKind.PRE_DUMP,
                 path=committed.path,
                 engine=self.engine,
@@ -266,7 +267,7 @@ class MemoryChain:
         self.is_ended = True
         return self._done(
             LinkResult(
-                number=len(self.links) + 1,
+                number=self._next_number,
                 kind=LinkKind.DUMP,
                 path=committed.path,
                 engine=self.engine,
@@ -361,6 +362,7 @@ class MemoryChain:
             note = "another program cleared the soft-dirty bits meanwhile: this link is a full one"
             result = replace(result, notes=(*result.notes, note))
         self.links = (*self.links, result)
+        self._next_number = result.number + 1
         self._fingerprints.append((result.path, fingerprint(result.path)))
         return result
 

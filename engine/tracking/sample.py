@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engine.kernel.maps import Maps
 from engine.pageset import Int64Array
+from engine.tracking.curve import NO_CURVE, WorkingSetCurve
 
 
 class TrackerKind(Enum):
@@ -73,6 +74,8 @@ class ProcessSample:
     untracked: tuple[Untracked, ...] = ()
     stopped_us: int = 0
     """How long this tick stopped the process."""
+    curve: WorkingSetCurve = NO_CURVE
+    """Of its dumpable pages."""
 
 
 class EventKind(Enum):
@@ -124,6 +127,8 @@ class Sample:
     events: tuple[Event, ...] = field(default=())
     huge_inflation_pages: int = 0
     """Of `written_pages`, how many may be counted only because a huge page is tracked as one."""
+    curve: WorkingSetCurve = NO_CURVE
+    """How many distinct dumpable pages of the tree get written within t seconds."""
 
     @property
     def bytes_per_s(self) -> float:

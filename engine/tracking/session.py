@@ -13,7 +13,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from engine.errors import DirtytopError, KernelThread, NotSupported, TargetGone
+from engine.errors import DirtytopError, EpochLent, KernelThread, NotSupported, TargetGone
 from engine.kernel.process import (
     Identity,
     ProcessStat,
@@ -22,6 +22,7 @@ from engine.kernel.process import (
     require_same,
 )
 from engine.pageset import EMPTY, PAGE_SIZE
+from engine.tracking.curve import summed
 from engine.tracking.probe import probe
 from engine.tracking.sample import Event, EventKind, ProcessSample, RateMode, Sample, Totals, TrackerKind
 from engine.tracking.soft_dirty import SoftDirtyTracker
@@ -60,6 +61,7 @@ class Session:
         self._armed_at_s: float | None = None
         self._last_collect_s: float | None = None
         self._number = 0
+        self._borrower: object | None = None
         self.image_owner: object | None = None
         """Whose last image `clean` pages refer to; whoever makes images sets it (`forget_images`)."""
         stat = _require_trackable(pid)
@@ -90,13 +92,24 @@ class Session:
         """Descendants that could not be tracked, and why."""
         return dict(self._refused)
 
-    def arm(self) -> None:
+    def arm(self, *, even_if_lent: bool = False) -> None:
         """Begin, or begin anew: since-armed starts at zero. Pages that are pending stay pending.
 
+        Args:
+            even_if_lent: clear soft-dirty bits although a chain of CRIU's relies on them; its next
+                link will be a full one.
+
         Raises:
+            EpochLent: the bits are a chain's of CRIU.
             TargetGone, NotPermitted, AlreadyTraced, NotSupported: the root cannot be tracked.
         """
         with self.lock:
+            if self.is_lent and not even_if_lent:
+                raise EpochLent(
+                    f"process {self.root.pid}: the next link of CRIU's chain relies on its soft-dirty bits",
+                    pid=self.root.pid,
+                    hint="end the chain with a dump; arming all the same makes its next link a full one",
+                )
             self._follow_tree()
             if self.root.pid not in self._processes and not self._processes:
                 raise TargetGone(f"process {self.root.pid} has exited", pid=self.root.pid)
@@ -141,6 +154,12 @@ class Session:
         if mode not in self.modes:
             raise NotSupported(f"{self.tracker.value} tracking has no {mode.value} mode", pid=self.root.pid)
         with self.lock:
+            if mode is RateMode.REARMING and self.is_lent:
+                raise EpochLent(
+                    f"process {self.root.pid}: re-arming would take CRIU's soft-dirty bits away",
+                    pid=self.root.pid,
+                    hint="end the chain with a dump first",
+                )
             if mode is not self.mode:
                 self.mode = mode
                 self._note(EventKind.MODE, self.root.pid, f"mode is now {mode.value}")
@@ -157,9 +176,10 @@ class Session:
             now_s = time.monotonic()
             sampled: list[ProcessSample] = []
             inflation = 0
+            mode = RateMode.CUMULATIVE if self.is_lent else self.mode
             for process in list(self._processes.values()):
                 try:
-                    sample, huge = process.tick(now_s, self.mode)
+                    sample, huge = process.tick(now_s, mode)
                 except TargetGone:
                     self._drop_gone(process)
                     continue
@@ -175,6 +195,25 @@ class Session:
             for process in self._processes.values():
                 process.abandon_link()
                 process.clean = EMPTY
+
+    @property
+    def is_lent(self) -> bool:
+        """Whether the soft-dirty bits are a chain's of CRIU: we only read them then."""
+        return self._borrower is not None and self.tracker is TrackerKind.SOFT_DIRTY
+
+    def lend_epoch(self, borrower: object) -> None:
+        """From now on the soft-dirty bits are the borrower's: ticks only read them, arming is refused."""
+        with self.lock:
+            if self._borrower is None and self.tracker is TrackerKind.SOFT_DIRTY:
+                text = "a chain of CRIU's is open: from now on its soft-dirty bits are only read"
+                self._note(EventKind.MODE, self.root.pid, text)
+            self._borrower = borrower
+
+    def take_back_epoch(self, borrower: object) -> None:
+        """The borrower needs the bits no more."""
+        with self.lock:
+            if self._borrower is borrower:
+                self._borrower = None
 
     def follow_tree(self) -> None:
         """Take in children that were born and drop processes that exited, now."""
@@ -308,7 +347,7 @@ class Session:
             elapsed_s=now_s - self._armed_at_s if self._armed_at_s is not None else 0.0,
             interval_s=interval_s,
             tracker=self.tracker,
-            mode=self.mode,
+            mode=RateMode.CUMULATIVE if self.is_lent else self.mode,
             processes=processes,
             totals=Totals(
                 present_pages=sum(process.totals.present_pages for process in processes),
@@ -323,6 +362,7 @@ class Session:
             page_bytes=PAGE_SIZE,
             events=events,
             huge_inflation_pages=inflation,
+            curve=summed([process.curve for process in processes]),
         )
 
 

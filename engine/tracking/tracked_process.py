@@ -11,6 +11,7 @@ from engine.kernel.maps import Maps, MapsReader
 from engine.kernel.process import Identity, ProcessStat, innermost_pid, resident_pages
 from engine.pageset import EMPTY, PageSet
 from engine.tracking.ages import NEVER
+from engine.tracking.curve import CollectTimes
 from engine.tracking.residency import NOTHING_IN_USE, InUse, PageReader
 from engine.tracking.sample import ProcessSample, RateMode, Totals
 from engine.tracking.tracker import Collected, Tracker
@@ -53,6 +54,7 @@ class TrackedProcess:
         self._tracker: Tracker | None = None
         self._maps = Maps()
         self._ages = NEVER
+        self._collect_times = CollectTimes()
         self._epoch_written = EMPTY
         self._carried = EMPTY
         self._written_since_link: PageSet | None = None
@@ -82,6 +84,7 @@ class TrackedProcess:
         self._note_written(collected)
         self._stopped_us += collected.stopped_us
         self._ages = NEVER
+        self._collect_times.arm(time.monotonic())
         self._epoch_written = self._carried = EMPTY
 
     def tick(self, now_s: float, mode: RateMode) -> tuple[ProcessSample, int]:
@@ -219,6 +222,7 @@ class TrackedProcess:
             self.clean &= collected.maps.pages
             self._maps = collected.maps
         self._ages = self._ages.written(fresh, now_s)
+        self._collect_times.collect(now_s, rearmed=rearmed)
         return fresh
 
     def _refresh_in_use(self, maps: Maps, written: PageSet, now_s: float, *, anyway: bool = False) -> None:
@@ -262,6 +266,7 @@ class TrackedProcess:
             ),
             untracked=collected.untracked,
             stopped_us=stopped_us,
+            curve=self._collect_times.curve(self._ages, in_use.dumpable),
         )
 
 

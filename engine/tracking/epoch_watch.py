@@ -1,0 +1,102 @@
+"""Watching an epoch that CRIU has begun: whether anybody has cleared the soft-dirty bits since.
+
+CRIU itself does not look. If somebody clears between two of its links, it leaves out pages that have
+changed, and what it restores is wrong without a word. So after each of its links a canary is planted
+in every process, and looked at before the next. A clear in the few milliseconds between CRIU's own and
+the planting would go unseen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from engine.errors import TargetGone
+from engine.kernel.maps import read_maps
+from engine.kernel.pagemap import Pagemap
+from engine.kernel.process import Identity, require_same
+from engine.kernel.stopping import StoppedProcess, on_own_thread
+from engine.tracking.canary import Canary, choose, plant
+
+
+@dataclass(frozen=True, slots=True)
+class _Watched:
+    identity: Identity
+    canary: Canary | None
+
+
+class EpochWatch:
+    """The canaries of one epoch, in every process of a tree."""
+
+    def __init__(self) -> None:
+        self._watched: tuple[_Watched, ...] = ()
+
+    def begin(self, identities: Iterable[Identity]) -> None:
+        """An epoch has begun in these processes; each is stopped for a moment to plant its canary.
+
+        Raises:
+            NotPermitted, AlreadyTraced, NotSupported: one cannot be stopped; nothing is watched then.
+        """
+        self._watched = ()
+        watched = []
+        for identity in identities:
+            try:
+                watched.append(_Watched(identity, _plant_in(identity)))
+            except TargetGone:
+                continue
+        self._watched = tuple(watched)
+
+    @property
+    def canary_pages(self) -> dict[Identity, int | None]:
+        """Where the canaries are."""
+        return {each.identity: None if each.canary is None else each.canary.page for each in self._watched}
+
+    def adopt(self, canary_pages: dict[Identity, int | None]) -> None:
+        """Watch on what an earlier program has planted; `disturbance` tells whether it is still so."""
+        watched = []
+        for identity, page in canary_pages.items():
+            try:
+                maps = read_maps(identity.pid)
+            except TargetGone:
+                continue
+            at = None if page is None else maps.index_at(page)
+            canary = None if page is None or at is None else Canary(page, maps.vmas[at])
+            watched.append(_Watched(identity, canary))
+        self._watched = tuple(watched)
+
+    def disturbance(self) -> str:
+        """What has happened to the epoch, in words; empty if nothing has.
+
+        A process that has exited disturbs nothing. One without a canary cannot be vouched for.
+        """
+        for each in self._watched:
+            pid = each.identity.pid
+            try:
+                require_same(each.identity)
+                if each.canary is None:
+                    return f"it cannot be told whether another program cleared the soft-dirty bits of {pid}"
+                pagemap = Pagemap(pid)
+                try:
+                    intact = each.canary.is_dirty(pagemap, read_maps(pid))
+                finally:
+                    pagemap.close()
+            except TargetGone:
+                continue
+            if not intact:
+                return f"another program cleared the soft-dirty bits of process {pid}"
+        return ""
+
+
+def _plant_in(identity: Identity) -> Canary | None:
+    def plant_stopped() -> Canary | None:
+        with StoppedProcess(identity.pid):
+            require_same(identity)
+            maps = read_maps(identity.pid)
+            pagemap = Pagemap(identity.pid)
+            try:
+                canary = choose(pagemap, maps)
+            finally:
+                pagemap.close()
+            return canary if canary is not None and plant(identity.pid, canary) else None
+
+    return on_own_thread(plant_stopped)
