@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,18 +19,6 @@ from engine.tracking.sample import EventKind, TrackerKind
 from engine.tracking.session import Session
 from tests.checkpoint.comparing import differences
 from tests.targets.scripted import ScriptedTarget
-
-
-@pytest.fixture
-def session(kind: TrackerKind, target: ScriptedTarget) -> Iterator[Session]:
-    with Session(target.pid, kind) as opened:
-        opened.arm()
-        yield opened
-
-
-@pytest.fixture
-def chain(session: Session, chain_directory: Path) -> MemoryChain:
-    return MemoryChain(session, chain_directory)
 
 
 def needs_soft_dirty(session: Session) -> None:

@@ -24,18 +24,6 @@ from tests.checkpoint.comparing import differences
 from tests.targets.scripted import ScriptedTarget
 
 
-@pytest.fixture
-def session(kind: TrackerKind, target: ScriptedTarget) -> Iterator[Session]:
-    with Session(target.pid, kind) as opened:
-        opened.arm()
-        yield opened
-
-
-@pytest.fixture
-def chain(session: Session, chain_directory: Path) -> MemoryChain:
-    return MemoryChain(session, chain_directory)
-
-
 def pending(session: Session) -> int:
     return session.tick().totals.pending_pages
 
