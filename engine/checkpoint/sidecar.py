@@ -19,7 +19,7 @@ from typing import Any
 from engine.checkpoint.link import Engine
 from engine.errors import BadImage
 from engine.images.files import read_image, write_fully, writing
-from engine.images.layout import SIDECAR, is_image, is_pagemap
+from engine.images.layout import SIDECAR, is_pagemap, is_pages
 from engine.images.link import Link
 from engine.images.writer import LinkWriter
 from engine.kernel.process import Identity
@@ -73,7 +73,7 @@ def boot_id() -> str:
 
 
 def link_digest(directory: Path) -> str:
-    """Tells one link from another: its image files' names and sizes, and what its pagemaps say.
+    """Tells one link from another: what its pagemaps say, and the sizes of its pages files.
 
     The pages themselves are not read: that would cost as much as the dump did.
 
@@ -81,7 +81,7 @@ def link_digest(directory: Path) -> str:
         BadImage: a file cannot be read.
     """
     digest = hashlib.sha256()
-    for name in sorted(filter(is_image, os.listdir(directory))):
+    for name in sorted(name for name in os.listdir(directory) if is_pagemap(name) or is_pages(name)):
         path = directory / name
         digest.update(f"{name}\0{os.lstat(path).st_size}\0".encode("utf-8", "surrogateescape"))
         if is_pagemap(name):

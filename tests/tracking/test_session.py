@@ -114,9 +114,13 @@ def test_presence_follows_pages_that_come_and_go(session: Session, target: Scrip
     row = process.maps.index_at(base >> PAGE_SHIFT)
     assert row is not None
     assert process.present_pages[row] >= 300
+    # Some kernels join the two mappings into one VMA.
+    process, row = region_row(session.tick(), target)
+    present, pending = int(process.present_pages[row]), int(process.pending_pages[row])
     target.discard(target.base, 512)
     process, row = region_row(session.tick(), target)
-    assert process.present_pages[row] == process.pending_pages[row] == 0
+    assert process.present_pages[row] == present - 512
+    assert process.pending_pages[row] == pending - 512
 
 
 def test_children_join_when_they_fork_and_leave_when_they_exit(
@@ -146,7 +150,9 @@ def test_a_program_that_starts_another_is_armed_anew(session: Session, target: S
     sample = session.tick()
     assert (EventKind.EXECED, target.pid) in kinds(sample)
     assert sample.processes[0].command == "sleep"
-    assert session.tick().totals.written_pages <= 8
+    deadline = time.monotonic() + 10
+    while session.tick().totals.written_pages:  # it is still starting
+        assert time.monotonic() < deadline
 
 
 def test_the_end_of_the_tree_is_an_event(session: Session, target: ScriptedTarget) -> None:
