@@ -1,0 +1,92 @@
+"""`dirtytop images`, `verify` and `flatten`, on chains that are sound and on others."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine.workloads import Workload
+from tests.cli.shell import Shell
+
+
+@pytest.fixture
+def chain(shell: Shell, steady: Workload, tmp_path: Path) -> Path:
+    """Two pre-dumps and a dump."""
+    directory = tmp_path / "chain"
+    assert shell.run("checkpoint", steady.pid, directory, "--every", 0.05)[0] == 0
+    return directory
+
+
+def test_people_get_a_table_of_the_links(shell: Shell, chain: Path) -> None:
+    code, output, complaints = shell.run("images", chain)
+    header, *links, summary = output.splitlines()
+    assert (code, complaints) == (0, "")
+    assert header.split()[:2] == ["link", "kind"]
+    assert [line.split()[:2] for line in links] == [["1", "pre-dump"], ["2", "pre-dump"], ["3", "dump"]]
+    assert summary == f"in {chain}; memory only, not restorable"
+
+
+def test_a_link_stands_for_the_chain_that_ends_in_it(shell: Shell, chain: Path) -> None:
+    assert shell.run("verify", chain / "2") == (0, "sound: 2 links\n", "")
+
+
+def test_each_problem_is_on_a_line_of_its_own(shell: Shell, chain: Path) -> None:
+    for number in (1, 2):
+        (pages,) = (chain / str(number)).glob("pages-*.img")
+        os.truncate(pages, pages.stat().st_size - 1)
+    code, output, _ = shell.run("verify", chain)
+    assert code == 1
+    assert [line.split(": ")[0] for line in output.splitlines()] == [str(chain / "1"), str(chain / "2")]
+
+
+def test_a_chain_whose_parent_is_gone_cannot_be_read(shell: Shell, chain: Path) -> None:
+    (chain / "1").rename(chain / "elsewhere")
+    for command in (["verify", chain], ["images", chain], ["flatten", chain, chain / "flat"]):
+        code, output, complaints = shell.run(*command)
+        assert (code, output) == (1, "")
+        assert complaints.splitlines()[0].startswith(f"dirtytop: {chain / '2'}")
+    assert not (chain / "flat").exists()
+
+
+def test_flatten_never_writes_over_anything(shell: Shell, chain: Path) -> None:
+    before = sorted(os.listdir(chain / "1"))
+    code, _, complaints = shell.run("flatten", chain, chain / "1")
+    assert code == 1
+    assert complaints.startswith("dirtytop: ")
+    assert sorted(os.listdir(chain / "1")) == before
+
+
+@pytest.mark.parametrize("command", ["images", "verify"])
+def test_a_directory_without_images_is_an_error_with_a_hint(
+    shell: Shell, tmp_path: Path, command: str
+) -> None:
+    code, output, complaints = shell.run(command, tmp_path)
+    assert (code, output) == (1, "")
+    error, hint = complaints.splitlines()
+    assert error == f"dirtytop: {tmp_path} holds no images"
+    assert hint.startswith("hint: ")
+
+
+def test_a_hostile_path_is_shown_printable(shell: Shell, tmp_path: Path) -> None:
+    directory = tmp_path / "\x1b[31mred\n"
+    directory.mkdir()
+    code, _, complaints = shell.run("images", directory)
+    assert code == 1
+    assert "␛[31mred␊" in complaints
+    assert "\x1b" not in complaints
+
+
+def test_output_survives_an_encoding_that_lacks_a_character(chain: Path) -> None:
+    renamed = chain.rename(chain.with_name("µ"))
+    answer = subprocess.run(
+        [sys.executable, "-m", "tui", "images", renamed],
+        env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert rf"{renamed.parent}/\xb5; memory only" in answer.stdout

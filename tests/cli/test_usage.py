@@ -1,0 +1,110 @@
+"""How the command line is read, and what it says of itself."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+import tui.app
+from engine.tracking.sample import TrackerKind
+from tests.cli.shell import Shell
+from tui.cli import dirtytop, main
+from tui.commands import dashboard
+
+COMMANDS = ("demo", "doctor", "watch", "checkpoint", "images", "verify", "flatten")
+DEFAULTS: dict[str, Any] = {
+    "interval_s": None,
+    "tracker": None,
+    "directory": None,
+    "theme": None,
+    "mouse": True,
+    "readonly": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "pids", "options"),
+    [
+        ([], (), {}),
+        (["1234"], (1234,), {}),
+        (["1234", "5678"], (1234, 5678), {}),
+        (["--interval", "0.5", "1234"], (1234,), {"interval_s": 0.5}),
+        (["1234", "--tracker", "write-protect"], (1234,), {"tracker": TrackerKind.WRITE_PROTECT}),
+        (["--tracker", "auto", "--no-mouse"], (), {"mouse": False}),
+        (["--dir", "/x/y", "7", "--readonly"], (7,), {"directory": Path("/x/y"), "readonly": True}),
+        (["--theme", "nord"], (), {"theme": "nord"}),
+    ],
+)
+def test_pids_and_options_without_a_command_are_for_the_dashboard(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], pids: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    calls: list[tuple[tuple[int, ...], dict[str, Any]]] = []
+
+    def run(pids: Sequence[int], **options: Any) -> int:
+        calls.append((tuple(pids), options))
+        return 143
+
+    monkeypatch.setattr(dashboard, "has_terminal", lambda: True)
+    monkeypatch.setattr(tui.app, "run", run)
+    assert main(arguments) == 143
+    assert calls == [(pids, DEFAULTS | options)]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_help_of_each_command_ends_with_an_example_that_would_be_accepted(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([name, "--help"]) == 0
+    words = shlex.split(capsys.readouterr().out.splitlines()[-1], comments=True)
+    example = words[: words.index("&&")] if "&&" in words else words
+    assert example[:2] == ["dirtytop", name]
+    command = dirtytop.get_command(click.Context(dirtytop), name)
+    assert command is not None
+    assert command.make_context(name, example[2:]).params
+
+
+def test_the_help_of_the_whole_names_every_command_and_the_options_of_the_dashboard(shell: Shell) -> None:
+    code, output, _ = shell.run("--help")
+    assert code == 0
+    assert output.startswith("Usage: dirtytop [OPTIONS] [PID]...\n   or: dirtytop COMMAND")
+    for name in (*COMMANDS, "--interval", "--tracker", "--dir", "--theme", "--no-mouse", "--readonly"):
+        assert f"  {name}" in output
+    assert output.splitlines()[-1].startswith("    dirtytop ")
+
+
+def test_the_dashboards_own_help_calls_it_by_no_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["1234", "--help"]) == 0
+    assert capsys.readouterr().out.startswith("Usage: dirtytop [OPTIONS] [PID]...\n")
+
+
+def test_the_version_is_that_of_the_package(shell: Shell) -> None:
+    assert shell.run("--version") == (0, f"dirtytop {version('dirtytop')}\n", "")
+
+
+def test_doctor_says_what_works(shell: Shell) -> None:
+    code, output, complaints = shell.run("doctor")
+    assert (code, complaints) == (0, "")
+    assert {line.split()[0] for line in output.splitlines()[:-1]} <= {"works", "limited", "missing", "hint:"}
+    assert output.splitlines()[-1].startswith("Ready: ")
+
+
+def test_a_reader_that_does_not_read_the_help_is_no_error() -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    answer = subprocess.run(
+        [sys.executable, "-m", "tui", "--help"],
+        stdout=theirs,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(theirs)
+    assert answer.stderr == b""

@@ -1,0 +1,304 @@
+"""A scripted machine behind the dashboard: targets, chains and processes that do what a test says."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
+from engine.errors import Cancelled as CancelledError
+from engine.errors import DirtytopError
+from engine.images.layout import LinkKind
+from engine.kernel.maps import Maps, parse_line
+from engine.kernel.process import Identity
+from engine.processes import ProcessRow
+from engine.tracking.sample import Event, ProcessSample, RateMode, Sample, Totals, TrackerKind
+from tui.app import DirtytopApp
+from tui.settings import Settings
+from tui.target import Target
+
+PAGE_BYTES = 4096
+
+MAPS = Maps.of(
+    tuple(
+        parse_line(line)
+        for line in (
+            b"55d0c0a00000-55d0c0a40000 r-xp 00000000 fe:01 131 /usr/bin/python3.11",
+            b"55d0c0c00000-55d0c0c20000 rw-p 00200000 fe:01 131 /usr/bin/python3.11",
+            b"55d0c1000000-55d0c3000000 rw-p 00000000 00:00 0 [heap]",
+            b"7f1200000000-7f1220000000 rw-p 00000000 00:00 0 ",
+            b"7f1240000000-7f1248000000 rw-p 00000000 00:00 0 [anon:glibc: malloc arena]",
+            b"7f1260000000-7f1260200000 rw-s 00000000 00:01 77 /memfd:ring (deleted)",
+            b"7f1280000000-7f1280180000 r-xp 00000000 fe:01 99 /usr/lib/x86_64-linux-gnu/libc.so.6",
+            b"7ffd00000000-7ffd00022000 rw-p 00000000 00:00 0 [stack]",
+            b"7ffd00100000-7ffd00102000 r-xp 00000000 00:00 0 [vdso]",
+        )
+    )
+)
+_PRESENT = np.array([64, 32, 6000, 90000, 12000, 512, 300, 34, 2], np.int64)
+_RATE = np.array([0, 0, 180, 2400, 60, 0, 0, 3, 0], np.int64)  # pages a tick
+
+
+class ScriptedTracking:
+    """A target whose memory is written at a steady pace."""
+
+    def __init__(self, machine: ScriptedMachine, pid: int, tracker: TrackerKind) -> None:
+        self.root = Identity(pid, 5000 + pid)
+        self.tracker = tracker
+        both = (RateMode.CUMULATIVE, RateMode.REARMING)
+        self.modes = both if tracker is TrackerKind.SOFT_DIRTY else (RateMode.REARMING,)
+        self.mode = self.modes[0]
+        self.is_armed = False
+        self.is_alive = True
+        self.is_closed = False
+        self.calls: list[str] = []
+        self.refuses: DirtytopError | None = None
+        self.breaks: Exception | None = None
+        self.events: list[Event] = []
+        self.ticks = 0
+        self._machine = machine
+
+    def arm(self) -> None:
+        """Begin to count."""
+        self.calls.append("arm")
+        if self.refuses is not None:
+            raise self.refuses
+        self.is_armed = True
+        self.ticks = 0
+
+    def set_mode(self, mode: RateMode) -> None:
+        """Take the mode."""
+        self.calls.append(mode.value)
+        self.mode = mode
+
+    def tick(self) -> Sample:
+        """The next sample, once the test lets targets tick."""
+        self._machine.ticking.wait()
+        if self.breaks is not None:
+            raise self.breaks
+        sample = self.sample(self.ticks)
+        self.ticks += 1
+        self.events.clear()
+        return sample
+
+    def close(self) -> None:
+        """Remember it."""
+        self.is_closed = True
+
+    def sample(self, number: int) -> Sample:
+        """What tick `number` finds: the same for the same number."""
+        written = _RATE * (1 + number % 3) if self.is_armed else np.zeros_like(_RATE)
+        since = np.minimum(_PRESENT, _RATE * (2 * number + 1)) if self.is_armed else np.zeros_like(_RATE)
+        pending = _PRESENT if not self._machine.links else np.minimum(_PRESENT, _RATE * 2)
+        totals = Totals(
+            int(_PRESENT.sum()),
+            int(written.sum()),
+            int(since.sum()),
+            int(pending.sum()),
+            float(written.sum()),
+        )
+        process = ProcessSample(
+            pid=self.root.pid,
+            parent_pid=1,
+            command=self._machine.commands.get(self.root.pid, "postgres"),
+            maps=MAPS,
+            present_pages=_PRESENT,
+            written_pages=written,
+            since_armed_pages=since,
+            pending_pages=pending,
+            last_write_s=np.where(_RATE > 0, 0.0, math.nan),
+            totals=totals,
+        )
+        return Sample(
+            number=number,
+            time_s=1000.0 + number,
+            elapsed_s=float(number),
+            interval_s=1.0,
+            tracker=self.tracker,
+            mode=self.mode,
+            processes=(process,) if self.is_alive else (),
+            totals=totals if self.is_alive else Totals(),
+            tick_ms=3.2,
+            stopped_us=0,
+            cost_fraction=0.004,
+            page_bytes=PAGE_BYTES,
+            events=tuple(self.events),
+        )
+
+
+class ScriptedChain:
+    """Makes links of the size the target's pending memory has, without writing any."""
+
+    def __init__(self, machine: ScriptedMachine, target: ScriptedTracking, directory: Path) -> None:
+        self.directory = directory
+        self.is_ended = False
+        self._machine = machine
+        self._target = target
+        self._count = 0
+
+    def pre_dump(self, progress: Progress = ..., cancelled: Cancelled = ...) -> LinkResult:  # type: ignore[assignment]
+        """A link of memory."""
+        return self._link(LinkKind.PRE_DUMP, progress, cancelled)
+
+    def dump(
+        self,
+        after: After = After.RUN,
+        progress: Progress = ...,  # type: ignore[assignment]
+        cancelled: Cancelled = ...,  # type: ignore[assignment]
+    ) -> LinkResult:
+        """The last link."""
+        self._machine.afters.append(after)
+        result = self._link(LinkKind.DUMP, progress, cancelled)
+        self.is_ended = True
+        if after is After.KILL:
+            self._target.is_alive = False
+        return result
+
+    def _link(self, kind: LinkKind, progress: Progress, cancelled: Cancelled) -> LinkResult:
+        machine = self._machine
+        progress(LinkProgress("copying", 40 << 20, 120 << 20))
+        while not machine.linking.wait(0.005):
+            if cancelled():
+                raise CancelledError("cancelled: nothing was written")
+        if machine.link_error is not None:
+            raise machine.link_error
+        self._count += 1
+        pages = 5286 if self._count > 1 else int(_PRESENT.sum())
+        result = LinkResult(
+            number=self._count,
+            kind=kind,
+            path=self.directory / str(self._count),
+            engine=Engine.MEMORY,
+            pages_written=pages,
+            pages_in_parent=int(_PRESENT.sum()) - pages,
+            size_bytes=pages * PAGE_BYTES,
+            stopped_us=0 if kind is LinkKind.PRE_DUMP else 8200,
+            copy_s=0.21,
+            sync_s=0.12,
+            seconds=0.35,
+            restorable=False,
+            not_held=("files, sockets and pipes",) if kind is LinkKind.DUMP else (),
+        )
+        machine.links.append(result)
+        return result
+
+
+class ScriptedMachine:
+    """The backend: what there is to watch, and how it behaves."""
+
+    def __init__(self) -> None:
+        self.ticking = threading.Event()
+        self.ticking.set()
+        self.linking = threading.Event()
+        """Links wait for it while it is clear, and can be cancelled meanwhile."""
+        self.linking.set()
+        self.link_error: DirtytopError | None = None
+        self.chain_error: DirtytopError | None = None
+        self.open_errors: dict[int, DirtytopError] = {}
+        self.commands: dict[int, str] = {}
+        self.tracker = TrackerKind.WRITE_PROTECT
+        self.opened: dict[int, ScriptedTracking] = {}
+        self.chains: list[ScriptedChain] = []
+        self.links: list[LinkResult] = []
+        self.afters: list[After] = []
+        self.rows: tuple[ProcessRow, ...] = PROCESSES
+
+    def open_target(self, pid: int, tracker: TrackerKind | None) -> ScriptedTracking:
+        """Take a target, or say why not."""
+        if pid in self.open_errors:
+            raise self.open_errors[pid]
+        target = ScriptedTracking(self, pid, tracker or self.tracker)
+        self.opened[pid] = target
+        return target
+
+    def open_chain(self, target: Any, directory: Path) -> ScriptedChain:
+        """Begin a chain, or say why not."""
+        if self.chain_error is not None:
+            raise self.chain_error
+        assert isinstance(target, ScriptedTracking)
+        self.links.clear()
+        chain = ScriptedChain(self, target, directory)
+        self.chains.append(chain)
+        return chain
+
+    def list_processes(self) -> tuple[ProcessRow, ...]:
+        """The same every time."""
+        return self.rows
+
+    def exit(self, pid: int) -> None:
+        """Have a target exit."""
+        self.opened[pid].is_alive = False
+
+    def release(self) -> None:
+        """Let every thread go on, so that it can end."""
+        self.ticking.set()
+        self.linking.set()
+
+
+def process_row(pid: int, parent: int, command: str, *, rss_mib: int = 10, why_not: str = "") -> ProcessRow:
+    """A row of the process list."""
+    return ProcessRow(pid, 5000 + pid, parent, "root", rss_mib << 20, 0.5, command, 1, why_not)
+
+
+PROCESSES = (
+    process_row(1, 0, "/sbin/init", rss_mib=12),
+    process_row(2, 0, "[kthreadd]", rss_mib=0, why_not="kernel thread"),
+    process_row(40, 1, "/usr/lib/postgresql/15/bin/postgres -D /var/lib/postgresql/15/main", rss_mib=420),
+    process_row(41, 40, "postgres: checkpointer", rss_mib=64),
+    process_row(42, 40, "postgres: walwriter", rss_mib=31),
+    process_row(60, 1, "/usr/bin/python3 train.py --epochs 40", rss_mib=2900),
+    process_row(77, 1, "gdb -p 60", rss_mib=80, why_not="traced by pid 99 (strace)"),
+)
+
+
+class FrozenClock:
+    """Time stands still."""
+
+    def monotonic(self) -> float:
+        """Always the same."""
+        return 2000.0
+
+    def time_of_day(self) -> str:
+        """Always the same."""
+        return "12:34:56"
+
+    def stamp(self) -> str:
+        """Always the same."""
+        return "20250131-123456"
+
+
+class Launch(Protocol):
+    """Makes an app on the scripted machine."""
+
+    def __call__(
+        self, *pids: int, arm: bool = True, settings: Settings | None = None, **options: Any
+    ) -> DirtytopApp:
+        """Watch these; none shows the picker."""
+
+
+Until = Callable[[Pilot[Any], Callable[[], object]], Awaitable[None]]
+
+
+def run(app: DirtytopApp, size: tuple[int, int] = (120, 40)) -> Any:
+    return app.run_test(size=size, notifications=True, tooltips=True)
+
+
+def current(app: DirtytopApp) -> Target:
+    target = app.desk.watched.current
+    assert target is not None
+    return target
+
+
+def toasts(app: DirtytopApp) -> str:
+    return "\n".join(f"{toast.title} {toast.message}" for toast in app._notifications)
+
+
+def banner(app: DirtytopApp) -> str:
+    return str(app.screen.query_one("#banner", Static).content)

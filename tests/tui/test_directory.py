@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tui.directory import chain_name, examine_directory
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        ("postgres", "postgres-7-now"),
+        ("../../etc", "etc-7-now"),
+        ("a b/c\x1b[31m", "a_b_c_31m-7-now"),
+        ("名前", "process-7-now"),
+        ("x" * 100, "x" * 40 + "-7-now"),
+    ],
+)
+def test_a_chains_name_holds_only_harmless_characters(command: str, name: str) -> None:
+    assert chain_name(command, 7, "now") == name
+
+
+def test_a_directory_that_is_not_there_yet_will_do(tmp_path: Path) -> None:
+    report = examine_directory(tmp_path / "new" / "chain")
+    assert report.problem == ""
+    assert report.free_bytes > 0
+
+
+def test_an_empty_directory_will_do(tmp_path: Path) -> None:
+    assert examine_directory(tmp_path).problem == ""
+
+
+@pytest.mark.parametrize("entry", ["1", "pages-1.img", "inventory.img"])
+def test_a_directory_that_holds_images_will_not_do(tmp_path: Path, entry: str) -> None:
+    (tmp_path / entry).touch()
+    assert "images" in examine_directory(tmp_path).problem
+
+
+def test_a_file_in_the_way_will_not_do(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "not a directory" in examine_directory(tmp_path / "file" / "chain").problem
+
+
+def test_a_relative_path_will_not_do() -> None:
+    assert "absolute" in examine_directory(Path("chain")).problem
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_directory_we_may_not_write_to_will_not_do(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    assert "permission" in examine_directory(tmp_path / "chain").problem
+
+
+def test_a_hostile_name_is_told_printable(tmp_path: Path) -> None:
+    hostile = tmp_path / "\x1b]0;title\x07"
+    hostile.touch()
+    assert "\x1b" not in examine_directory(hostile).problem

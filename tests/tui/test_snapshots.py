@@ -1,0 +1,132 @@
+"""What each screen looks like, at three sizes; `pytest --snapshot-update` after a wanted change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import textual
+from textual.pilot import Pilot
+
+from engine.tracking.sample import Sample
+from tests.tui.machine import Launch, ScriptedMachine, Until
+from tui import messages
+from tui.app import DirtytopApp
+from tui.directory import DirectoryReport
+from tui.sampler import chart_point
+from tui.target import Stage, Target
+from widgets.process_table import ProcessTable
+
+MADE_WITH = "8.2.8"
+SIZES = [(80, 24), (120, 40), (200, 60)]
+TICKS = 40
+TREND = 10
+POSTGRES = 40
+
+pytestmark = [
+    pytest.mark.skipif(
+        textual.__version__ != MADE_WITH, reason=f"the pictures were made with Textual {MADE_WITH}"
+    ),
+    pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}"),
+]
+
+Compare = Callable[..., bool]
+
+
+@pytest.fixture(autouse=True)
+def _same_everywhere(monkeypatch: pytest.MonkeyPatch, machine: ScriptedMachine, launch: Launch) -> None:
+    """No clock, no disk, no terminal of this machine's own."""
+    machine.ticking.clear()
+    monkeypatch.setenv("XDG_STATE_HOME", "/var/lib/state")
+    monkeypatch.setattr(
+        "tui.screens.dump.examine_directory", lambda path: DirectoryReport(path, "", free_bytes=64 << 30)
+    )
+    for name in ("COLORTERM", "NO_COLOR", "COLUMNS", "LINES"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def _is_shown(target: Target, sample: Sample) -> bool:
+    return target.live.sample is sample
+
+
+def _has_links(target: Target, count: int) -> bool:
+    return len(target.links) == count
+
+
+def filled(app: DirtytopApp, machine: ScriptedMachine, until: Until, *keys: str) -> Any:
+    """Brings the dashboard to its fortieth tick, then presses these keys."""
+
+    async def fill(pilot: Pilot[Any]) -> None:
+        target = app.desk.watched.targets[0]
+        await until(pilot, lambda: target.stage is Stage.WATCHED and machine.opened[target.pid].is_armed)
+        tracking = machine.opened[target.pid]
+        samples = [tracking.sample(number) for number in range(TICKS)]
+        history = tuple(chart_point(sample, armed=True) for sample in samples)
+        for sample in samples[-TREND:]:
+            app.post_message(messages.Sampled(target, sample, True, history))
+            await until(pilot, partial(_is_shown, target, sample))
+        for key in keys:
+            links = len(target.links) + (key == "d")
+            await pilot.press(key)
+            await until(pilot, partial(_has_links, target, links))
+        app.clear_notifications()
+        await pilot.pause()
+        await pilot.pause(0.2)
+
+    return fill
+
+
+def test_the_dashboard(
+    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    app = launch(POSTGRES, interval_s=1.0)
+    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until))
+
+
+def test_the_dashboard_with_a_chain(
+    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    app = launch(POSTGRES, interval_s=1.0, directory=Path("/var/lib/chain"))
+    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until, "d", "d"))
+
+
+def test_the_dashboard_in_the_light_theme_and_paused(
+    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    app = launch(POSTGRES, interval_s=1.0, theme="dirtytop-light")
+    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until, "p"))
+
+
+def test_the_dump_dialog(
+    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    app = launch(POSTGRES, interval_s=1.0, directory=Path("/var/lib/chain"))
+    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until, "d", "D"))
+
+
+def test_the_links_in_full(
+    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    app = launch(POSTGRES, interval_s=1.0, directory=Path("/var/lib/chain"))
+    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until, "d", "d", "l"))
+
+
+def test_the_help(
+    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    app = launch(POSTGRES, interval_s=1.0)
+    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until, "question_mark"))
+
+
+def test_the_picker(snap_compare: Compare, launch: Launch, until: Until, size: tuple[int, int]) -> None:
+    app = launch()
+
+    async def listed(pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: app.screen.query_one(ProcessTable).row_count)
+        await pilot.press("down", "space")
+        await pilot.pause(0.2)
+
+    assert snap_compare(app, terminal_size=size, run_before=listed)

@@ -1,0 +1,70 @@
+"""Arguments that several commands take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+
+from engine.tracking.sample import TrackerKind
+
+_AUTO: Final = "auto"
+_SHORTEST_S: Final = 0.01
+_LONGEST_S: Final = 86_400.0
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
+
+
+class _Pid(click.IntRange):
+    """A process id; whether there is such a process is not asked."""
+
+    name = "pid"
+
+
+PID: Final = _Pid(1, 2**31 - 1)
+
+
+class _Seconds(click.FloatRange):
+    """A length of time that one can wait for."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):  # which no comparison rejects
+            self.fail(f"{value} is not a number of seconds", param, ctx)
+        return seconds
+
+
+SECONDS: Final = _Seconds(_SHORTEST_S, _LONGEST_S)
+
+
+def tracker_option(function: _Function) -> _Function:
+    """`--tracker`, as a `TrackerKind`, or None for `auto`."""
+    return click.option(
+        "--tracker",
+        type=click.Choice([_AUTO, *(kind.value for kind in TrackerKind)]),
+        callback=_tracker_kind,
+        default=_AUTO,
+        show_default=True,
+        help="How to see writes; auto is soft-dirty where the kernel has it, else write-protect.",
+    )(function)
+
+
+def _tracker_kind(context: click.Context, parameter: click.Parameter, name: str) -> TrackerKind | None:
+    return None if name == _AUTO else TrackerKind(name)
+
+
+def json_option(function: _Function) -> _Function:
+    """`--json`, as `as_json`."""
+    return click.option("--json", "as_json", is_flag=True, help="For programs: see docs/cli.md.")(function)
+
+
+def example(what: str, command: str) -> str:
+    """The epilog that ends a command's help."""
+    return f"\b\nExample: {what}\n  {command}"

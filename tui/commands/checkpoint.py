@@ -1,0 +1,152 @@
+"""`dirtytop checkpoint`: a whole chain in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import click
+
+from engine.checkpoint.criu.chain import CriuChain
+from engine.checkpoint.criu.features import examine_criu
+from engine.checkpoint.criu.options import CriuOptions
+from engine.checkpoint.link import After, Engine, LinkResult
+from engine.checkpoint.memory import MemoryChain
+from engine.errors import Cancelled, DirtytopError, NotSupported
+from engine.images.layout import LinkKind
+from engine.printable import printable
+from engine.tracking.session import Session
+from tui.commands.arguments import DIRECTORY, PID, SECONDS, example, json_option
+from tui.commands.criu_options import criu_options, given_options
+from tui.commands.interruption import Interruption
+from tui.commands.output import OutputClosed, emit, emit_json
+from tui.commands.progress import ProgressLine
+from tui.words import describe_cost, describe_link, link_name
+
+_AUTO: Final = "auto"
+_NOT_YET: Final = (Engine.SPLICED.value,)
+
+_Chain = MemoryChain | CriuChain
+
+
+@click.command(
+    short_help="Take a checkpoint of a process, as a chain of links.",
+    epilog=example(
+        "three pre-dumps two seconds apart, then the dump; the target runs on",
+        "dirtytop checkpoint 1234 /var/tmp/job --engine criu --pre-dumps 3 --every 2",
+    ),
+)
+@click.argument("pid", type=PID)
+@click.argument("directory", metavar="DIR", type=DIRECTORY)
+@click.option(
+    "--pre-dumps", type=click.IntRange(min=0), default=2, show_default=True, help="Links before the dump."
+)
+@click.option("--every", type=SECONDS, default=2.0, show_default=True, help="Seconds from link to link.")
+@click.option(
+    "--engine",
+    type=click.Choice([_AUTO, *(engine.value for engine in Engine)]),
+    default=_AUTO,
+    show_default=True,
+    help="Who writes the images: memory (ours: memory and registers, not restorable) or criu (all of it, "
+    "for `dirtytop restore`); auto is memory.",
+)
+@click.option(
+    "--after",
+    type=click.Choice([after.value for after in After]),
+    default=After.RUN.value,
+    show_default=True,
+    help="What becomes of the target once it is dumped; stop leaves it stopped by SIGSTOP.",
+)
+@criu_options
+@json_option
+def checkpoint(
+    pid: int, directory: Path, pre_dumps: int, every: float, engine: str, after: str, as_json: bool
+) -> None:
+    """Take a checkpoint of process PID and its descendants, as a chain of links DIR/1, DIR/2, …
+
+    Pre-dumps save memory while the target runs, so that little is left for the dump, which stops it.
+    Ctrl-C gives up cleanly: finished links stay, and the target runs on.
+    """
+    if engine in _NOT_YET:
+        raise NotSupported(
+            f"this version cannot make checkpoints with the {engine} engine yet",
+            hint="`--engine criu` makes what can be restored, `--engine memory` saves memory and registers",
+        )
+    options = given_options()
+    if options and engine != Engine.CRIU.value:
+        raise click.UsageError("CRIU's options go with `--engine criu` only", click.get_current_context())
+    show = emit_object if as_json else emit_link
+    with Interruption() as interruption, Session(pid) as session:
+        if engine == Engine.CRIU.value:
+            chain: _Chain = _criu_chain(session, directory, options or CriuOptions(), pre_dumps)
+        else:
+            session.arm()
+            chain = MemoryChain(session, directory)
+        try:
+            make_links(chain, pre_dumps, every, After(after), interruption, show)
+        except DirtytopError as error:
+            error.hint = _what_is_there(chain, error.hint)
+            raise
+
+
+def _criu_chain(session: Session, directory: Path, options: CriuOptions, pre_dumps: int) -> CriuChain:
+    """A chain of CRIU's, if it can make all that is wanted."""
+    criu = examine_criu()
+    if pre_dumps:
+        criu.require_memory_tracking()
+    return CriuChain(session, directory, options, criu)
+
+
+def make_links(
+    chain: _Chain,
+    pre_dumps: int,
+    every_s: float,
+    after: After,
+    interruption: Interruption,
+    show: Callable[[LinkResult], None],
+) -> None:
+    """Add pre-dumps and then a dump to a chain, so many seconds apart, showing each.
+
+    Raises:
+        Cancelled: asked to end; the links until then are there.
+        DirtytopError: a link failed.
+    """
+    for _ in range(pre_dumps):
+        with ProgressLine(_title(chain, LinkKind.PRE_DUMP)) as line:
+            result = chain.pre_dump(line.show_link, interruption.has_come)
+        show(result)
+        if interruption.wait(every_s):
+            raise Cancelled("interrupted: no dump was made, and the target runs on")
+    with ProgressLine(_title(chain, LinkKind.DUMP)) as line:
+        result = chain.dump(after, line.show_link, interruption.has_come)
+    show(result)
+
+
+def emit_link(result: LinkResult) -> None:
+    """Print one finished link, for people."""
+    lines = [f"{link_name(result)}: {describe_link(result)}; {describe_cost(result)}"]
+    lines += (f"  note: {text}" for text in result.notes)
+    lines += (f"  not held: {text}" for text in result.not_held)
+    # Half a chain, because of a `| head`, would be worse than an unread line.
+    with suppress(OutputClosed):
+        emit("\n".join(lines))
+
+
+def emit_object(result: LinkResult) -> None:
+    """Print one finished link, for programs."""
+    with suppress(OutputClosed):
+        emit_json(result.as_json())
+
+
+def _title(chain: _Chain, kind: LinkKind) -> str:
+    return f"{kind.value} {len(chain.links) + 1}"
+
+
+def _what_is_there(chain: _Chain, hint: str) -> str:
+    if not chain.links:
+        return hint
+    names = ", ".join(printable(str(link.path)) for link in chain.links)
+    there = f"complete until here: {names}"
+    return f"{hint}; {there}" if hint else there

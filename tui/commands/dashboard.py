@@ -1,0 +1,64 @@
+"""The dashboard: what runs when no command is named."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from engine.tracking.sample import TrackerKind
+from tui.commands.arguments import DIRECTORY, PID, SECONDS, example, tracker_option
+
+
+class _Nameless(click.Command):
+    """A command whose name nobody has to type."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """As it is called."""
+        program = ctx.parent.command_path if ctx.parent else ctx.command_path
+        formatter.write_usage(program, " ".join(self.collect_usage_pieces(ctx)))
+
+
+@click.command(
+    cls=_Nameless,
+    hidden=True,
+    epilog=example(
+        "look at a process, and write its checkpoints to /var/tmp/job", "dirtytop 1234 --dir /var/tmp/job"
+    ),
+)
+@click.argument("pids", metavar="[PID]...", type=PID, nargs=-1)
+@click.option("--interval", type=SECONDS, help="Seconds from tick to tick.")
+@tracker_option
+@click.option("--dir", "directory", type=DIRECTORY, help="Where the first chain of checkpoints goes.")
+@click.option("--theme", help="Colours, by name.")
+@click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal.")
+@click.option("--readonly", is_flag=True, help="Only look: neither arm nor checkpoint.")
+def dashboard(
+    pids: tuple[int, ...],
+    interval: float | None,
+    tracker: TrackerKind | None,
+    directory: Path | None,
+    theme: str | None,
+    no_mouse: bool,
+    readonly: bool,
+) -> int:
+    """The dashboard, on these processes; without any, it lets you pick."""
+    if not has_terminal():
+        raise click.UsageError("the dashboard needs a terminal; in a script, use `dirtytop watch PID`")
+    from tui.app import run  # Textual takes longer to import than all the rest
+
+    return run(
+        pids,
+        interval_s=interval,
+        tracker=tracker,
+        directory=directory,
+        theme=theme,
+        mouse=not no_mouse,
+        readonly=readonly,
+    )
+
+
+def has_terminal() -> bool:
+    """Whether a dashboard can be shown here."""
+    return sys.stdin.isatty() and sys.stdout.isatty()

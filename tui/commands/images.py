@@ -1,0 +1,106 @@
+"""`dirtytop images`, `verify` and `flatten`: what to do with a chain once it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import click
+
+from engine.errors import Cancelled
+from engine.images.chain import flatten as flatten_chain
+from engine.images.chain import read_chain
+from engine.images.chain import verify as problems_of
+from engine.images.link import LinkInfo
+from engine.printable import printable
+from tui.commands.arguments import DIRECTORY, example, json_option
+from tui.commands.interruption import Interruption
+from tui.commands.output import emit, emit_json
+from tui.commands.progress import ProgressLine
+from widgets.units import format_bytes, format_count, format_duration
+
+_UNSOUND: Final = 1
+_HEADER: Final = (
+    f"{'link':>4}  {'kind':<8}  {'written':>9}  {'pages':>10}  {'in parent':>10}  {'stopped':>8}  processes"
+)
+
+
+@click.command(
+    short_help="List the links of a chain.",
+    epilog=example("the chain that `dirtytop checkpoint` made", "dirtytop images /var/tmp/job"),
+)
+@click.argument("directory", metavar="DIR", type=DIRECTORY)
+@json_option
+def images(directory: Path, as_json: bool) -> None:
+    """List the chain of checkpoints in DIR, oldest link first.
+
+    DIR is a link, or holds links 1, 2, … and then the chain of the newest is meant.
+    """
+    infos = read_chain(directory).infos()
+    if as_json:
+        for info in infos:
+            emit_json(info.as_json())
+        return
+    emit(_HEADER)
+    for info in infos:
+        emit(_line(info))
+    emit(f"in {printable(str(infos[-1].path.parent))}; {_use(infos[-1])}")
+
+
+def _line(info: LinkInfo) -> str:
+    pids = " ".join(str(pid) for pid in info.pids)
+    return (
+        f"{info.number:>4}  {info.kind.value:<8}  {format_bytes(info.size_bytes)}  "
+        f"{format_count(info.pages_written):>10}  {format_count(info.pages_in_parent):>10}  "
+        f"{format_duration(info.stopped_us / 1e6):>8}  {pids}"
+    )
+
+
+def _use(newest: LinkInfo) -> str:
+    return "criu can restore from it" if newest.restorable else "memory only, not restorable"
+
+
+@click.command(
+    short_help="Check a chain, file by file and hole by hole.",
+    epilog=example("is the chain sound?", "dirtytop verify /var/tmp/job && echo yes"),
+)
+@click.argument("directory", metavar="DIR", type=DIRECTORY)
+def verify(directory: Path) -> int:
+    """Check the chain of checkpoints in DIR, file by file and hole by hole.
+
+    Ends with 1 if there is anything wrong, and names each problem on a line.
+    """
+    chain = read_chain(directory)
+    problems = problems_of(chain)
+    for problem in problems:
+        emit(f"{printable(str(problem.path))}: {problem.text}")
+    if problems:
+        return _UNSOUND
+    emit(f"sound: {_links(len(chain.links))}")
+    return 0
+
+
+def _links(count: int) -> str:
+    return f"{count} link" if count == 1 else f"{count} links"
+
+
+@click.command(
+    short_help="Make one link of a whole chain.",
+    epilog=example("one link in place of many", "dirtytop flatten /var/tmp/job /var/tmp/job-flat"),
+)
+@click.argument("directory", metavar="DIR", type=DIRECTORY)
+@click.argument("out", metavar="OUT", type=DIRECTORY)
+def flatten(directory: Path, out: Path) -> None:
+    """Write the memory at the end of the chain in DIR as a single link without a parent, into OUT."""
+    chain = read_chain(directory)
+    with Interruption() as interruption, ProgressLine("flattening") as line:
+
+        def go_on(done_bytes: int, total_bytes: int) -> None:
+            if interruption.has_come():
+                raise Cancelled("interrupted: nothing was written")
+            line.show("writing", done_bytes, total_bytes)
+
+        flatten_chain(chain, out, go_on)
+    info = read_chain(out).infos()[-1]
+    size = format_bytes(info.size_bytes).strip()
+    emit(f"{_links(len(chain.links))} became one: {size} in {printable(str(info.path))}")

@@ -1,0 +1,85 @@
+"""`dirtytop restore`: make the processes of a dump again."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import click
+
+from engine.checkpoint.criu.restore import Restored
+from engine.checkpoint.criu.restore import restore as restore_dump
+from engine.printable import printable
+from tui.commands.arguments import DIRECTORY, example, json_option
+from tui.commands.criu_options import CONFIG_FILE
+from tui.commands.interruption import Interruption
+from tui.commands.output import emit, emit_json
+from widgets.units import format_duration
+
+_LOOK_EVERY_S = 0.05
+
+
+@click.command(
+    short_help="Make the processes of a dump again.",
+    epilog=example("restore what `checkpoint --engine criu` saved", "dirtytop restore /var/tmp/job --detach"),
+)
+@click.argument("directory", metavar="DIR", type=DIRECTORY)
+@click.option("--detach", is_flag=True, help="Do not wait for the end of what is restored.")
+@click.option("--leave-stopped", is_flag=True, help="Leave it stopped by SIGSTOP; SIGCONT lets it go on.")
+@click.option(
+    "--criu-config",
+    "config_file",
+    type=CONFIG_FILE,
+    metavar="FILE",
+    help="A file of CRIU's options, which overrules all others.",
+)
+@json_option
+def restore(
+    directory: Path, detach: bool, leave_stopped: bool, config_file: Path | None, as_json: bool
+) -> None:
+    """Restore the dump in DIR, with the pids that it had. CRIU does it, as root.
+
+    DIR is a dump, or holds links 1, 2, … of which the newest is meant. Only what CRIU dumped can be
+    restored. Without --detach this waits until it has exited; Ctrl-C ends the waiting, and it runs on.
+    """
+    with Interruption() as interruption:
+        restored = restore_dump(
+            directory, detach=detach, leave_stopped=leave_stopped, config_file=config_file
+        )
+        if as_json:
+            emit_json(restored.as_json())
+        else:
+            emit(_line(restored))
+        if detach:
+            return
+        status = None
+        while status is None and not interruption.wait(_LOOK_EVERY_S):
+            status = _end_of(restored.pid)
+    if as_json:
+        emit_json({"pid": restored.pid, "exit_code": status})
+    else:
+        emit(f"process {restored.pid} {_words(status)}")
+
+
+def _line(restored: Restored) -> str:
+    also = f" and {restored.processes - 1} more" if restored.processes > 1 else ""
+    how = "stopped" if restored.is_stopped else "running"
+    return (
+        f"process {restored.pid}{also} restored from {printable(str(restored.path))} "
+        f"in {format_duration(restored.seconds).strip()}: {how}"
+    )
+
+
+def _end_of(pid: int) -> int | None:
+    """The exit code of our child as the shell has it, negative for a signal; None while it lives."""
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def _words(status: int | None) -> str:
+    if status is None:
+        return "runs on"
+    if status < 0:
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"exited with {status}"

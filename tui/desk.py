@@ -1,0 +1,137 @@
+"""What the screens share: the targets, the settings, and the ways to reach the user."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, Protocol
+
+from textual.signal import Signal
+
+from engine.errors import DirtytopError
+from engine.printable import printable
+from engine.tracking.sample import TrackerKind
+from tui.backend import Backend
+from tui.settings import Settings
+from tui.target import Severity, Target
+from tui.watchlist import WatchList
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says; None leaves it to the settings."""
+
+    pids: tuple[int, ...] = ()
+    arm: bool = False
+    interval_s: float | None = None
+    tracker: TrackerKind | None = None
+    directory: Path | None = None
+    """Where the first chain goes, without a question."""
+    theme: str | None = None
+    readonly: bool = False
+    """Neither arm nor dump."""
+
+
+class What(Enum):
+    """Which part of a target has changed."""
+
+    SAMPLE = auto()
+    STATUS = auto()
+    LINKS = auto()
+    PROGRESS = auto()
+    LOG = auto()
+    TARGETS = auto()
+    """Which targets are watched, or which of them is in view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """News for the screens."""
+
+    target: Target | None
+    what: What
+
+
+class Clock(Protocol):
+    """The time, so that a test can hold it still."""
+
+    def monotonic(self) -> float:
+        """Seconds, as `time.monotonic`."""
+        ...
+
+    def time_of_day(self) -> str:
+        """As in "12:34:56"."""
+        ...
+
+    def stamp(self) -> str:
+        """As in "20250131-123456": part of the name of a chain's directory."""
+        ...
+
+
+class Tell(Protocol):
+    """Shows a toast of literal text."""
+
+    def __call__(self, text: str, *, title: str = "", severity: Severity = "information") -> None:
+        """Show `text`, which may hold anything."""
+
+
+class Desk:
+    """Passed to every screen."""
+
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        watched: WatchList,
+        settings: Settings,
+        options: Options,
+        clock: Clock,
+        changed: Signal[Change],
+        tell: Tell,
+    ) -> None:
+        self.backend = backend
+        self.watched = watched
+        self.settings = settings
+        self.options = options
+        self.clock = clock
+        self.changed = changed
+        self.tell = tell
+
+    @property
+    def interval_s(self) -> float:
+        """From tick to tick, for a target newly watched."""
+        return self.options.interval_s or self.settings.interval_s
+
+    def remember(self, **settings: Any) -> None:
+        """Change settings; they are written when the program ends."""
+        self.settings = replace(self.settings, **settings)
+
+    def announce(self, target: Target | None, *what: What) -> None:
+        """Tell the screens what has changed."""
+        for part in what:
+            self.changed.publish(Change(target, part))
+
+    def watch(self, pid: int, *, start_ticks: int | None = None, command: str = "") -> None:
+        """Watch a process and bring it into view."""
+        self.watched.watch(
+            pid,
+            start_ticks=start_ticks,
+            command=command,
+            interval_s=self.interval_s,
+            arm=self.options.arm and not self.options.readonly,
+        )
+        self.announce(self.watched.current, What.TARGETS)
+
+    def note(self, target: Target, text: str, severity: Severity = "information") -> None:
+        """Add a line to a target's event log."""
+        target.note(self.clock.time_of_day(), printable(text), severity)
+        self.announce(target, What.LOG)
+
+    def report(self, target: Target, error: DirtytopError, title: str) -> None:
+        """Say that something failed: a toast with the hint, and a line in the event log."""
+        self.note(target, f"{title}: {error.message}", "error")
+        text = printable(error.message)
+        if error.hint:
+            text += f"\n{printable(error.hint)}"
+        self.tell(text, title=f"{title} · {target.command} {target.pid}", severity="error")

@@ -1,0 +1,77 @@
+"""Where a chain goes: a name for its directory, and whether one the user names will do."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.images.layout import is_image
+from engine.printable import printable
+from tui.settings import checkpoints_path
+
+if TYPE_CHECKING:
+    from tui.desk import Desk
+    from tui.target import Target
+
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
+_NAME_LENGTH = 40
+
+
+@dataclass(frozen=True, slots=True)
+class DirectoryReport:
+    """What is known of a directory before anything is written."""
+
+    path: Path
+    problem: str
+    """Why no chain can be begun there, printable; "" if one can."""
+    free_bytes: int = 0
+    """What is left to us on its file system."""
+
+
+def chain_name(command: str, pid: int, stamp: str) -> str:
+    """A directory name that says what and when, made of harmless characters only."""
+    name = _UNSAFE.sub("_", command).strip("._-")[:_NAME_LENGTH] or "process"
+    return f"{name}-{pid}-{stamp}"
+
+
+def default_directory(desk: Desk, target: Target) -> Path:
+    """A new directory beside the last one, or where such things go by default."""
+    last = desk.settings.last_directory
+    base = Path(last) if last else checkpoints_path()
+    return base / chain_name(target.command, target.pid, desk.clock.stamp())
+
+
+def first_directory(desk: Desk, target: Target) -> Path | None:
+    """Where the command line says that the first chain goes; None if it does not say, or it is taken."""
+    directory = desk.options.directory
+    if directory is None or target.links:
+        return None
+    if len(desk.watched.targets) > 1:
+        directory /= chain_name(target.command, target.pid, desk.clock.stamp())
+    return None if directory == target.refused_directory else directory
+
+
+def examine_directory(path: Path) -> DirectoryReport:
+    """Look at a directory, or at where it would be made. May wait for a slow file system."""
+    if not path.is_absolute():
+        return DirectoryReport(path, "not an absolute path")
+    try:
+        existing = next(each for each in (path, *path.parents) if os.path.lexists(each))
+        space = os.statvfs(existing)
+        problem = _problem(path, existing)
+    except OSError as error:
+        return DirectoryReport(path, printable(f"{error.strerror}: {error.filename}"))
+    return DirectoryReport(path, problem, space.f_bavail * space.f_frsize)
+
+
+def _problem(path: Path, existing: Path) -> str:
+    if not existing.is_dir():
+        return printable(f"{existing} is not a directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return printable(f"no permission to write in {existing}")
+    if existing == path and any(is_image(name) or name.isdecimal() for name in os.listdir(path)):
+        return "it holds images already: choose a new or empty directory"
+    return ""

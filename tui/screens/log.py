@@ -1,0 +1,55 @@
+"""The whole event log of a target."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import ModalScreen
+
+from tui.desk import Change, Desk, What
+from tui.keys import key
+from tui.target import Target
+from widgets.event_log import EventLog
+
+
+class LogScreen(ModalScreen[None]):
+    """What happened to a target, oldest first; new lines come in while it is open."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        key("escape,q,e,enter", "dismiss", "Close", "app.close", shown="esc"),
+        Binding("up,k", "scroll(-1)", "Up", show=False),
+        Binding("down,j", "scroll(1)", "Down", show=False),
+        Binding("pageup", "scroll(-10)", "Page up", show=False),
+        Binding("pagedown", "scroll(10)", "Page down", show=False),
+    ]
+
+    def __init__(self, desk: Desk, target: Target) -> None:
+        super().__init__()
+        self._desk = desk
+        self._target = target
+
+    def compose(self) -> ComposeResult:
+        """The log alone."""
+        log = EventLog(classes="dialog wide")
+        log.border_title = Content(f"events of {self._target.command} {self._target.pid}")
+        log.border_subtitle = Content("Esc closes")
+        yield log
+
+    def on_mount(self) -> None:
+        """Fill in what there is."""
+        log = self.query_one(EventLog)
+        for line in self._target.log:
+            log.add(line.clock, line.text, line.severity)
+        self._desk.changed.subscribe(self, self._changed, immediate=True)
+
+    def _changed(self, change: Change) -> None:
+        if change.target is self._target and change.what is What.LOG:
+            line = self._target.log[-1]
+            self.query_one(EventLog).add(line.clock, line.text, line.severity)
+
+    def action_scroll(self, lines: int) -> None:
+        """Move by so many lines."""
+        self.query_one(EventLog).scroll_relative(y=lines, animate=False)

@@ -1,0 +1,260 @@
+"""The dashboard of one target: what it writes, where, and the chain of its checkpoint so far."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from engine.images.layout import LinkKind
+from engine.tracking.sample import RateMode
+from tui import keys
+from tui.desk import Change, Desk, What
+from tui.directory import first_directory
+from tui.jobs import LinkRequest
+from tui.screens.dashboard import Dashboard
+from tui.screens.target_strip import TargetStrip
+from tui.settings import longer_interval, shorter_interval
+from tui.target import Target
+from widgets.line_table import LineTable
+
+PANELS: Final = ("chart", "table", "chain", "log")
+_ACTS: Final = frozenset({"arm", "pre_dump", "dump", "next_mode"})
+_AGE_S: Final = 1.0
+"""How often the age of a paused view is told anew."""
+
+
+class WatchScreen(Screen[None]):
+    """Shows the target in view, and acts on it."""
+
+    AUTO_FOCUS = "VmaTable"
+    BINDINGS: ClassVar[list[BindingType]] = [*keys.WATCH]
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._dashboard = Dashboard(desk)
+
+    @property
+    def target(self) -> Target | None:
+        """The target in view."""
+        return self._desk.watched.current
+
+    def compose(self) -> ComposeResult:
+        """The panels, and the keys."""
+        yield self._dashboard
+        yield Footer(compact=True)
+
+    def on_mount(self) -> None:
+        """What the keys can do depends on the target."""
+        self._desk.changed.subscribe(self, self._changed, immediate=True)
+
+    def _changed(self, change: Change) -> None:
+        if change.what in (What.TARGETS, What.STATUS):
+            self.refresh_bindings()
+
+    # What can be done.
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what makes no sense here, dim what makes none now."""
+        target = self.target
+        if action in _ACTS and self._desk.options.readonly:
+            return False
+        if action in _ACTS and (target is None or not target.is_ready):
+            return None
+        if action in ("pre_dump", "dump"):
+            return None if target is None or target.is_busy else True
+        if action == "cancel_job":
+            return target is not None and target.is_busy
+        if action == "next_mode":
+            return target is not None and len(target.modes) > 1
+        if action == "turn":
+            return len(self._desk.watched.targets) > 1
+        if action == "links":
+            return target is not None and bool(target.links)
+        if action == "clear_filter":
+            return self._dashboard.filter_bar.is_open
+        return True
+
+    def action_arm(self) -> None:
+        """See writes from now on. Nothing is lost by it: what is pending stays pending."""
+        if self.target is not None and self.target.sampler is not None:
+            self.target.sampler.arm()
+
+    def action_next_mode(self) -> None:
+        """Go to the tracker's next mode."""
+        target = self.target
+        if target is None or target.sampler is None or target.live.sample is None:
+            return
+        at = target.modes.index(target.live.sample.mode) + 1
+        mode = target.modes[at % len(target.modes)]
+        target.sampler.set_mode(mode)
+        does = "a tick only reads" if mode is RateMode.CUMULATIVE else "every tick clears: true rates"
+        self._desk.note(target, f"{mode.value}: {does}")
+
+    def action_shorter(self) -> None:
+        """Tick more often."""
+        if self.target is not None:
+            self._set_interval(self.target, shorter_interval(self.target.interval_s))
+
+    def action_longer(self) -> None:
+        """Tick less often."""
+        if self.target is not None:
+            self._set_interval(self.target, longer_interval(self.target.interval_s))
+
+    def _set_interval(self, target: Target, interval_s: float) -> None:
+        target.interval_s = interval_s
+        if target.sampler is not None:
+            target.sampler.set_interval(interval_s)
+        self._desk.remember(interval_s=interval_s)
+        self._desk.announce(target, What.STATUS)
+
+    def action_pause(self) -> None:
+        """Freeze the view, or show what happens again."""
+        if self.target is not None:
+            self.target.pause(self._desk.clock.monotonic())
+            self._desk.announce(self.target, What.SAMPLE)
+
+    def action_pre_dump(self) -> None:
+        """Add a link to the chain under way; without one, ask where to begin it."""
+        target = self.target
+        if target is None or target.is_busy:
+            return
+        if target.open_chain is not None:
+            self._make(target, LinkRequest(LinkKind.PRE_DUMP))
+            return
+        directory = first_directory(self._desk, target)
+        if directory is not None:
+            self._make(target, LinkRequest(LinkKind.PRE_DUMP, directory))
+        else:
+            self._ask(target, LinkKind.PRE_DUMP)
+
+    def action_dump(self) -> None:
+        """Ask where and how, then end the chain."""
+        if self.target is not None and not self.target.is_busy:
+            self._ask(self.target, LinkKind.DUMP)
+
+    def _ask(self, target: Target, kind: LinkKind) -> None:
+        from tui.screens.dump import DumpScreen
+
+        def answered(request: LinkRequest | None) -> None:
+            if request is not None:
+                self._make(target, request)
+
+        self.app.push_screen(DumpScreen(self._desk, target, kind), answered)
+
+    def _make(self, target: Target, request: LinkRequest) -> None:
+        if not target.is_ready or target.is_busy:  # it may have exited while the dialog was open
+            self._desk.tell("The target is gone or busy; nothing was written.", severity="warning")
+            return
+        self._desk.watched.make_link(target, request)
+        self._desk.announce(target, What.STATUS)
+
+    def action_cancel_job(self) -> None:
+        """Have the running link given up."""
+        if self.target is not None and self.target.job is not None:
+            self.target.job.cancel()
+            self._desk.note(self.target, "cancelling …")
+
+    def action_links(self) -> None:
+        """Show the chain's links in full."""
+        if self.target is not None and self.target.links:
+            from tui.screens.links import LinksScreen
+
+            self.app.push_screen(LinksScreen(self.target))
+
+    def action_log(self) -> None:
+        """Show the whole event log."""
+        if self.target is not None:
+            from tui.screens.log import LogScreen
+
+            self.app.push_screen(LogScreen(self._desk, self.target))
+
+    def action_filter(self) -> None:
+        """Type a filter."""
+        self._dashboard.filter_bar.open()
+
+    def action_clear_filter(self) -> None:
+        """Show every mapping again."""
+        self._dashboard.filter_bar.close()
+
+    def action_hot_only(self) -> None:
+        """Only what was written in the last tick, or everything."""
+        self._dashboard.toggle_hot_only()
+
+    def action_sort(self, step: int) -> None:
+        """Sort by the next or the previous column."""
+        self._dashboard.table.cycle_sort(step)
+
+    def action_reverse_sort(self) -> None:
+        """Turn the order round."""
+        self._dashboard.table.reverse_sort()
+
+    @on(LineTable.SortChanged)
+    def _sorted(self, event: LineTable.SortChanged) -> None:
+        self._desk.remember(vma_sort=("-" if event.descending else "") + event.column)
+
+    @on(LineTable.RowSelected)
+    def _selected(self) -> None:
+        self.action_links()
+
+    def action_toggle_panel(self, panel: str) -> None:
+        """Show or hide a panel."""
+        self._dashboard.toggle_panel(panel)
+
+    def action_maximize_panel(self) -> None:
+        """Give the whole screen to the panel that has the focus, or give it back."""
+        if self.maximized is not None:
+            self.minimize()
+        else:
+            self.maximize(self.focused or self._dashboard.table, container=False)
+
+    @on(events.Click, "#chain")
+    def _chain_clicked(self) -> None:
+        self.action_links()
+
+    # Which target.
+
+    def action_pick(self) -> None:
+        """Choose another process."""
+        from tui.screens.pick import PickScreen
+
+        self.app.push_screen(PickScreen(self._desk))
+
+    def action_turn(self, step: int) -> None:
+        """Bring another target into view."""
+        self._desk.watched.turn(step)
+        self._desk.announce(self.target, What.TARGETS)
+
+    @on(TargetStrip.Chosen)
+    def _chosen(self, event: TargetStrip.Chosen) -> None:
+        self._desk.watched.current = self._desk.watched.targets[event.index]
+        self._desk.announce(self.target, What.TARGETS)
+
+    def action_unwatch(self) -> None:
+        """Let the target in view go; asks if a link of it is being made."""
+        target = self.target
+        if target is None:
+            return
+        if not target.is_busy:
+            self._unwatch(target)
+            return
+        from tui.screens.confirm import ConfirmScreen
+
+        question = ConfirmScreen(
+            "Stop watching while a link is being made?",
+            "It is cancelled, and what it wrote is removed. The target runs on.",
+            confirm="Cancel it and stop",
+            refuse="Go on",
+        )
+        self.app.push_screen(question, lambda sure: self._unwatch(target) if sure else None)
+
+    def _unwatch(self, target: Target) -> None:
+        self._desk.watched.unwatch(target)
+        self._desk.announce(self.target, What.TARGETS)
+        if self.target is None:
+            self.action_pick()

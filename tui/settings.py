@@ -1,0 +1,123 @@
+"""What the dashboard remembers from one run to the next: a TOML file under XDG's config directory.
+
+A file that cannot be read or makes no sense never keeps the program from starting: what is wrong is
+said in one line, and the defaults hold.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+import platformdirs
+
+from engine.printable import printable
+
+APPLICATION: Final = "dirtytop"
+INTERVALS_S: Final = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""What `+` and `-` go through."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything remembered. An empty string means: not set."""
+
+    theme: str = ""
+    interval_s: float = 1.0
+    vma_sort: str = ""
+    """Column of the mappings table; led by "-" if it descends."""
+    process_sort: str = ""
+    process_tree: bool = True
+    hot_only: bool = False
+    show_chart: bool = True
+    show_table: bool = True
+    show_chain: bool = True
+    show_log: bool = True
+    last_directory: str = ""
+    """Where the last chain was made: the directory that holds the chains' directories."""
+
+
+def settings_path() -> Path:
+    """Where the settings are kept."""
+    return platformdirs.user_config_path(APPLICATION) / "settings.toml"
+
+
+def checkpoints_path() -> Path:
+    """Where chains go unless the user says otherwise."""
+    return platformdirs.user_state_path(APPLICATION) / "checkpoints"
+
+
+def load_settings(path: Path) -> tuple[Settings, str]:
+    """The settings in `path`, and what is wrong with them in one line ("" if nothing is).
+
+    A missing file is as good as an empty one. A value of the wrong type is left at its default;
+    names we do not know are ignored, because a newer version may have written them.
+    """
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return Settings(), ""
+    except OSError as error:
+        return Settings(), printable(f"settings not read: {path}: {error.strerror}")
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return Settings(), printable(f"settings ignored: {path}: {error}")
+    return _checked(values, path)
+
+
+def _checked(values: Mapping[str, object], path: Path) -> tuple[Settings, str]:
+    settings = Settings()
+    good: dict[str, Any] = {}
+    wrong = []
+    for field in fields(Settings):
+        if field.name not in values:
+            continue
+        value = values[field.name]
+        default = getattr(settings, field.name)
+        if isinstance(default, float) and type(value) is int:
+            value = float(value)
+        if type(value) is not type(default) or (isinstance(value, float) and not _is_interval(value)):
+            wrong.append(field.name)
+        else:
+            good[field.name] = value
+    problem = printable(f"settings: {path}: ignored {', '.join(wrong)}") if wrong else ""
+    return replace(settings, **good), problem
+
+
+def _is_interval(seconds: float) -> bool:
+    return INTERVALS_S[0] <= seconds <= INTERVALS_S[-1]  # false for NaN too
+
+
+def save_settings(settings: Settings, path: Path) -> None:
+    """Write the settings so that a reader sees the old file or the new one, never half of one.
+
+    Raises:
+        OSError: the directory cannot be made or written.
+    """
+    import tomli_w
+
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    values = {field.name: getattr(settings, field.name) for field in fields(Settings)}
+    # mkstemp makes the file 0600.
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            tomli_w.dump(values, file)
+        os.replace(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
+
+
+def longer_interval(interval_s: float) -> float:
+    """The next of the usual intervals above this one."""
+    return next((usual for usual in INTERVALS_S if usual > interval_s), INTERVALS_S[-1])
+
+
+def shorter_interval(interval_s: float) -> float:
+    """The next of the usual intervals below this one."""
+    return next((usual for usual in reversed(INTERVALS_S) if usual < interval_s), INTERVALS_S[0])

@@ -1,0 +1,210 @@
+"""One watched target as the dashboard knows it: what was seen of it, and what is being done with it.
+
+Only the app's own thread touches a `Target`; the sampler and the jobs tell it what they found by
+messages, which end up in the methods here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from engine.checkpoint.link import LinkProgress, LinkResult
+from engine.errors import DirtytopError
+from engine.images.layout import LinkKind
+from engine.tracking.sample import RateMode, Sample, TrackerKind
+from widgets.rate_chart import ChartMark, ChartPoint
+from widgets.target_header import TargetState, TargetStatus
+
+if TYPE_CHECKING:
+    from tui.backend import Checkpointing
+    from tui.jobs import LinkJob
+    from tui.sampler import Sampler
+
+Severity = Literal["information", "warning", "error"]
+
+LOG_LINES: Final = 500
+
+
+class Stage(Enum):
+    """Where a target is between being picked and being let go."""
+
+    OPENING = "opening"
+    WATCHED = "watched"
+    GONE = "gone"
+    """It has exited; what was seen of it stays."""
+    REFUSED = "refused"
+    """It cannot be sampled: see `Target.error`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One line of a target's event log; `clock` is the time of day."""
+
+    clock: str
+    text: str
+    severity: Severity
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the panels show: of the last tick, or of the tick at which the user paused."""
+
+    sample: Sample | None = None
+    history: tuple[ChartPoint, ...] = ()
+
+
+class Target:
+    """A picked process with its descendants.
+
+    Args:
+        pid: the process.
+        start_ticks: its start time, if known; a process that has got the pid since is refused.
+        command: its name, if known, until a sample says it.
+        interval_s: from tick to tick.
+    """
+
+    def __init__(
+        self, pid: int, *, start_ticks: int | None = None, command: str = "", interval_s: float = 1.0
+    ) -> None:
+        self.pid = pid
+        self.start_ticks = start_ticks
+        self.command = command
+        self.interval_s = interval_s
+        self.stage = Stage.OPENING
+        self.error: DirtytopError | None = None
+        self.sampler: Sampler | None = None
+        self.tracker: TrackerKind | None = None
+        self.modes: tuple[RateMode, ...] = ()
+        self.is_armed = False
+        self.live = View()
+        self.job: LinkJob | None = None
+        self.progress: LinkProgress | None = None
+        self.chain: Checkpointing | None = None
+        self.refused_directory: Path | None = None
+        """Where a chain could not be begun."""
+        self.links: tuple[LinkResult, ...] = ()
+        """Of the chain under way, or of the last one."""
+        self.marks: tuple[ChartMark, ...] = ()
+        self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
+        self._frozen: tuple[View, float] | None = None
+
+    @property
+    def view(self) -> View:
+        """What to show: the last tick, or while paused the tick shown then."""
+        return self._frozen[0] if self._frozen else self.live
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether the view is frozen; sampling goes on."""
+        return self._frozen is not None
+
+    def paused_s(self, now_s: float) -> float:
+        """How long the view has been frozen."""
+        return now_s - self._frozen[1] if self._frozen else 0.0
+
+    def pause(self, now_s: float) -> None:
+        """Freeze the view, or let it go on."""
+        self._frozen = None if self._frozen else (self.live, now_s)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a pre-dump or dump is under way."""
+        return self.job is not None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it is being sampled and can be armed and dumped."""
+        return self.stage is Stage.WATCHED
+
+    @property
+    def open_chain(self) -> Checkpointing | None:
+        """The chain to which a link can be added."""
+        return self.chain if self.chain is not None and not self.chain.is_ended else None
+
+    @property
+    def directory(self) -> Path | None:
+        """Where the chain is, if there is one."""
+        return self.chain.directory if self.chain is not None else None
+
+    @property
+    def pending_bytes(self) -> int:
+        """What the next link would have to write, as of the last tick."""
+        sample = self.live.sample
+        return sample.totals.pending_pages * sample.page_bytes if sample else 0
+
+    @property
+    def whole_bytes(self) -> int:
+        """What a link without a parent would have to write, at most, as of the last tick."""
+        if self.chain is None:
+            return self.pending_bytes
+        sample = self.live.sample
+        return sample.totals.present_pages * sample.page_bytes if sample else 0
+
+    def status(self, now_s: float) -> TargetStatus:
+        """What the header says; the clock of its badge is how long it has been so."""
+        sample = self.view.sample
+        if self.stage is Stage.GONE:
+            state = TargetState.GONE
+        elif self.is_paused:
+            state = TargetState.PAUSED
+        else:
+            state = TargetState.ARMED if self.is_armed else TargetState.NOT_ARMED
+        return TargetStatus(
+            pid=self.pid,
+            command=self.command,
+            state=state,
+            tracker=self.tracker,
+            interval_set_s=self.interval_s,
+            process_count=len(sample.processes) if sample else 1,
+            mode=sample.mode if sample else None,
+            armed_s=self.paused_s(now_s) if self.is_paused else sample.elapsed_s if sample else 0.0,
+            interval_measured_s=sample.interval_s if sample else 0.0,
+            tick_ms=sample.tick_ms if sample else 0.0,
+            cost_fraction=sample.cost_fraction if sample else 0.0,
+            stopped_us=sample.stopped_us if sample else 0,
+        )
+
+    def opened(self, tracker: TrackerKind, modes: tuple[RateMode, ...]) -> None:
+        """The engine has taken it."""
+        self.stage = Stage.WATCHED
+        self.tracker = tracker
+        self.modes = modes
+
+    def sampled(self, sample: Sample, *, armed: bool, history: tuple[ChartPoint, ...]) -> None:
+        """A tick has been taken; the last one, without processes, says that it is gone."""
+        if not sample.processes:
+            self.stage = Stage.GONE
+            return
+        self.is_armed = armed
+        self.live = View(sample, history)
+        self.command = sample.processes[0].command
+
+    def failed(self, error: DirtytopError) -> None:
+        """It cannot be sampled, or not any more."""
+        self.stage = Stage.REFUSED
+        self.error = error
+
+    def link_made(self, chain: Checkpointing, result: LinkResult) -> None:
+        """The job is done."""
+        self.job = self.progress = None
+        self.chain = chain
+        self.links = (*(self.links if result.number > 1 else ()), result)
+        if self.live.sample:
+            label = "■" if result.kind is LinkKind.DUMP else str(result.number)
+            self.marks = (*self.marks, ChartMark(self.live.sample.time_s, label))
+
+    def link_not_made(self) -> None:
+        """The job failed or was cancelled; a chain it would have begun has not begun."""
+        if self.job is not None and not self.job.is_cancelled:
+            self.refused_directory = self.job.request.new_chain_in
+        self.job = self.progress = None
+
+    def note(self, clock: str, text: str, severity: Severity = "information") -> LogLine:
+        """Add a line to the event log."""
+        line = LogLine(clock, text, severity)
+        self.log.append(line)
+        return line

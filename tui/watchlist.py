@@ -1,0 +1,134 @@
+"""The targets being watched: takes them, lets them go, and runs their samplers and jobs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from textual.message import Message
+
+from engine.errors import TargetGone
+from engine.tracking.sample import TrackerKind
+from tui.jobs import LinkJob, LinkRequest
+from tui.sampler import Sampler
+from tui.target import Stage, Target
+
+if TYPE_CHECKING:
+    from tui.backend import Backend, Checkpointing, Tracking
+
+JOIN_S: Final = 5.0
+"""How long leaving waits for a job to give up and for targets to be let go."""
+
+
+class WatchList:
+    """All targets, one of which is in view.
+
+    Args:
+        backend: where targets and chains come from.
+        post: where samplers and jobs send their messages; safe to call from a thread.
+        tracker: for every target; None lets the engine choose.
+    """
+
+    def __init__(
+        self, backend: Backend, post: Callable[[Message], object], tracker: TrackerKind | None
+    ) -> None:
+        self.targets: list[Target] = []
+        self.current: Target | None = None
+        self._backend = backend
+        self._post = post
+        self._tracker = tracker
+        self._leaving: list[Sampler | LinkJob] = []
+
+    @property
+    def busy(self) -> list[Target]:
+        """Those with a pre-dump or dump under way."""
+        return [target for target in self.targets if target.is_busy]
+
+    def watch(
+        self, pid: int, *, start_ticks: int | None = None, command: str = "", interval_s: float, arm: bool
+    ) -> Target:
+        """Watch a process and bring it into view; one that is watched already only comes into view."""
+        for target in self.targets:
+            if target.pid == pid and target.stage in (Stage.OPENING, Stage.WATCHED):
+                self.current = target
+                return target
+        target = Target(pid, start_ticks=start_ticks, command=command, interval_s=interval_s)
+        target.sampler = Sampler(
+            target, lambda: self._open(pid, start_ticks), self._post, interval_s=interval_s, arm=arm
+        )
+        self.targets.append(target)
+        self.current = target
+        target.sampler.start()
+        return target
+
+    def _open(self, pid: int, start_ticks: int | None) -> Tracking:
+        tracking = self._backend.open_target(pid, self._tracker)
+        if start_ticks is not None and tracking.root.start_ticks != start_ticks:
+            tracking.close()
+            raise TargetGone(f"process {pid} has exited, and another process has its pid now", pid=pid)
+        return tracking
+
+    def unwatch(self, target: Target) -> None:
+        """Let a target go; the next one comes into view."""
+        at = self.targets.index(target)
+        self.targets.remove(target)
+        if self.current is target:
+            self.current = self.targets[min(at, len(self.targets) - 1)] if self.targets else None
+        self._leave(target)
+
+    def turn(self, step: int) -> None:
+        """Bring the next (1) or the previous (-1) target into view."""
+        if self.current is not None:
+            at = self.targets.index(self.current) + step
+            self.current = self.targets[at % len(self.targets)]
+
+    def make_link(self, target: Target, request: LinkRequest) -> None:
+        """Start a pre-dump or dump of a target that has none under way."""
+        assert target.job is None, "one job per target at a time"
+        tracking = target.sampler.tracking if target.sampler else None
+        if tracking is None:
+            return
+        target.job = LinkJob(target, request, lambda: self._chain(target, tracking, request), self._post)
+        target.job.start()
+
+    def _chain(self, target: Target, tracking: Tracking, request: LinkRequest) -> Checkpointing:
+        if request.new_chain_in is None and target.chain is not None:
+            return target.chain
+        return self._backend.open_chain(tracking, _directory(request))
+
+    @contextmanager
+    def held(self, timeout_s: float) -> Iterator[bool]:
+        """Keep every sampler from touching its target; False if one could not be kept in time."""
+        with ExitStack() as stack:
+            samplers = [target.sampler for target in self.targets if target.sampler]
+            kept = [stack.enter_context(sampler.held(timeout_s)) for sampler in samplers]
+            yield all(kept)
+
+    def leave_all(self) -> None:
+        """Cancel every job and let every target go, without waiting; see `join`."""
+        for target in self.targets:
+            self._leave(target)
+
+    def _leave(self, target: Target) -> None:
+        if target.sampler in self._leaving:
+            return
+        if target.job is not None:
+            target.job.cancel()
+            self._leaving.append(target.job)
+        if target.sampler is not None:
+            target.sampler.stop(target.job)
+            self._leaving.append(target.sampler)
+
+    def join(self, timeout_s: float = JOIN_S) -> bool:
+        """Wait until all that was left has ended; False if that took too long."""
+        until = time.monotonic() + timeout_s
+        ended = [thread.join(max(0.0, until - time.monotonic())) for thread in self._leaving]
+        return all(ended)
+
+
+def _directory(request: LinkRequest) -> Path:
+    assert request.new_chain_in is not None, "a link without a chain needs a directory"
+    return request.new_chain_in
