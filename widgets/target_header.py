@@ -98,8 +98,10 @@ class TargetHeader(SpanView):
     def show_status(self, status: TargetStatus | None) -> None:
         """Show this; None: no target has been picked."""
         if status != self._status:
+            before = len(self.lines(self.size.width, 0))
             self._status = status
-            self.redraw(layout=True)
+            # A new layout of the whole screen at every tick would cost more than all else here.
+            self.redraw(layout=len(self.lines(self.size.width, 0)) != before)
 
     def lines(self, width: int, height: int) -> list[list[Span]]:
         """The first line names the target; then come figures, on as many lines as they need."""

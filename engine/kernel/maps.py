@@ -144,6 +144,23 @@ class Maps:
         mask = np.array(chosen, dtype=np.bool_)
         return PageSet(self.starts[mask], self.ends[mask])
 
+    def count(self, pages: PageSet) -> Int64Array:
+        """How many of these pages lie in each VMA, shape (number of VMAs,).
+
+        The same as `pages.count_within(self.starts, self.ends)`, at a cost that follows the ranges of
+        `pages` and not the number of VMAs.
+        """
+        first = np.searchsorted(self.ends, pages.starts, side="right")
+        touched = np.searchsorted(self.starts, pages.ends, side="left") - first
+        # One row for each VMA that a range touches: most touch one.
+        origin = np.repeat(np.arange(len(touched)), touched)
+        within = np.arange(len(origin)) - np.repeat(np.cumsum(touched) - touched, touched)
+        rows = first[origin] + within
+        starts = np.maximum(pages.starts[origin], self.starts[rows])
+        ends = np.minimum(pages.ends[origin], self.ends[rows])
+        counts = np.bincount(rows, weights=ends - starts, minlength=len(self.vmas))
+        return counts.astype(np.int64)
+
     def index_at(self, page: int) -> int | None:
         """Which VMA holds this page number, if any."""
         at = int(np.searchsorted(self.starts, page, side="right")) - 1

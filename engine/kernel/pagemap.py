@@ -103,6 +103,7 @@ class Pagemap:
         with kernel_errors(pid, "open its pagemap"):
             self._descriptor = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         self._vector = np.empty((_VECTOR_LENGTH, 3), dtype=np.uint64)
+        self._vector_address = self._vector.ctypes.data
 
     def close(self) -> None:
         """Give the descriptor back; may be called twice."""
@@ -148,7 +149,7 @@ class Pagemap:
                 flags=_WRITE_PROTECT_MATCHING if write_protect else 0,
                 start=at,
                 end=stop,
-                vector=self._vector.ctypes.data,
+                vector=self._vector_address,
                 vector_length=_VECTOR_LENGTH,
                 inverted=none_of,
                 mask=all_of | none_of,
@@ -161,6 +162,10 @@ class Pagemap:
                 raise from_os_error(error, self.pid, "scan its pages") from error
             if filled:
                 pieces.append(self._vector[:filled].copy())
+            # Only a full vector ends a walk early. Where it was filled in several parts inside the
+            # kernel, `walk_end` stays at the end of the last but one although all has been walked.
+            if filled < _VECTOR_LENGTH:
+                break
             at = argument.walk_end
         found = np.concatenate(pieces) if pieces else np.empty((0, 3), np.uint64)
         return Regions(

@@ -45,7 +45,9 @@ class SoftDirtyTracker:
         """See `Tracker.arm`."""
         return self.collect(rearm=True)
 
-    def collect(self, *, rearm: bool, exact: bool = True, stopped: bool = False) -> Collected:
+    def collect(
+        self, *, rearm: bool, exact: bool = True, stopped: bool = False, for_link: bool = True
+    ) -> Collected:
         """See `Tracker.collect`."""
         if rearm and exact and not stopped:
             return on_own_thread(self._collect_stopped)

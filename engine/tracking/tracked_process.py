@@ -104,7 +104,7 @@ class TrackedProcess:
             collected = Collected(self._maps_reader.read())
         else:
             exact = bool(self.clean) or self._written_since_link is not None
-            collected = self._tracker.collect(rearm=mode is RateMode.REARMING, exact=exact)
+            collected = self._tracker.collect(rearm=mode is RateMode.REARMING, exact=exact, for_link=False)
         written = self._fold(collected, now_s, rearmed=mode is RateMode.REARMING) | self._carried
         self._carried = EMPTY
         self._refresh_in_use(collected.maps, written, now_s)
@@ -244,12 +244,11 @@ class TrackedProcess:
 
     def _sample(self, collected: Collected, written: PageSet, now_s: float) -> ProcessSample:
         maps = collected.maps
-        bounds = maps.starts, maps.ends
         in_use = self._in_use
-        present_pages = in_use.present.count_within(*bounds)
-        written_pages = written.count_within(*bounds)
-        since_armed_pages = self._ages.pages.count_within(*bounds)
-        pending_pages = self.pending.count_within(*bounds)
+        present_pages = maps.count(in_use.present)
+        written_pages = maps.count(written)
+        since_armed_pages = maps.count(self._ages.pages)
+        pending_pages = maps.count(self.pending)
         stopped_us = collected.stopped_us + self.take_stopped_us()
         return ProcessSample(
             pid=self.identity.pid,

@@ -38,7 +38,9 @@ class Tracker(Protocol):
         """Begin an epoch: what is written from now on shows. Returns what was dirty until now."""
         ...
 
-    def collect(self, *, rearm: bool, exact: bool = True, stopped: bool = False) -> Collected:
+    def collect(
+        self, *, rearm: bool, exact: bool = True, stopped: bool = False, for_link: bool = True
+    ) -> Collected:
         """What was written in this epoch.
 
         Args:
@@ -46,6 +48,8 @@ class Tracker(Protocol):
             exact: no write may be lost between reading and re-arming, even if the target has to
                 be stopped for it. A figure that is only shown may do without.
             stopped: the caller has stopped the target already.
+            for_link: an image will be made of it. A tick may leave out what is costly to find out and
+                comes to light at the next link at the latest.
 
         Raises:
             TargetGone: it has exited.

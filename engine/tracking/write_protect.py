@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from engine.tracking.sample import RateMode, TrackerKind, Untracked
 from engine.tracking.tracker import Collected
 from engine.tracking.uffd_source import UffdSource
 
+_LOOK_FOR_REPLACED_S = 5.0
 _BUSY = "another userfaultfd watches it"
 _REFUSALS = {
     errno.EINVAL: "the kernel cannot watch this kind of mapping",
@@ -58,6 +60,8 @@ class WriteProtectTracker:
         self._watched = Maps()
         self._refused: dict[Vma, str] = {}
         self._spans: tuple[tuple[int, int], ...] = ()
+        self._always_written = EMPTY
+        self._look_for_replaced_at_s = 0.0
         try:
             self._refuse_shared_tracking()
         except BaseException:
@@ -68,12 +72,17 @@ class WriteProtectTracker:
         """See `Tracker.arm`."""
         return self.collect(rearm=True)
 
-    def collect(self, *, rearm: bool, exact: bool = True, stopped: bool = False) -> Collected:
+    def collect(
+        self, *, rearm: bool, exact: bool = True, stopped: bool = False, for_link: bool = True
+    ) -> Collected:
         """See `Tracker.collect`; always exact, never stops the target."""
         maps = self._read_maps()
-        self._watch(maps)
-        unwatched = self._watch_replaced(maps)
-        written = [unwatched]
+        news = self._watch(maps)
+        now_s = time.monotonic()
+        if for_link or news or now_s >= self._look_for_replaced_at_s:
+            self._always_written = self._watch_replaced(maps)
+            self._look_for_replaced_at_s = now_s + _LOOK_FOR_REPLACED_S
+        written = [self._always_written]
         for span in self._spans:
             found = self._pagemap.scan(
                 *span,
@@ -120,14 +129,17 @@ class WriteProtectTracker:
                 hint="another dirtytop, perhaps: end it first",
             )
 
-    def _watch(self, maps: Maps) -> None:
+    def _watch(self, maps: Maps) -> bool:
         """Register the mappings that are new; all their pages read as written at the next scan.
+
+        Returns:
+            Whether anything has changed in the mappings.
 
         The kernel does not say whose userfaultfd watches a mapping, and would let us protect, and so
         forget, what another one watches (Wine uses one of its own): those are left out of our scans.
         """
         if maps is self._watched:
-            return
+            return False
         # The reader hands out the same object for the same line, and the last map keeps them alive.
         known = set(map(id, self._watched.vmas))
         refused = {vma: self._refused[vma] for vma in maps.vmas if id(vma) in known and vma in self._refused}
@@ -142,6 +154,7 @@ class WriteProtectTracker:
             spans.append((first, vma.start >> PAGE_SHIFT))
             first = vma.end >> PAGE_SHIFT
         self._spans = tuple(span for span in (*spans, (first, end)) if span[0] < span[1])
+        return True
 
     def _watch_replaced(self, maps: Maps) -> PageSet:
         """Register mappings that look like ones we watch but took their place since.

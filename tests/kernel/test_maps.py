@@ -6,10 +6,12 @@ import os
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.errors import TargetGone
-from engine.kernel.maps import MapsReader, VmaKind, parse_line, read_maps
-from engine.pageset import PAGE_SIZE
+from engine.kernel.maps import Maps, MapsReader, Vma, VmaKind, parse_line, read_maps
+from engine.pageset import PAGE_SIZE, PageSet
 from tests.targets.scripted import ScriptedTarget
 
 
@@ -68,6 +70,22 @@ def test_vmas_that_stay_are_the_same_objects_in_the_next_map(target: ScriptedTar
     at = after.index_at(base // PAGE_SIZE)
     assert at is not None
     assert after.vmas[at].start <= base < after.vmas[at].end
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(1, 8)), max_size=8),
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 9)), max_size=8),
+)
+def test_pages_are_counted_per_vma(gaps: list[tuple[int, int]], ranges: list[tuple[int, int]]) -> None:
+    vmas, at = [], 0
+    for gap, length in gaps:
+        at += gap
+        bounds = at * PAGE_SIZE, (at + length) * PAGE_SIZE
+        vmas.append(Vma(*bounds, "rw-p", 0, "00:00", 0, b"", "[anon]", VmaKind.ANON))
+        at += length
+    maps = Maps.of(tuple(vmas))
+    pages = PageSet.from_ranges((first, first + length) for first, length in ranges)
+    assert maps.count(pages).tolist() == pages.count_within(maps.starts, maps.ends).tolist()
 
 
 def test_a_hostile_name_cannot_reach_the_terminal(target: ScriptedTarget) -> None:
