@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help venv dev demo run test lint format proto soak bench screenshots clean
+.PHONY: help venv dev demo run test lint format proto soak lab lab-deb12 lab-deb13 lab-host bench screenshots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,18 @@ proto: $(INSTALLED_DEV) ## generate engine/images/proto/*_pb2.py from the .proto
 
 soak: $(INSTALLED_DEV) ## the long runs: thousands of random chains
 	$(BIN)/python -m pytest -n 2 -m soak --timeout 0 $(ARGS)
+
+lab: $(INSTALLED_DEV) ## the engine's tests on other kernels, booted in QEMU (docs/lab.md)
+	$(BIN)/python -m tests.lab $(ARGS)
+
+lab-deb12: $(INSTALLED_DEV) ## the same on Debian 12's kernel alone: make lab-deb12 ARGS="-- -k rearming"
+	$(BIN)/python -m tests.lab deb12 $(ARGS)
+
+lab-deb13: $(INSTALLED_DEV) ## the same on Debian 13's kernel alone
+	$(BIN)/python -m tests.lab deb13 $(ARGS)
+
+lab-host: $(INSTALLED_DEV) ## the same on this machine's kernel, with Debian 13's CRIU
+	$(BIN)/python -m tests.lab host $(ARGS)
 
 bench: $(INSTALLED_DEV) ## measure, print a table, write bench.json
 	$(BIN)/python -m tests.bench $(ARGS)

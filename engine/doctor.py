@@ -5,20 +5,18 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from engine.errors import NotSupported
+from engine.checkpoint.criu.features import VARIABLE, examine_criu, find_criu
+from engine.errors import NotPermitted, NotSupported
 from engine.pageset import PAGE_SIZE
 from engine.printable import printable
 from engine.privileges import capability_names, effective_capabilities, may_trace_others, read_setting
 from engine.tracking.probe import Support, TrackerSupport, probe
 from engine.tracking.sample import TrackerKind
 
-_CRIU_TIMEOUT_S: Final = 5.0
 _HUGE_PAGES: Final = "/sys/kernel/mm/transparent_hugepage/enabled"
 _INITIAL_PID_NAMESPACE: Final = "pid:[4026531836]"  # PROC_PID_INIT_INO of include/linux/proc_ns.h
 _KNOWN_MACHINES: Final = ("x86_64", "aarch64")
@@ -192,44 +190,32 @@ def _userfaultfd(unprivileged: int | None) -> Finding:
 
 
 def _criu() -> Finding:
-    path = _criu_path()
-    if path is None:
-        return Finding(
-            "CRIU",
-            Status.MISSING,
-            "no criu on PATH",
-            "not needed to watch or to checkpoint memory; `apt install criu` for more",
-        )
-    shown = printable(path)
+    name = "CRIU"
     try:
-        answer = subprocess.run(
-            [path, "--version"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_CRIU_TIMEOUT_S,
-            check=False,
+        criu = examine_criu()
+    except NotSupported as error:
+        hint = f"only needed for checkpoints that can be restored: {error.hint}"
+        return Finding(name, Status.MISSING, error.message, hint)
+    except NotPermitted:
+        return Finding(
+            name, Status.LIMITED, f"{printable(str(find_criu()))}, which needs root", "`sudo dirtytop`"
         )
-    except subprocess.TimeoutExpired:
-        return Finding("CRIU", Status.LIMITED, f"{shown} --version does not answer")
-    except OSError as error:
-        return Finding("CRIU", Status.LIMITED, f"{shown} cannot be run ({os.strerror(error.errno or 0)})")
-    version = re.search(rb"Version:\s*(\S+)", answer.stdout)
-    if version is None:
-        said = printable((answer.stderr or answer.stdout).strip()[:200]) or f"exit code {answer.returncode}"
-        return Finding("CRIU", Status.LIMITED, f"{shown} does not tell its version: {said}")
-    return Finding(
-        "CRIU",
-        Status.WORKS,
-        f"{printable(version[1])} at {shown}",
-        "this version of dirtytop takes memory-only checkpoints by itself and does not call CRIU",
-    )
-
-
-def _criu_path() -> str | None:
-    # A user's PATH often lacks the directories where distributions put it.
-    return shutil.which(
-        "criu", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/local/sbin", "/usr/sbin"])
-    )
+    text = f"{criu.version_text} at {printable(str(criu.program))}"
+    if criu.why_not:
+        return Finding(
+            name,
+            Status.MISSING,
+            f"{text} does not work on this kernel: {printable(criu.why_not)}",
+            f"a newer one may: `apt install criu` of a newer release, or name it in the variable {VARIABLE}",
+        )
+    if not criu.has_memory_tracking:
+        return Finding(
+            name,
+            Status.LIMITED,
+            f"{text}: dumps and restores; no pre-dumps, for want of soft-dirty bits",
+            "`checkpoint --engine criu --pre-dumps 0` makes a dump that can be restored",
+        )
+    return Finding(name, Status.WORKS, f"{text}: pre-dumps, dumps and restores")
 
 
 def _huge_pages(best: TrackerKind | None) -> Finding:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from engine import doctor
+from engine.checkpoint.criu import features
 from engine.doctor import Report, Status, examine
 from engine.tracking.probe import Support, TrackerSupport, probe
 from engine.tracking.sample import TrackerKind
@@ -29,7 +30,7 @@ def fake_criu(monkeypatch: pytest.MonkeyPatch, directory: Path, script: str) -> 
     program = directory / "criu"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(directory), prepend=os.pathsep)
+    monkeypatch.setenv("DIRTYTOP_CRIU", str(program))
     return examine().finding("CRIU")
 
 
@@ -79,30 +80,32 @@ def test_the_json_form_is_stable() -> None:
     assert all(finding.keys() == {"name", "status", "text", "hint"} for finding in form["findings"])
 
 
-def test_the_version_of_criu_is_asked_of_criu(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    finding = fake_criu(monkeypatch, tmp_path, 'echo "Version: 4.2"; echo "GitID: v4.2"')
-    assert finding.status is Status.WORKS
-    assert finding.text == f"4.2 at {tmp_path}/criu"
+def test_a_program_that_only_looks_like_criu_is_found_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    finding = fake_criu(monkeypatch, tmp_path, 'echo "Version: 4.2"')
+    assert finding.status is Status.MISSING
+    assert f"{tmp_path}/criu" in finding.text
 
 
 def test_a_criu_that_fails_is_quoted_and_printable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     finding = fake_criu(monkeypatch, tmp_path, "printf 'broken \\033[31m' >&2; exit 1")
-    assert finding.status is Status.LIMITED
+    assert finding.status is Status.MISSING
     assert finding.text.endswith("broken ␛[31m")
 
 
 def test_a_criu_that_hangs_does_not_hang_doctor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(doctor, "_CRIU_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(features, "_TIMEOUT_S", 0.1)
     finding = fake_criu(monkeypatch, tmp_path, "exec sleep 100")
-    assert finding.status is Status.LIMITED
+    assert finding.status is Status.MISSING
     assert "does not answer" in finding.text
 
 
-def test_no_criu_is_no_harm_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_criu_path", lambda: None)
+def test_no_criu_is_no_harm_and_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DIRTYTOP_CRIU", str(tmp_path / "none"))
     finding = examine().finding("CRIU")
     assert finding.status is Status.MISSING
-    assert "not needed" in finding.hint
+    assert "only needed for" in finding.hint
 
 
 @pytest.mark.parametrize(

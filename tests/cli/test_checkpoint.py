@@ -129,14 +129,13 @@ def test_kill_ends_the_target(shell: Shell, steady: Workload, tmp_path: Path) ->
     assert end.si_status == signal.SIGKILL
 
 
-@pytest.mark.parametrize("engine", ["criu", "spliced"])
 def test_an_engine_that_is_not_there_yet_is_refused_before_anything_is_done(
-    shell: Shell, steady: Workload, tmp_path: Path, engine: str
+    shell: Shell, steady: Workload, tmp_path: Path
 ) -> None:
-    code, output, complaints = shell.run("checkpoint", steady.pid, tmp_path / "c", "--engine", engine)
+    code, output, complaints = shell.run("checkpoint", steady.pid, tmp_path / "c", "--engine", "spliced")
     assert (code, output) == (5, "")
     error, hint = complaints.splitlines()
-    assert error == f"dirtytop: this version cannot make checkpoints with the {engine} engine yet"
+    assert error == "dirtytop: this version cannot make checkpoints with the spliced engine yet"
     assert hint.startswith("hint: ")
     assert not (tmp_path / "c").exists()
 

@@ -20,7 +20,7 @@ from tests.cli.shell import Shell
 from tui.cli import dirtytop, main
 from tui.commands import dashboard
 
-COMMANDS = ("demo", "doctor", "watch", "checkpoint", "images", "verify", "flatten")
+COMMANDS = ("demo", "doctor", "watch", "checkpoint", "restore", "images", "verify", "flatten")
 DEFAULTS: dict[str, Any] = {
     "interval_s": None,
     "tracker": None,

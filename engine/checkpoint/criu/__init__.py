@@ -1,0 +1,1 @@
+"""The engine that calls CRIU; docs/criu.md tells how."""

@@ -4,9 +4,10 @@ The messages are those of images/proto/rpc.proto, one a packet of a SOCK_SEQPACK
 a session of its own, so that Ctrl-C on our terminal does not end it in the middle of its work, and
 what it says on stderr goes into a file: that is where errors are told that come before its log.
 
-Giving up is the delicate part. While CRIU works, the target runs code of CRIU's on registers of CRIU's;
-killed at the wrong moment it leaves both behind. So nothing is killed at first: the size of files that
-CRIU may write is set to zero. Its next write fails, and it undoes everything on its own way out.
+Giving up is the delicate part. While CRIU works, the target runs CRIU's code with CRIU's registers. Of
+fifteen that were killed with SIGKILL in the middle of a dump, one took its target along, and most left
+mappings in it. So CRIU is never killed over its work: the size of files that it may write is set to
+zero, its next write fails, and it undoes everything on its own way out.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Final, Self
 from google.protobuf.message import DecodeError
 
 from engine.errors import DirtytopError, NotSupported, TargetGone
-from engine.images.proto.rpc_pb2 import NOTIFY, RESTORE, CriuReq, CriuResp
+from engine.images.proto.rpc_pb2 import NOTIFY, RESTORE, CriuNotify, CriuReq, CriuResp
 from engine.kernel.process import child_processes
 from engine.printable import printable
 
@@ -38,8 +39,8 @@ _LARGEST_PACKET: Final = 1 << 20
 _WATCH_EVERY_S: Final = 0.05
 _MOST_STDERR_BYTES: Final = 64 << 10
 
-Notified = Callable[[str], bool]
-"""Told of each notification by its name; whether CRIU may go on."""
+Notified = Callable[[CriuNotify], bool]
+"""Told of each notification; whether CRIU may go on."""
 Watch = Callable[[], None]
 """Called again and again while CRIU works; what it raises makes us give up."""
 
@@ -48,7 +49,7 @@ class NoAnswer(DirtytopError):
     """CRIU ended, or fell silent, instead of answering."""
 
 
-def _go_on(script: str) -> bool:
+def _go_on(notification: CriuNotify) -> bool:
     return True
 
 
@@ -59,15 +60,26 @@ def _nothing() -> None:
 class Worker:
     """A running `criu swrk`, from `with` to the end of it; it is not to outlive us half done."""
 
-    def __init__(self, program: Path, work_directory: Path) -> None:
+    def __init__(
+        self,
+        program: Path,
+        work_directory: Path,
+        *,
+        inherited: tuple[int, ...] = (),
+        on_our_terminal: bool = False,
+    ) -> None:
         """Nothing is started before `with`.
 
         Args:
             program: CRIU.
             work_directory: where it is started, and leaves what it says on stderr.
+            inherited: descriptors that stay open for as long as it lives, whatever becomes of us.
+            on_our_terminal: whether it shares our session and standard input.
         """
         self._program = program
         self._work_directory = work_directory
+        self._inherited = inherited
+        self._on_our_terminal = on_our_terminal
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -85,12 +97,12 @@ class Worker:
             try:
                 self._process = subprocess.Popen(
                     [str(self._program), "swrk", str(theirs.fileno())],
-                    stdin=subprocess.DEVNULL,
+                    stdin=None if self._on_our_terminal else subprocess.DEVNULL,
                     stdout=stderr,
                     stderr=stderr,
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[theirs.fileno(), *self._inherited],
                     cwd=self._work_directory,
-                    start_new_session=True,
+                    start_new_session=not self._on_our_terminal,
                     umask=0o077,
                     # Python ignores SIGXFSZ, and so has CRIU to: see `_hinder_writing`.
                     restore_signals=False,
@@ -121,7 +133,6 @@ class Worker:
         notified: Notified = _go_on,
         watch: Watch = _nothing,
         timeout_s: float | None = None,
-        patience_s: float = 15.0,
     ) -> CriuResp:
         """Send a request and wait for its answer, which may be that it failed.
 
@@ -130,20 +141,22 @@ class Worker:
             notified: told of notifications (`notify_scripts`); CRIU waits meanwhile.
             watch: called some twenty times a second. If it raises anything, the work is given up, and
                 what it raised is raised again once CRIU has put everything back.
-            timeout_s: how long to wait at most.
-            patience_s: how long CRIU may take to give up before it is killed.
+            timeout_s: how long to wait for the answer to a question; then CRIU is killed. Not to be
+                used for anything that it does to a target.
 
         Raises:
             NoAnswer: CRIU has ended, by itself or by somebody's signal, or takes too long.
         """
+        assert self._process is not None
         deadline_s = None if timeout_s is None else time.monotonic() + timeout_s
         try:
             self._send(request)
             return self._wait_for_answer(notified, watch, deadline_s)
         except BaseException:
-            # What a restore has forked is the target itself: that is not to be hindered.
-            if request.type != RESTORE:
-                self._give_up(patience_s)
+            if timeout_s is not None:
+                self._process.kill()
+            elif request.type != RESTORE:  # what that has forked is the target itself
+                self._give_up()
             raise
 
     def stderr(self) -> bytes:
@@ -188,7 +201,11 @@ class Worker:
                 if deadline_s is not None and time.monotonic() > deadline_s:
                     raise NoAnswer("criu does not answer")
             elif message.type == NOTIFY:
-                self._send(CriuReq(type=NOTIFY, notify_success=notified(message.notify.script)))
+                may_go_on = False
+                try:
+                    may_go_on = notified(message.notify)
+                finally:
+                    self._send(CriuReq(type=NOTIFY, notify_success=may_go_on))
             else:
                 return message
 
@@ -201,11 +218,9 @@ class Worker:
 
     # -- giving up
 
-    def _give_up(self, patience_s: float) -> None:
-        """Make CRIU fail and put the target back as it was; kill it only if it does not get there."""
-        assert self._process is not None
-        deadline_s = time.monotonic() + patience_s
-        while self._process.poll() is None and time.monotonic() < deadline_s:
+    def _give_up(self) -> None:
+        """Make CRIU fail, and wait until it has put the target back as it was."""
+        while True:
             self._hinder_writing()
             try:
                 message = self._receive(_WATCH_EVERY_S)
@@ -216,11 +231,6 @@ class Worker:
                 self._send(CriuReq(type=NOTIFY, notify_success=message.notify.script != "post-dump"))
             except NoAnswer:
                 return
-        for pid in self._pids():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
 
     def _hinder_writing(self) -> None:
         """Let every further write to a file fail with EFBIG."""

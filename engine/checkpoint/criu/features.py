@@ -59,10 +59,7 @@ class Criu:
 
         Raises:
             NotSupported: it cannot here.
-            NotPermitted: it could, for root.
         """
-        if os.geteuid() != 0:
-            raise NotPermitted("criu needs to be root to checkpoint and restore", hint="run as root")
         if self.why_not:
             raise NotSupported(
                 f"criu {self.version_text} does not work on this kernel: {self.why_not}",
@@ -113,8 +110,11 @@ def examine_criu(program: Path | None = None) -> Criu:
 
     Raises:
         NotSupported: there is none, it cannot be run, or it does not answer.
+        NotPermitted: we are not root.
     """
     path = program or find_criu()
+    if os.geteuid() != 0:
+        raise NotPermitted("criu needs to be root to checkpoint and restore", hint="run as root")
     try:
         changed_ns = path.stat().st_mtime_ns
     except OSError as error:
@@ -129,9 +129,7 @@ def _ask(program: Path, changed_ns: int) -> Criu:
     wanted = CriuFeatures(mem_track=True, lazy_pages=True)
     with tempfile.TemporaryDirectory(prefix="dirtytop-criu-") as name, Worker(program, Path(name)) as worker:
         try:
-            version = worker.ask(
-                CriuReq(type=VERSION, keep_open=True), timeout_s=_TIMEOUT_S, patience_s=0
-            ).version
+            version = worker.ask(CriuReq(type=VERSION, keep_open=True), timeout_s=_TIMEOUT_S).version
         except NoAnswer as error:
             said = find_cause(b"", worker.stderr())
             raise NotSupported(
@@ -140,9 +138,7 @@ def _ask(program: Path, changed_ns: int) -> Criu:
             ) from error
         try:
             answer = worker.ask(
-                CriuReq(type=FEATURE_CHECK, keep_open=True, features=wanted),
-                timeout_s=_TIMEOUT_S,
-                patience_s=0,
+                CriuReq(type=FEATURE_CHECK, keep_open=True, features=wanted), timeout_s=_TIMEOUT_S
             )
         except NoAnswer:
             answer = CriuResp(type=FEATURE_CHECK, success=False)

@@ -15,7 +15,8 @@ from typing import Final
 from engine.printable import printable
 
 _ERROR: Final = re.compile(
-    rb"^(?:\(\d+\.\d+\)\s+)?(?:pie:\s*)?(?:\d+:\s*)?Error \((?P<where>[^)]*)\): (?P<text>.*)$", re.MULTILINE
+    rb"^\s*(?:\(\d+\.\d+\)\s+)?(?:pie:\s*)?(?:\d+:\s*)?Error \((?P<where>[^)]*)\): (?P<text>.*)$",
+    re.MULTILINE,
 )
 _STRAY: Final = re.compile(rb"^(?!\(\d+\.\d+\)|Warn\b)(?P<text>\S.*)$", re.MULTILINE)
 _LONGEST: Final = 300

@@ -1,0 +1,300 @@
+"""The engine that calls CRIU: pre-dumps and a dump, of which `criu restore` makes the target again.
+
+CRIU freezes the tree itself and, with memory tracking, begins a new soft-dirty epoch in it. That epoch
+is CRIU's: what it finds dirty at the next link is all that it saves. From a chain's first pre-dump to
+its end nobody else may clear the bits. The session it was made with is told so (`Session.lend_epoch`),
+and only reads them until it has them back; strangers are noticed by `EpochWatch`.
+
+The epoch begins before a link is done. So after any link that did not come to be, for whatever
+reason, the bits tell less than what was written since the last good one: the chain is broken, and the
+next link is made without a parent. So it is after a stranger's clear, and if a link was tampered with.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Final
+
+from engine.checkpoint.criu.features import Criu, examine_criu
+from engine.checkpoint.criu.job import LinkJob, LinkMade, LinkOrder
+from engine.checkpoint.criu.options import CriuOptions, require_session_leader
+from engine.checkpoint.criu.selection import would_write
+from engine.checkpoint.directory import highest_number, prepare
+from engine.checkpoint.fingerprint import Fingerprint, fingerprint
+from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
+from engine.errors import AlreadyTraced, DirtytopError, LinkFailed, TargetGone
+from engine.images.layout import LinkKind
+from engine.images.link import Link, read_link
+from engine.kernel.process import innermost_pid, read_stat, read_status, require_same
+from engine.pageset import EMPTY, PAGE_SIZE, PageSet
+from engine.printable import printable
+from engine.tracking.epoch_watch import EpochWatch
+from engine.tracking.sample import TrackerKind
+from engine.tracking.session import Session
+from engine.tracking.tracked_process import TrackedProcess
+
+_PRE_DUMPS_LACK: Final = ("all but private memory: registers, open files, shared memory (the dump has them)",)
+
+
+_DEFAULT_OPTIONS: Final = CriuOptions()
+
+
+def _unheeded(progress: LinkProgress) -> None:
+    """Nobody wants to know."""
+
+
+def _wanted() -> bool:
+    """Never cancelled."""
+    return False
+
+
+class CriuChain:
+    """A chain of links 1, 2, … in one directory, made by CRIU.
+
+    From its first pre-dump until `dump` or `close` the soft-dirty bits of the tree are CRIU's: the session
+    refuses to arm and to re-arm meanwhile, for CRIU would leave out pages that have changed.
+    """
+
+    engine = Engine.CRIU
+
+    def __init__(
+        self,
+        session: Session,
+        directory: Path,
+        options: CriuOptions = _DEFAULT_OPTIONS,
+        criu: Criu | None = None,
+    ) -> None:
+        """Begin a chain; its first link will be a full one.
+
+        Args:
+            session: the target; it need not be armed.
+            directory: made if it is missing, private to us; must hold no images.
+            options: how CRIU is to make the links.
+            criu: which one; None finds it.
+
+        Raises:
+            NotSupported: there is no CRIU, or it does not work here or cannot do what `options` say.
+            NotPermitted: we are not root.
+            ShellJobNeeded: the root is no session leader, and `options` do not say `shell_job`.
+            TargetGone: the root has exited.
+            LinkFailed: the directory cannot be made or holds images already.
+        """
+        self.criu = criu or examine_criu()
+        self.criu.require_dump()
+        options.require_possible(self.criu)
+        if not options.shell_job:
+            require_session_leader(session.root.pid)
+        self.directory = directory
+        self.options = options
+        self.links: tuple[LinkResult, ...] = ()
+        self.is_ended = False
+        self.broken = ""
+        """Why the next link cannot build on the last one, in words; empty if it can."""
+        self._session = session
+        self._watch = EpochWatch()
+        self._fingerprints: list[tuple[Path, Fingerprint]] = []
+        prepare(directory)
+        self._next_number = highest_number(directory) + 1
+        session.forget_images(self)
+
+    @property
+    def next_path(self) -> Path:
+        """Where the next link will be."""
+        return self.directory / str(self._next_number)
+
+    def pre_dump(self, progress: Progress = _unheeded, cancelled: Cancelled = _wanted) -> LinkResult:
+        """Save what was written since the last link; the target is stopped for a part of it.
+
+        Ticks of the session wait while the target is stopped.
+
+        Args:
+            progress: told how far it is, from this thread.
+            cancelled: asked some twenty times a second. CRIU is then made to fail, and undoes
+                what it has done in the target.
+
+        Raises:
+            NotSupported: CRIU cannot track memory here.
+            LinkFailed: CRIU failed; the message says why, and where its log is.
+            AlreadyTraced: a process of the tree is being debugged.
+            TargetGone: the root has exited. Cancelled: `cancelled` said so.
+            In each case there is no link, the target runs on, and the next link will be a full one.
+        """
+        self.criu.require_memory_tracking()
+        return self._add(LinkKind.PRE_DUMP, After.RUN, progress, cancelled)
+
+    def dump(
+        self, after: After = After.RUN, progress: Progress = _unheeded, cancelled: Cancelled = _wanted
+    ) -> LinkResult:
+        """Stop the tree, save all that a restore needs, and end the chain.
+
+        Args:
+            after: what becomes of the tree. It is stopped or killed only once the images are durable.
+            progress: told how far it is, from this thread.
+            cancelled: asked some twenty times a second, until all is written.
+
+        Raises:
+            As of `pre_dump`; the tree then runs on, whatever `after` says.
+        """
+        result = self._add(LinkKind.DUMP, after, progress, cancelled)
+        self.is_ended = True
+        self.close()
+        return result
+
+    def close(self) -> None:
+        """Make no more links: give the soft-dirty bits back. May be called twice."""
+        self._session.take_back_epoch(self)
+        self.broken = self.broken or "the chain was closed"
+
+    # -- one link
+
+    def _add(self, kind: LinkKind, after: After, progress: Progress, cancelled: Cancelled) -> LinkResult:
+        began_s = time.perf_counter()
+        self._require_possible()
+        self.broken = self.broken or self._disturbance()
+        notes = [f"{self.broken}: this link is a full one"] if self.links and self.broken else []
+        parent = None if self.broken or not self.links else read_link(self.links[-1].path)
+        expected = sum(would_write(self._session, kind, parent, self.options.pre_dump_mode).values())
+        order = LinkOrder(
+            kind=kind,
+            root=self._session.root,
+            path=self.next_path.absolute(),
+            parent=parent.path if parent else None,
+            after=after,
+            expected_bytes=expected * PAGE_SIZE,
+        )
+        with self._under_way(kind) as session_waits:
+
+            def thawed() -> None:
+                session_waits.close()
+                self._watch_over_epoch()
+
+            made = LinkJob(self.criu, self.options, order, progress, cancelled, thawed).run()
+            self._settle(read_link(order.path))
+        if not parent:
+            self._fingerprints.clear()
+        self._fingerprints.append((order.path, fingerprint(order.path)))
+        return self._done(order, made, notes, began_s)
+
+    def _require_possible(self) -> None:
+        if self.is_ended:
+            raise LinkFailed(
+                f"{printable(str(self.directory))}: this chain has ended with a dump",
+                hint="begin another in a new directory",
+            )
+        require_same(self._session.root)
+        self._session.follow_tree()
+        for process in self._session.processes:
+            _require_untraced(process.identity.pid)
+
+    def _disturbance(self) -> str:
+        """What speaks against building on the last link, in words; empty if nothing does."""
+        with self._session.lock:
+            if self._session.image_owner is not self:
+                self._session.forget_images(self)
+                # A native chain of the same session clears the same bits.
+                if self._session.tracker is TrackerKind.SOFT_DIRTY:
+                    return "another chain was made of this target meanwhile"
+        for path, seen in self._fingerprints:
+            if fingerprint(path) != seen:
+                return f"{printable(str(path))} was changed or removed since it was made"
+        return self._watch.disturbance()
+
+    @contextmanager
+    def _under_way(self, kind: LinkKind) -> Iterator[ExitStack]:
+        """What holds for as long as CRIU works; the stack holds off the session while the tree is frozen."""
+        if kind is LinkKind.PRE_DUMP:
+            self._session.lend_epoch(self)
+        with ExitStack() as session_waits:
+            session_waits.enter_context(self._session.lock)
+            self._note_writes_from_now_on()
+            try:
+                yield session_waits
+            except BaseException:
+                self.broken = f"{kind.value} {self._next_number} was begun and not completed"
+                with self._session.lock:
+                    for process in self._session.processes:
+                        process.abandon_link()
+                raise
+
+    def _note_writes_from_now_on(self) -> None:
+        """With write-protection, what is pending after this link is what was written since about now.
+
+        Soft-dirty bits tell it by themselves: they are cleared by CRIU, and not by us.
+        """
+        if self._session.tracker is TrackerKind.SOFT_DIRTY:
+            return
+        for process in self._session.processes:
+            if process.is_tracked:
+                try:
+                    process.plan_link(stopped=False)
+                except TargetGone:
+                    continue
+
+    def _watch_over_epoch(self) -> None:
+        """CRIU has begun an epoch, and has just let the tree go on."""
+        self.broken = ""
+        try:
+            self._watch.begin(process.identity for process in self._session.processes)
+        except DirtytopError as error:
+            self.broken = f"nobody could watch over the soft-dirty bits ({error.message})"
+
+    def _settle(self, link: Link) -> None:
+        """What the link lists is no longer pending, unless written since."""
+        with self._session.lock:
+            for process in self._session.processes:
+                process.finish_link(_covered(link, process))
+
+    def _done(self, order: LinkOrder, made: LinkMade, notes: list[str], began_s: float) -> LinkResult:
+        stats = made.stats
+        result = LinkResult(
+            number=self._next_number,
+            kind=order.kind,
+            path=order.path,
+            engine=self.engine,
+            pages_written=stats.pages_written + stats.shpages_written,
+            pages_in_parent=stats.pages_skipped_parent + stats.shpages_skipped_parent,
+            size_bytes=made.size_bytes,
+            stopped_us=stats.frozen_us,
+            copy_s=(stats.memdump_us + stats.memwrite_us) / 1e6,
+            sync_s=made.sync_s,
+            seconds=time.perf_counter() - began_s,
+            restorable=order.kind is LinkKind.DUMP,
+            not_held=_PRE_DUMPS_LACK if order.kind is LinkKind.PRE_DUMP else (),
+            notes=(*notes, *made.notes),
+        )
+        self.links = (*self.links, result)
+        self._next_number += 1
+        return result
+
+
+def _covered(link: Link, process: TrackedProcess) -> PageSet:
+    try:
+        pid = innermost_pid(process.identity.pid)
+    except TargetGone:
+        return EMPTY
+    return link.pagemap(pid).covered if pid in link.pids else EMPTY
+
+
+def _require_untraced(pid: int) -> None:
+    """Say before CRIU does who is in its way.
+
+    Raises:
+        AlreadyTraced: somebody traces the process.
+    """
+    try:
+        tracer = int(read_status(pid).get("TracerPid", "0"))
+    except TargetGone:
+        return
+    if tracer:
+        try:
+            name = read_stat(tracer).command
+        except TargetGone:
+            return
+        raise AlreadyTraced(
+            f"process {pid} is already traced by {name} (pid {tracer})",
+            pid=pid,
+            hint=f"only one tracer at a time is possible: end {name}, or let it detach",
+        )

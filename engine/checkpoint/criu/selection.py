@@ -1,0 +1,135 @@
+"""Which pages a CRIU dump or pre-dump of this moment would write (criu/mem.c, criu/pagemap-cache.c).
+
+CRIU saves what is resident or swapped in private mappings, without zero pages and without pages of files
+that were never written; all of the vDSO; and one page that it makes the process's own by working in it:
+to run system calls in a process it writes over the first instructions of its first executable
+mapping, and back again, so that page is copied and no longer the file's.
+
+With a parent it leaves out what the parent lists and what is not soft-dirty.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Final
+
+from engine.checkpoint.criu.options import PreDumpMode
+from engine.errors import TargetGone
+from engine.images.framing import Magic, read_message
+from engine.images.layout import INVENTORY, LinkKind
+from engine.images.link import Link
+from engine.images.proto.inventory_pb2 import InventoryEntry
+from engine.images.proto.rpc_pb2 import VM_READ
+from engine.kernel.maps import Maps, VmaKind, read_maps
+from engine.kernel.process import ProcessStat, child_processes, innermost_pid, read_stat
+from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
+from engine.tracking.residency import PageReader
+from engine.tracking.session import Session
+
+_STOPPED: Final = "T"
+_AIO_RING: Final = b"/[aio]"
+
+
+def would_write(
+    session: Session,
+    kind: LinkKind = LinkKind.DUMP,
+    parent: Link | None = None,
+    pre_dump_mode: PreDumpMode = PreDumpMode.SPLICE,
+) -> dict[int, int]:
+    """How many pages of each process CRIU would write now; their sum is its `pages_written`.
+
+    Exact if the tree is stopped, or does nothing; an estimate otherwise.
+
+    Args:
+        session: the target.
+        kind: what would be made.
+        parent: the link that it would build on.
+        pre_dump_mode: how a pre-dump would take pages.
+
+    Returns:
+        Pages by pid. Shared memory, which CRIU counts apart, is not among them.
+
+    Raises:
+        TargetGone: the root has exited.
+        BadImage: the parent cannot be read.
+    """
+    pages = pages_to_write(session, kind, parent, pre_dump_mode)
+    return {pid: written.count for pid, written in pages.items()}
+
+
+def pages_to_write(
+    session: Session,
+    kind: LinkKind = LinkKind.DUMP,
+    parent: Link | None = None,
+    pre_dump_mode: PreDumpMode = PreDumpMode.SPLICE,
+) -> dict[int, PageSet]:
+    """Which pages `would_write` counts, by pid. Arguments and errors as there."""
+    link = _LinkToBe(kind, _Parent(parent) if parent else None, pre_dump_mode)
+    root = read_stat(session.root.pid)
+    found: dict[int, PageSet] = {}
+    for stat in (root, *child_processes({root.pid})):
+        try:
+            found[stat.pid] = _of_process(stat, link)
+        except TargetGone:
+            if stat is root:
+                raise
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _LinkToBe:
+    kind: LinkKind
+    parent: _Parent | None
+    pre_dump_mode: PreDumpMode
+
+
+class _Parent:
+    """What CRIU asks of the link before."""
+
+    def __init__(self, link: Link) -> None:
+        inventory = read_message(link.path / INVENTORY, Magic.INVENTORY, InventoryEntry)
+        self._pids = frozenset(link.pids)
+        self._made_at_ticks = inventory.dump_uptime // (1_000_000 // os.sysconf("SC_CLK_TCK"))
+        self.was_read = inventory.pre_dump_mode == VM_READ
+
+    def knows(self, stat: ProcessStat) -> bool:
+        """Whether it has the memory of this very process: one started later only has the same pid."""
+        return innermost_pid(stat.pid) in self._pids and stat.start_ticks < self._made_at_ticks
+
+
+def _of_process(stat: ProcessStat, link: _LinkToBe) -> PageSet:
+    is_dump = link.kind is LinkKind.DUMP
+    if not is_dump and stat.state == _STOPPED:
+        return EMPTY
+    maps = read_maps(stat.pid)
+    reader = PageReader(stat.pid)
+    try:
+        borrowed = _page_worked_in(maps)
+        unreadable = maps.where([vma.is_private and not vma.is_readable for vma in maps.vmas])
+        # What the kernel writes into these is not tracked, so they are saved whole, and only at the end.
+        untracked = maps.where([vma.raw_name.startswith(_AIO_RING) for vma in maps.vmas])
+        pages = reader.in_use(maps).dumpable | borrowed
+        if is_dump:
+            pages |= untracked
+        else:
+            pages -= maps.huge | untracked
+            if link.pre_dump_mode is PreDumpMode.READ:
+                pages -= unreadable
+        if link.parent is None or not link.parent.knows(stat):
+            return pages
+        never_left_out = borrowed | untracked | maps.huge
+        if is_dump or link.parent.was_read:
+            never_left_out |= unreadable
+        dirty, _ = reader.soft_dirty(maps)
+        return pages & (dirty | never_left_out)
+    finally:
+        reader.close()
+
+
+def _page_worked_in(maps: Maps) -> PageSet:
+    """The page that CRIU's system calls are made from, if it is the process's own once written to."""
+    for vma in maps.vmas:
+        if "x" in vma.perms and vma.kind is not VmaKind.VSYSCALL:
+            return PageSet.from_pages([vma.start >> PAGE_SHIFT]) if vma.is_private else EMPTY
+    return EMPTY

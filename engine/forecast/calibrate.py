@@ -1,0 +1,133 @@
+"""What copying memory and writing to the chosen directory costs here, found by doing it for a moment.
+
+The only part of the forecast that touches the system. Memory is copied from ourselves, the way links copy it
+from a target; the file has no name, so nothing of it can be left behind, and it stays small and short.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from engine.checkpoint.link import Cancelled
+from engine.errors import Cancelled as CancelledError
+from engine.errors import LinkFailed
+from engine.forecast.cost_line import CostLine, Timed
+from engine.forecast.cost_model import Probe
+from engine.kernel.memory import MOST_RANGES, PageBuffer, TargetMemory
+from engine.pageset import PAGE_SHIFT, PageSet
+from engine.printable import printable
+
+MOST_FILE_BYTES: Final = 64 << 20
+MOST_WRITING_S: Final = 0.5
+"""No further piece is begun that would end later than this."""
+_PIECE_BYTES: Final = 1 << 20
+_COPIED_BYTES: Final = 32 << 20
+_SPARE_OF_FREE: Final = 8
+"""At most this part of what is free there is filled."""
+
+
+def _wanted() -> bool:
+    return False
+
+
+def probe(directory: Path, cancelled: Cancelled = _wanted) -> Probe:
+    """Measure what links will cost, in well under a second.
+
+    Args:
+        directory: where links are to be; if it does not exist yet, the nearest above it that does.
+        cancelled: asked between pieces.
+
+    Raises:
+        LinkFailed: nothing can be written there.
+        Cancelled: `cancelled` said so.
+    """
+    copying = CostLine(tuple(_copy(cancelled)))
+    writes, syncs = _write(_existing(directory), cancelled)
+    return Probe(copying, CostLine(writes), CostLine(syncs))
+
+
+def _copy(cancelled: Cancelled) -> Iterator[Timed]:
+    """Pieces of our own memory, as far apart as in links: some in one piece, some page by page."""
+    source, buffer = PageBuffer(_COPIED_BYTES), PageBuffer(_COPIED_BYTES // 2)
+    first = source.address >> PAGE_SHIFT
+    memory = TargetMemory(os.getpid())
+    try:
+        for size in (_PIECE_BYTES, _COPIED_BYTES // 8, _COPIED_BYTES // 2):
+            for step in (1, 2):
+                _refuse_if(cancelled)
+                pages = PageSet.from_pages(first + step * np.arange(size >> PAGE_SHIFT))
+                yield Timed(size, _duration_s(partial(_read, memory, pages, buffer)))
+    finally:
+        memory.close()
+
+
+def _read(memory: TargetMemory, pages: PageSet, buffer: PageBuffer) -> None:
+    at = 0
+    for chunk in pages.chunks(buffer.size_bytes >> PAGE_SHIFT, MOST_RANGES):
+        memory.read(chunk, buffer, at)
+        at += chunk.size_bytes
+
+
+def _write(directory: Path, cancelled: Cancelled) -> tuple[tuple[Timed, ...], tuple[Timed, ...]]:
+    """Write and sync pieces, each twice as large as the one before, while there is time."""
+    # What compresses well would be written too fast on file systems that do that.
+    piece = memoryview(os.urandom(_PIECE_BYTES))
+    writes: list[Timed] = []
+    syncs: list[Timed] = []
+    try:
+        with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+            left = min(MOST_FILE_BYTES, _free_bytes(directory) // _SPARE_OF_FREE)
+            fd, size, spent_s, last_s = file.fileno(), _PIECE_BYTES // 8, 0.0, 0.0
+            while size <= left and (len(writes) < 2 or spent_s + 2 * last_s <= MOST_WRITING_S):
+                _refuse_if(cancelled)
+                writes.append(Timed(size, _duration_s(partial(_append, fd, piece, size))))
+                syncs.append(Timed(size, _duration_s(partial(os.fdatasync, fd))))
+                last_s = writes[-1].seconds + syncs[-1].seconds
+                spent_s += last_s
+                left -= size
+                size *= 2
+    except OSError as error:
+        why = os.strerror(error.errno or 0)
+        raise LinkFailed(
+            f"{printable(str(directory))}: cannot write there ({why})", hint="choose another directory"
+        ) from error
+    if len(writes) < 2:
+        raise LinkFailed(
+            f"{printable(str(directory))}: too little space is left there", hint="choose another directory"
+        )
+    return tuple(writes), tuple(syncs)
+
+
+def _append(fd: int, piece: memoryview, size: int) -> None:
+    while size > 0:
+        size -= os.write(fd, piece[:size])
+
+
+def _duration_s(work: Callable[[], object]) -> float:
+    began_s = time.perf_counter()
+    work()
+    return time.perf_counter() - began_s
+
+
+def _refuse_if(cancelled: Cancelled) -> None:
+    if cancelled():
+        raise CancelledError("cancelled: how fast links can be made was not measured")
+
+
+def _existing(directory: Path) -> Path:
+    """The directory itself, or the nearest above it that there is."""
+    absolute = Path(os.path.abspath(directory))
+    return next((path for path in (absolute, *absolute.parents) if path.is_dir()), Path("/"))
+
+
+def _free_bytes(directory: Path) -> int:
+    found = os.statvfs(directory)
+    return found.f_bavail * found.f_frsize

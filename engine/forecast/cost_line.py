@@ -1,0 +1,115 @@
+"""How long something takes that grows with the bytes it handles: a fixed part, and so much a byte.
+
+Learnt from the last few times it was done, by medians, so that one time that was disturbed does not count
+(Theil–Sen: the slope is the median of the slopes between pairs, each weighing as much as it is long).
+Before it was ever done, a probe's measurements stand in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from engine.forecast.estimate import Estimate
+
+REMEMBERED: Final = 9
+_ENOUGH_TO_SPREAD: Final = 3
+_PROBE_SPREAD: Final = (0.7, 1.5)
+"""Range of what was only probed, as factors: the real thing does more than the probe."""
+_LEAST_SPREAD: Final = (0.93, 1.08)
+_FASTEST_S_PER_BYTE: Final = 1e-13
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Something that was done once."""
+
+    size_bytes: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class CostLine:
+    """seconds = `fixed_s` + size × `s_per_byte`, and how far that is off."""
+
+    probed: tuple[Timed, ...]
+    """What a short probe found, of at least two sizes."""
+    done: tuple[Timed, ...] = ()
+    """The last times it was really done, oldest first."""
+    fixed_s: float = field(init=False)
+    s_per_byte: float = field(init=False)
+    spread: tuple[float, float] = field(init=False)
+    """What was measured lies between these multiples of what the line says, nine times in ten."""
+
+    def __post_init__(self) -> None:
+        """Fit the line."""
+        slope = _slope(self.done if _tells_slope(self.done) else (*self.probed, *self.done))
+        anchors = self.done or self.probed
+        fixed_s = float(np.median([timed.seconds - slope * timed.size_bytes for timed in anchors]))
+        if fixed_s < 0:
+            fixed_s = 0.0
+            rates = [timed.seconds / timed.size_bytes for timed in anchors if timed.size_bytes > 0]
+            slope = float(np.median(rates)) if rates else slope
+        object.__setattr__(self, "fixed_s", fixed_s)
+        object.__setattr__(self, "s_per_byte", slope)
+        object.__setattr__(self, "spread", self._find_spread())
+
+    @classmethod
+    def of(cls, fixed_s: float, s_per_byte: float) -> CostLine:
+        """A line that was put together from others."""
+        size = 64 << 20
+        return cls((Timed(0, fixed_s), Timed(size, fixed_s + size * s_per_byte)))
+
+    @property
+    def bytes_per_s(self) -> float:
+        """The rate, without the fixed part."""
+        return 1 / self.s_per_byte
+
+    @property
+    def is_learnt(self) -> bool:
+        """Whether it has been done for real."""
+        return bool(self.done)
+
+    def after(self, size_bytes: float, seconds: float) -> CostLine:
+        """The same once it has been done another time."""
+        return CostLine(self.probed, (*self.done, Timed(size_bytes, seconds))[-REMEMBERED:])
+
+    def mid_s(self, size_bytes: float) -> float:
+        """How long it likely takes for so many bytes."""
+        return self.fixed_s + size_bytes * self.s_per_byte
+
+    def seconds(self, size_bytes: float) -> Estimate:
+        """How long it takes for so many bytes."""
+        mid_s = self.mid_s(size_bytes)
+        low, high = self.spread
+        return Estimate(mid_s * low, mid_s, mid_s * high)
+
+    def _find_spread(self) -> tuple[float, float]:
+        ratios = [timed.seconds / self.mid_s(timed.size_bytes) for timed in self.done if timed.seconds > 0]
+        if len(ratios) < _ENOUGH_TO_SPREAD:
+            return min(_PROBE_SPREAD[0], *ratios, 1), max(_PROBE_SPREAD[1], *ratios, 1)
+        low, high = np.quantile(ratios, (0.1, 0.9))
+        return min(float(low), _LEAST_SPREAD[0]), max(float(high), _LEAST_SPREAD[1])
+
+
+def _tells_slope(done: tuple[Timed, ...]) -> bool:
+    """Whether these were of sizes far enough apart to do without the probe."""
+    sizes = [timed.size_bytes for timed in done]
+    return len(sizes) >= _ENOUGH_TO_SPREAD and max(sizes) >= 2 * min(sizes) and max(sizes) > 1 << 20
+
+
+def _slope(points: tuple[Timed, ...]) -> float:
+    sizes = np.array([timed.size_bytes for timed in points], dtype=np.float64)
+    seconds = np.array([timed.seconds for timed in points])
+    first, second = np.triu_indices(len(points), 1)
+    apart = sizes[second] - sizes[first]
+    far = np.abs(apart) > 0.1 * np.maximum(sizes[first], sizes[second])
+    if not far.any():
+        return _FASTEST_S_PER_BYTE
+    slopes = (seconds[second] - seconds[first])[far] / apart[far]
+    order = np.argsort(slopes)
+    weight = np.cumsum(np.abs(apart[far])[order])
+    middle = int(np.searchsorted(weight, weight[-1] / 2))
+    return max(float(slopes[order][middle]), _FASTEST_S_PER_BYTE)

@@ -1,0 +1,140 @@
+"""Keeps what forecasts of one target are made from: its recent samples, its links, and what those cost."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from engine.checkpoint.link import After, LinkResult
+from engine.forecast.cost_model import CostModel
+from engine.forecast.expectation import Expectation
+from engine.forecast.look import Look
+from engine.forecast.rhythm import Rhythm, State, rhythm_of
+from engine.forecast.rounds import LinkForecast, Outset
+from engine.forecast.truth import Outcome, Truth
+from engine.forecast.verdict import STOP_BUDGET_S, Forecast, foresee
+from engine.images.layout import LinkKind
+from engine.tracking.sample import Sample
+
+HISTORY_S: Final = 300.0
+_MOST_LOOKS: Final = 1000
+_GROWTH_LOOKS: Final = 10
+
+
+class Forecaster:
+    """Shown samples and links as they come, it tells what is to be expected. To be used from one thread."""
+
+    def __init__(
+        self, costs: CostModel | None = None, *, budget_s: float = STOP_BUDGET_S, think_s: float = 0.0
+    ) -> None:
+        """Begin with no history.
+
+        Args:
+            costs: what links cost; without it there is a rhythm, and no forecast.
+            budget_s: how long the target may stop at the end; 0 asks for the shortest stop.
+            think_s: pause between two links.
+        """
+        self.costs = costs
+        self.budget_s = budget_s
+        self.think_s = think_s
+        self.truth = Truth()
+        self._looks: deque[Look] = deque(maxlen=_MOST_LOOKS)
+        self._link_looked_s: float | None = None
+        self._link_ended_s = -math.inf
+        self._rhythm = Rhythm()
+
+    @property
+    def looks(self) -> Sequence[Look]:
+        """The history, oldest first."""
+        return tuple(self._looks)
+
+    @property
+    def rhythm(self) -> Rhythm:
+        """As of the newest sample."""
+        return self._rhythm
+
+    def see(self, sample: Sample) -> None:
+        """Take in a tick. One without processes ends nothing and adds nothing."""
+        if sample.processes:
+            self.look(Look.of(sample))
+
+    def look(self, look: Look) -> None:
+        """Take in the gist of a tick."""
+        self._looks.append(look)
+        while self._looks[0].time_s < look.time_s - HISTORY_S:
+            self._looks.popleft()
+        self._rhythm = rhythm_of(self._looks)
+
+    def forecast(self, now_s: float | None = None) -> Forecast:
+        """What a chain begun at `now_s` would be like; None means at the newest sample.
+
+        After a link it is not known before the next sample: what is pending has changed.
+        """
+        looks = tuple(self._looks)
+        if not looks:
+            return Forecast(0.0, self.budget_s)
+        newest = looks[-1]
+        if self.costs is None or newest.curve.window_s == 0 or newest.time_s < self._link_ended_s:
+            return Forecast(newest.time_s, self.budget_s)
+        outset = Outset(
+            newest,
+            Expectation(looks, self._rhythm),
+            delay_s=max(0.0, now_s - newest.time_s) if now_s is not None else 0.0,
+            link_age_s=self._link_age_s(newest),
+            growth_pages_per_s=_growth(looks[-_GROWTH_LOOKS:]),
+        )
+        lull = None
+        if self._rhythm.state is State.BURST:
+            lull = Expectation(looks, self._rhythm, State.LULL)
+        return foresee(
+            outset, self.costs, self._rhythm, budget_s=self.budget_s, think_s=self.think_s, lull=lull
+        )
+
+    def next_link(self, kind: LinkKind, now_s: float | None = None) -> LinkForecast | None:
+        """What the very next link would be like; to be kept and given to `link_made`."""
+        forecast = self.forecast(now_s)
+        if not forecast.plans:
+            return None
+        return forecast.plans[0 if kind is LinkKind.DUMP else 1].links[0]
+
+    def link_made(
+        self,
+        result: LinkResult,
+        ended_s: float,
+        foreseen: LinkForecast | None = None,
+        after: After = After.RUN,
+    ) -> None:
+        """Learn from a link.
+
+        Args:
+            result: what was made.
+            ended_s: monotonic, when it was done.
+            foreseen: what `next_link` said just before.
+            after: what became of the target.
+        """
+        if self.costs is not None:
+            self.costs = self.costs.after(result, after)
+        self._link_looked_s, self._link_ended_s = ended_s - result.seconds, ended_s
+        if foreseen is not None:
+            self.truth = self.truth.after(Outcome.of(foreseen, result))
+
+    def forget_links(self) -> None:
+        """Another chain begins: there is no link yet, what they cost is still known."""
+        self._link_looked_s = None
+
+    def _link_age_s(self, newest: Look) -> float | None:
+        if self._link_looked_s is None:
+            return None
+        return max(0.0, newest.time_s - self._link_looked_s)
+
+
+def _growth(looks: Sequence[Look]) -> float:
+    """How fast memory grows, pages per second: between the first and the last of these, if it mostly does."""
+    present = np.array([look.present_pages for look in looks])
+    if len(present) < 3 or np.median(np.diff(present)) <= 0:
+        return 0.0
+    return max(0.0, float(present[-1] - present[0])) / (looks[-1].time_s - looks[0].time_s)

@@ -1,0 +1,241 @@
+"""Dumping when something is the case: a state machine that is shown moments and says what to do.
+
+It touches nothing: whoever drives it makes the links it asks for, and shows it the next moment when they are
+made. `stop < X` also asks for the pre-dumps that bring the stop below X, if there are such; `at` asks for
+them shortly before its time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, time, timedelta
+from enum import Enum
+from typing import Final
+
+from engine.forecast import words
+from engine.forecast.rhythm import Rhythm, State
+from engine.forecast.rounds import MOST_PRE_DUMPS
+from engine.forecast.verdict import Forecast
+
+_NO_GAIN: Final = 0.9
+_AHEAD: Final = 2.0
+"""Before a fixed time a pre-dump is begun when this many times its duration is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopBelow:
+    """When a dump would stop the target for less than this."""
+
+    seconds: float
+
+    def __str__(self) -> str:
+        """As it is written."""
+        return f"stop<{words.exact_duration(self.seconds)}"
+
+
+@dataclass(frozen=True, slots=True)
+class QuietFor:
+    """When the target has been quiet for so long: in a lull, or idle."""
+
+    seconds: float
+
+    def __str__(self) -> str:
+        """As it is written."""
+        return f"quiet {words.exact_duration(self.seconds)}"
+
+
+@dataclass(frozen=True, slots=True)
+class AtTime:
+    """When the clock next shows this local time."""
+
+    clock: time
+
+    def __str__(self) -> str:
+        """As it is written."""
+        return f"at {self.clock:%H:%M:%S}" if self.clock.second else f"at {self.clock:%H:%M}"
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """A pre-dump so often, and the dump when it pays.
+
+    That is when it would stop the target for less than the budget, or when a further pre-dump would not
+    make the stop shorter.
+    """
+
+    seconds: float
+    stop_s: float | None = None
+    """The budget; None takes the forecast's."""
+
+    def __str__(self) -> str:
+        """As it is written."""
+        until = f" until {StopBelow(self.stop_s)}" if self.stop_s is not None else ""
+        return f"every {words.exact_duration(self.seconds)}{until}"
+
+
+Condition = StopBelow | QuietFor | AtTime | Every
+
+
+class AtDeadline(Enum):
+    """What to do if it has not come to a dump by then."""
+
+    DUMP = "dump"
+    """Anyhow."""
+    GIVE_UP = "give up"
+
+
+class Action(Enum):
+    """What to do now."""
+
+    WAIT = "wait"
+    PRE_DUMP = "pre-dump"
+    DUMP = "dump"
+    GIVE_UP = "give up"
+
+
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """What to wait for, and how long."""
+
+    condition: Condition
+    deadline_s: float | None = None
+    """From when it is armed; None waits for ever."""
+    at_deadline: AtDeadline = AtDeadline.DUMP
+    may_pre_dump: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is the case."""
+
+    time_s: float
+    """Monotonic."""
+    clock: datetime
+    """Local time."""
+    forecast: Forecast
+    rhythm: Rhythm
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do, and why, in words."""
+
+    action: Action
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """A trigger that waits. Immutable: `step` gives the next."""
+
+    trigger: Trigger
+    since_s: float
+    due: datetime | None = None
+    """When the time is fixed."""
+    pre_dumps: int = 0
+    """How many it has asked for."""
+    last_pre_dump_s: float | None = None
+    is_done: bool = False
+    """It has asked for the dump, or given up: it asks for nothing more."""
+
+    @classmethod
+    def arm(cls, trigger: Trigger, time_s: float, clock: datetime) -> Armed:
+        """Begin to wait. `time_s` is monotonic, `clock` local time."""
+        due = None
+        if isinstance(trigger.condition, AtTime):
+            due = datetime.combine(clock.date(), trigger.condition.clock)
+            if due < clock:
+                due += timedelta(days=1)
+        return cls(trigger, time_s, due)
+
+    def left_s(self, time_s: float) -> float | None:
+        """Until the deadline."""
+        if self.trigger.deadline_s is None:
+            return None
+        return max(0.0, self.since_s + self.trigger.deadline_s - time_s)
+
+    def step(self, moment: Moment) -> tuple[Armed, Decision]:
+        """Decide.
+
+        A pre-dump that is asked for counts as made; if it fails, show the next moment all the same. After a
+        dump that failed, arm anew.
+        """
+        if self.is_done:
+            return self, Decision(Action.WAIT, "it is over")
+        decision = self._decide(moment)
+        if decision.action is Action.WAIT and self.left_s(moment.time_s) == 0:
+            decision = self._at_deadline(decision)
+        if decision.action is Action.PRE_DUMP:
+            return replace(self, pre_dumps=self.pre_dumps + 1, last_pre_dump_s=moment.time_s), decision
+        if decision.action in (Action.DUMP, Action.GIVE_UP):
+            return replace(self, is_done=True), decision
+        return self, decision
+
+    def _at_deadline(self, waiting: Decision) -> Decision:
+        if self.trigger.at_deadline is AtDeadline.DUMP:
+            return Decision(Action.DUMP, f"the deadline has come ({waiting.reason})")
+        return Decision(Action.GIVE_UP, f"the deadline has come, and nothing is dumped ({waiting.reason})")
+
+    def _decide(self, moment: Moment) -> Decision:
+        condition = self.trigger.condition
+        if isinstance(condition, QuietFor):
+            return _when_quiet(condition.seconds, moment.rhythm)
+        if isinstance(condition, AtTime):
+            return self._at_time(moment)
+        if not moment.forecast.plans:
+            return Decision(Action.WAIT, moment.forecast.text)
+        if isinstance(condition, StopBelow):
+            return self._when_stop_below(condition.seconds, moment.forecast)
+        return self._every(condition, moment)
+
+    @property
+    def _may_pre_dump(self) -> bool:
+        return self.trigger.may_pre_dump and self.pre_dumps < MOST_PRE_DUMPS
+
+    def _when_stop_below(self, limit_s: float, forecast: Forecast) -> Decision:
+        stop_s = forecast.now.stopped_s.mid
+        if stop_s < limit_s:
+            return Decision(Action.DUMP, f"it {words.stop(stop_s)}")
+        for plan in forecast.plans[1:]:
+            if self._may_pre_dump and plan.stopped_s.mid < limit_s:
+                count = words.times(plan.pre_dumps)
+                return Decision(Action.PRE_DUMP, f"pre-dumped {count}, it {words.stop(plan.stopped_s.mid)}")
+        return Decision(Action.WAIT, f"it would stop for {words.duration(stop_s)}")
+
+    def _at_time(self, moment: Moment) -> Decision:
+        assert self.due is not None
+        left_s = (self.due - moment.clock).total_seconds()
+        if left_s <= 0:
+            return Decision(Action.DUMP, f"it is {self.due:%H:%M:%S}")
+        forecast = moment.forecast
+        if self._may_pre_dump and forecast.plans and forecast.best_pre_dumps:
+            first = forecast.best.links[0].seconds
+            if first.mid < left_s <= _AHEAD * first.high + 1:
+                return Decision(Action.PRE_DUMP, f"so that the stop at {self.due:%H:%M:%S} is short")
+        return Decision(Action.WAIT, f"in {words.duration(left_s)}")
+
+    def _every(self, condition: Every, moment: Moment) -> Decision:
+        forecast = moment.forecast
+        budget_s = forecast.budget_s if condition.stop_s is None else condition.stop_s
+        stop_s = forecast.now.stopped_s.mid
+        if self.pre_dumps and stop_s <= budget_s:
+            return Decision(Action.DUMP, f"it {words.stop(stop_s)}")
+        no_gain = len(forecast.plans) > 1 and forecast.plans[1].stopped_s.mid >= _NO_GAIN * stop_s
+        if self.pre_dumps >= 2 and no_gain and condition.stop_s is None:
+            return Decision(
+                Action.DUMP, f"it {words.stop(stop_s)}, and another pre-dump would not make it shorter"
+            )
+        if self.last_pre_dump_s is None:
+            return Decision(Action.PRE_DUMP, "the first")
+        left_s = self.last_pre_dump_s + condition.seconds - moment.time_s
+        if left_s <= 0:
+            return Decision(Action.PRE_DUMP, f"{words.duration(condition.seconds)} have passed")
+        return Decision(Action.WAIT, f"the next pre-dump in {words.duration(left_s)}")
+
+
+def _when_quiet(wanted_s: float, rhythm: Rhythm) -> Decision:
+    if rhythm.quiet_s >= wanted_s:
+        return Decision(Action.DUMP, f"quiet for {words.duration(rhythm.quiet_s)}")
+    if rhythm.quiet_s > 0:
+        return Decision(Action.WAIT, f"quiet for {words.duration(rhythm.quiet_s)} so far")
+    return Decision(Action.WAIT, "in a burst" if rhythm.state is State.BURST else "it writes")

@@ -1,0 +1,1 @@
+"""The tests on other kernels: Debian roots and kernels, booted in QEMU (docs/lab.md)."""

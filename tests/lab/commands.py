@@ -1,0 +1,74 @@
+"""Run the tools that make the lab: quietly if they succeed, with their own words if they fail."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.lab.places import LabError
+
+PACKAGES: Final = {
+    "qemu-system-x86_64": "qemu-system-x86",
+    "busybox": "busybox-static",
+    "depmod": "kmod",
+    "mke2fs": "e2fsprogs",
+    "mmdebstrap": "mmdebstrap",
+    "dpkg": "dpkg",
+}
+"""Tools the lab needs, and the Debian packages that have them."""
+
+_TAIL_LINES: Final = 25
+
+
+def run(command: Sequence[str | Path], doing: str, *, timeout_s: float, **environment: str) -> str:
+    """Run a tool to its end and return what it printed.
+
+    Args:
+        command: program and arguments.
+        doing: what this step does, for the message.
+        timeout_s: a tool that takes longer has failed.
+        environment: variables to add.
+
+    Raises:
+        LabError: it failed, with the last lines of its output.
+    """
+    try:
+        done = subprocess.run(
+            [str(word) for word in command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=os.environ | environment,
+            timeout=timeout_s,
+            text=True,
+            errors="replace",
+        )
+    except FileNotFoundError as error:
+        raise LabError(f"{doing}: there is no {command[0]} here") from error
+    except subprocess.TimeoutExpired as error:
+        raise LabError(f"{doing}: {command[0]} did not end within {timeout_s:.0f} s") from error
+    if done.returncode:
+        tail = "\n".join(f"  | {line}" for line in done.stdout.splitlines()[-_TAIL_LINES:])
+        raise LabError(f"{doing}: {command[0]} ended with {done.returncode}\n{tail}")
+    return done.stdout
+
+
+def provide_tools() -> None:
+    """Make sure that every tool of `PACKAGES` is there; install what is missing if we are root.
+
+    Raises:
+        LabError: something is missing, and not ours to install.
+    """
+    missing = sorted({package for tool, package in PACKAGES.items() if shutil.which(tool) is None})
+    if not missing:
+        return
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise LabError(f"the lab needs {', '.join(missing)}:\n  sudo {' '.join(install)}")
+    print(f"installing {', '.join(missing)}", flush=True)
+    run(["apt-get", "update"], "updating the package lists", timeout_s=600)
+    run(install, "installing packages", timeout_s=1800, DEBIAN_FRONTEND="noninteractive")
