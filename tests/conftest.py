@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,14 @@ import pytest
 from engine.tracking.probe import probe
 from engine.tracking.sample import TrackerKind
 from tests.targets.scripted import ScriptedTarget
+
+
+# A run in the background or under nohup has signals ignored, and would hand that down to the
+# programs whose way of ending is tested.
+for _number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
+    signal.signal(_number, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

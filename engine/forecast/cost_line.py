@@ -45,15 +45,18 @@ class CostLine:
 
     def __post_init__(self) -> None:
         """Fit the line."""
-        slope = _slope(self.done if _tells_slope(self.done) else (*self.probed, *self.done))
-        anchors = self.done or self.probed
-        fixed_s = float(np.median([timed.seconds - slope * timed.size_bytes for timed in anchors]))
-        if fixed_s < 0:
-            fixed_s = 0.0
-            rates = [timed.seconds / timed.size_bytes for timed in anchors if timed.size_bytes > 0]
-            slope = float(np.median(rates)) if rates else slope
+        fixed_s, slope = _fit(self.probed)
+        fixed_s = max(fixed_s, 0.0)
+        if _tells_slope(self.done):
+            # Where small ones cost less than nothing by that line, they cost what the probe says.
+            learnt_s, slope = _fit(self.done)
+            fixed_s = learnt_s if learnt_s > 0 else fixed_s
+        elif self.done:
+            # All of about one size: the probe may have been as wrong about the others.
+            factor = _factor(self.done, fixed_s, slope)
+            fixed_s, slope = factor * fixed_s, factor * slope
         object.__setattr__(self, "fixed_s", fixed_s)
-        object.__setattr__(self, "s_per_byte", slope)
+        object.__setattr__(self, "s_per_byte", max(slope, _FASTEST_S_PER_BYTE))
         object.__setattr__(self, "spread", self._find_spread())
 
     @classmethod
@@ -98,6 +101,18 @@ def _tells_slope(done: tuple[Timed, ...]) -> bool:
     """Whether these were of sizes far enough apart to do without the probe."""
     sizes = [timed.size_bytes for timed in done]
     return len(sizes) >= _ENOUGH_TO_SPREAD and max(sizes) >= 2 * min(sizes) and max(sizes) > 1 << 20
+
+
+def _factor(done: tuple[Timed, ...], fixed_s: float, slope: float) -> float:
+    foreseen_s = [fixed_s + slope * timed.size_bytes for timed in done]
+    ratios = [timed.seconds / said for timed, said in zip(done, foreseen_s, strict=True) if said > 0]
+    return float(np.median(ratios)) if ratios else 1.0
+
+
+def _fit(points: tuple[Timed, ...]) -> tuple[float, float]:
+    """The fixed part, which may come out negative, and the slope."""
+    slope = _slope(points)
+    return float(np.median([timed.seconds - slope * timed.size_bytes for timed in points])), slope
 
 
 def _slope(points: tuple[Timed, ...]) -> float:

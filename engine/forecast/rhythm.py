@@ -171,15 +171,18 @@ def _two_levels(rates: NDArray[np.float64]) -> tuple[NDArray[np.float64], float,
 def _spells(looks: Sequence[Look], heights: NDArray[np.float64], low: float, high: float) -> Rhythm:
     to_burst = low + _THERE * (high - low)
     to_lull = high - _THERE * (high - low)
-    is_burst = bool(heights[0] > (low + high) / 2)
+    middle = (low + high) / 2
+    is_burst = bool(heights[0] > middle)
     states = []
     for height in heights.tolist():
         is_burst = height >= to_lull if is_burst else height > to_burst
         states.append(is_burst)
     turns = [at for at in range(1, len(states)) if states[at] is not states[at - 1]]
     rates = np.array([look.pages_per_s for look in looks])
-    full = float(np.median(rates[heights > (low + high) / 2]))
-    edges_s = [_turn_s(looks[at - 1], looks[at], full, into_burst=states[at]) for at in turns]
+    empty, full = (float(np.median(rates[above])) for above in (heights <= middle, heights > middle))
+    edges_s = [_turn_s(looks[at - 1], looks[at], empty, full, into_burst=states[at]) for at in turns]
+    # A burst within one tick has both its edges there.
+    edges_s = np.maximum.accumulate(edges_s).tolist()
     bounds_s = [looks[0].began_s, *edges_s, looks[-1].time_s]
     spells = [
         _spell(State.BURST if states[first] else State.LULL, looks[first:end], start_s, end_s)
@@ -190,14 +193,14 @@ def _spells(looks: Sequence[Look], heights: NDArray[np.float64], low: float, hig
     return Rhythm(spells[-1].state, tuple(spells))
 
 
-def _turn_s(before: Look, after: Look, full: float, *, into_burst: bool) -> float:
-    """When between two ticks a burst began or ended: those that it shares were less than full."""
-    parts = [min(1.0, look.pages_per_s / full) * look.interval_s for look in (before, after)]
-    burst_s = (
-        parts[0] + parts[1]
-        if parts[into_burst] > _FULL * (before, after)[into_burst].interval_s
-        else (parts[into_burst])
-    )
+def _turn_s(before: Look, after: Look, empty: float, full: float, *, into_burst: bool) -> float:
+    """When between two ticks a burst began or ended: a tick that it does not fill has less than its rate."""
+    shares = [min(1.0, max(0.0, (look.pages_per_s - empty) / (full - empty))) for look in (before, after)]
+    inner, outer = (after, before) if into_burst else (before, after)
+    inner_share, outer_share = (shares[1], shares[0]) if into_burst else shares
+    burst_s = inner_share * inner.interval_s
+    if inner_share > _FULL:
+        burst_s += outer_share * outer.interval_s
     return after.time_s - burst_s if into_burst else before.began_s + burst_s
 
 

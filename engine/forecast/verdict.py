@@ -162,13 +162,22 @@ def _judge(
     in_lull: Plan | None,
 ) -> Verdict:
     stop_s, now_s = plans[best].stopped_s.mid, plans[0].stopped_s.mid
-    if stop_s > budget_s and rhythm.state is State.BURST and in_lull is not None:
+    if rhythm.state is State.BURST and in_lull is not None:
         then_s = in_lull.stopped_s.mid
-        if then_s <= budget_s or then_s < _WORTH_WAITING * stop_s:
+        better = then_s <= budget_s or then_s < _WORTH_WAITING * stop_s
+        if better and (stop_s > budget_s or _outlasts(plans[best], in_lull, rhythm)):
             return Verdict.WAIT
     if stop_s <= budget_s or stop_s < _WORTH_IT * now_s:
         return Verdict.PRE_DUMP if best else Verdict.DUMP_NOW
     return Verdict.DUMP_NOW if converges else Verdict.WILL_NOT_CONVERGE
+
+
+def _outlasts(best: Plan, in_lull: Plan, rhythm: Rhythm) -> bool:
+    """Whether a plan is only as good because it pre-dumps again and again until the burst is over."""
+    remaining = rhythm.remaining_s
+    return (
+        remaining is not None and best.seconds.mid >= remaining.mid and best.pre_dumps > in_lull.pre_dumps + 1
+    )
 
 
 def _next_lull(

@@ -47,7 +47,7 @@ def test_a_dump_writes_what_we_say(criu: Criu, kind: str, tmp_path: Path, chain_
     with Outliving.owner_of(kind, tmp_path) as target, Session(target.pid) as session:
         os.kill(target.pid, signal.SIGSTOP)
         wait_for_state(target.pid, "T")
-        expected = pages_to_write(session)
+        expected = pages_to_write(session, criu=criu)
         result = CriuChain(session, chain_directory, criu=criu).dump()
     assert_written(result, expected)
 
@@ -57,15 +57,15 @@ def test_pre_dumps_and_a_dump_on_top_write_what_we_say(
 ) -> None:
     with Session(resting.pid) as session:
         chain = CriuChain(session, chain_directory, criu=tracking_criu)
-        expected = pages_to_write(session, LinkKind.PRE_DUMP)
+        expected = pages_to_write(session, LinkKind.PRE_DUMP, criu=tracking_criu)
         assert_written(chain.pre_dump(), expected)
         for _ in range(2):
             assert resting.ask() == "ok"
             parent = read_link(chain.links[-1].path)
-            expected = pages_to_write(session, LinkKind.PRE_DUMP, parent)
+            expected = pages_to_write(session, LinkKind.PRE_DUMP, parent, criu=tracking_criu)
             assert_written(chain.pre_dump(), expected)
         parent = read_link(chain.links[-1].path)
-        expected = pages_to_write(session, LinkKind.DUMP, parent)
+        expected = pages_to_write(session, LinkKind.DUMP, parent, criu=tracking_criu)
         assert_written(chain.dump(), expected)
 
 
@@ -91,6 +91,8 @@ def odd(target: ScriptedTarget) -> ScriptedTarget:
     target.scatter(scattered, 64)
     huge = target.map(1536, huge=True)
     target.fill([700], huge)
+    only_read_huge = target.map(1536, huge=True)
+    target.read([0, 600, 1200], only_read_huge)
     moved = target.map(20)
     target.fill(range(20), moved)
     target.remap(moved, 20, 300)
@@ -104,7 +106,7 @@ def test_odd_memory_is_counted_right_in_a_dump(
     criu: Criu, odd: ScriptedTarget, chain_directory: Path
 ) -> None:
     with Session(odd.pid) as session:
-        expected = pages_to_write(session)
+        expected = pages_to_write(session, criu=criu)
         chain = CriuChain(session, chain_directory, criu=criu)
         assert_written(chain.dump(), expected)
 
@@ -115,21 +117,21 @@ def test_odd_memory_is_counted_right_in_pre_dumps(
 ) -> None:
     with Session(odd.pid) as session:
         chain = CriuChain(session, chain_directory, CriuOptions(pre_dump_mode=mode), tracking_criu)
-        expected = pages_to_write(session, LinkKind.PRE_DUMP, None, mode)
+        expected = pages_to_write(session, LinkKind.PRE_DUMP, None, mode, tracking_criu)
         assert_written(chain.pre_dump(), expected)
         odd.fill(range(100, 120))
         grown = odd.map(10)
         odd.fill(range(5), grown)
         child = odd.fork()
         parent = read_link(chain.links[-1].path)
-        expected = pages_to_write(session, LinkKind.PRE_DUMP, parent, mode)
+        expected = pages_to_write(session, LinkKind.PRE_DUMP, parent, mode, tracking_criu)
         assert child in expected
         assert_written(chain.pre_dump(), expected)
 
 
 def test_what_would_be_written_is_told_by_process(criu: Criu, tmp_path: Path) -> None:
     with Outliving.owner_of("a tree", tmp_path) as target, Session(target.pid) as session:
-        counts = would_write(session)
+        counts = would_write(session, criu=criu)
         assert len(counts) == 3
         assert next(iter(counts)) == target.pid
         assert all(count > 100 for count in counts.values())

@@ -1,4 +1,4 @@
-"""Targets simulated page by page, with a clock of our own: what a forecast says can be held against what comes.
+"""Targets simulated page by page, on a clock of our own: forecasts are held against what comes.
 
 Time goes in milliseconds. A workload says which pages are written in each; everything else is derived by
 the engine's own page ages, as a real session does it.
@@ -72,6 +72,7 @@ class Machine:
         self.writes = writes
         self.resident = PageSet([0], [cold])
         """Pages there from the beginning, written or not."""
+        self._present = {0: self.resident}
         mib_s = 1 / (1 << 20)
         self.costs = CostModel(
             Engine.MEMORY,
@@ -88,17 +89,20 @@ class Machine:
         return PageSet.from_pages(np.concatenate([self.writes(ms) for ms in range(from_ms, to_ms)]))
 
     def present(self, at_ms: int) -> PageSet:
-        return self.resident | self.written(0, at_ms)
+        known_ms = max((ms for ms in self._present if ms <= at_ms), default=0)
+        present = self._present[known_ms] | self.written(known_ms, at_ms)
+        self._present[at_ms] = present
+        return present
 
     def watch(self, gaps_ms: Sequence[int]) -> list[Look]:
         """Tick with these gaps, from 0 on."""
         collected, ages = CollectTimes(), NEVER
         collected.arm(0.0)
-        looks, now, present = [], 0, self.resident
+        looks, now = [], 0
         for gap in gaps_ms:
             fresh = self.written(now, now + gap)
             now += gap
-            present |= fresh
+            present = self.present(now)
             ages = ages.written(fresh, now / 1000)
             collected.collect(now / 1000, rearmed=True)
             looks.append(

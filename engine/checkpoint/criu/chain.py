@@ -156,7 +156,8 @@ class CriuChain:
         self.broken = self.broken or self._disturbance()
         notes = [f"{self.broken}: this link is a full one"] if self.links and self.broken else []
         parent = None if self.broken or not self.links else read_link(self.links[-1].path)
-        expected = sum(would_write(self._session, kind, parent, self.options.pre_dump_mode).values())
+        mode = self.options.pre_dump_mode
+        expected = sum(would_write(self._session, kind, parent, mode, self.criu).values())
         order = LinkOrder(
             kind=kind,
             root=self._session.root,

@@ -15,6 +15,7 @@ from engine.checkpoint.criu.client import NoAnswer, Worker
 from engine.checkpoint.criu.log import find_cause
 from engine.errors import NotPermitted, NotSupported
 from engine.images.proto.rpc_pb2 import FEATURE_CHECK, VERSION, CriuFeatures, CriuReq, CriuResp
+from engine.kernel.pagemap import Category, scan_knows
 from engine.printable import printable
 
 VARIABLE: Final = "DIRTYTOP_CRIU"
@@ -53,6 +54,11 @@ class Criu:
     def can_skip_network_lock(self) -> bool:
         """Whether a dump can leave the network alone (3.19)."""
         return self.version >= (3, 19, 0)
+
+    @property
+    def scans_pages(self) -> bool:
+        """Whether it has the kernel list pages (`PAGEMAP_SCAN`, 4.0), and does not read pagemap itself."""
+        return self.version >= (4, 0, 0) and scan_knows(Category.SOFT_DIRTY)
 
     def require_dump(self) -> None:
         """Make sure that it can dump and restore.

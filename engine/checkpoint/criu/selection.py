@@ -5,6 +5,9 @@ that were never written; all of the vDSO; and one page that it makes the process
 to run system calls in a process it writes over the first instructions of its first executable
 mapping, and back again, so that page is copied and no longer the file's.
 
+Where it reads `pagemap` by itself (before 4.0, or on kernels without `PAGEMAP_SCAN`) it takes the huge zero
+page, which backs large anonymous mappings that were only read, for memory of the process.
+
 With a parent it leaves out what the parent lists and what is not soft-dirty.
 """
 
@@ -14,6 +17,7 @@ import os
 from dataclasses import dataclass
 from typing import Final
 
+from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.options import PreDumpMode
 from engine.errors import TargetGone
 from engine.images.framing import Magic, read_message
@@ -22,6 +26,7 @@ from engine.images.link import Link
 from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.proto.rpc_pb2 import VM_READ
 from engine.kernel.maps import Maps, VmaKind, read_maps
+from engine.kernel.pagemap import Category, Pagemap, scan_knows
 from engine.kernel.process import ProcessStat, child_processes, innermost_pid, read_stat
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 from engine.tracking.residency import PageReader
@@ -29,6 +34,8 @@ from engine.tracking.session import Session
 
 _STOPPED: Final = "T"
 _AIO_RING: Final = b"/[aio]"
+_KERNELS_OWN: Final = (VmaKind.VDSO, VmaKind.VVAR, VmaKind.VSYSCALL)
+_LARGE_BYTES: Final = 1 << 30
 
 
 def would_write(
@@ -36,6 +43,7 @@ def would_write(
     kind: LinkKind = LinkKind.DUMP,
     parent: Link | None = None,
     pre_dump_mode: PreDumpMode = PreDumpMode.SPLICE,
+    criu: Criu | None = None,
 ) -> dict[int, int]:
     """How many pages of each process CRIU would write now; their sum is its `pages_written`.
 
@@ -46,6 +54,7 @@ def would_write(
         kind: what would be made.
         parent: the link that it would build on.
         pre_dump_mode: how a pre-dump would take pages.
+        criu: which one; None is one that uses all that this kernel has.
 
     Returns:
         Pages by pid. Shared memory, which CRIU counts apart, is not among them.
@@ -54,7 +63,7 @@ def would_write(
         TargetGone: the root has exited.
         BadImage: the parent cannot be read.
     """
-    pages = pages_to_write(session, kind, parent, pre_dump_mode)
+    pages = pages_to_write(session, kind, parent, pre_dump_mode, criu)
     return {pid: written.count for pid, written in pages.items()}
 
 
@@ -63,9 +72,11 @@ def pages_to_write(
     kind: LinkKind = LinkKind.DUMP,
     parent: Link | None = None,
     pre_dump_mode: PreDumpMode = PreDumpMode.SPLICE,
+    criu: Criu | None = None,
 ) -> dict[int, PageSet]:
     """Which pages `would_write` counts, by pid. Arguments and errors as there."""
-    link = _LinkToBe(kind, _Parent(parent) if parent else None, pre_dump_mode)
+    scans = criu.scans_pages if criu else scan_knows(Category.SOFT_DIRTY)
+    link = _LinkToBe(kind, _Parent(parent) if parent else None, pre_dump_mode, scans)
     root = read_stat(session.root.pid)
     found: dict[int, PageSet] = {}
     for stat in (root, *child_processes({root.pid})):
@@ -82,6 +93,7 @@ class _LinkToBe:
     kind: LinkKind
     parent: _Parent | None
     pre_dump_mode: PreDumpMode
+    scans_pages: bool
 
 
 class _Parent:
@@ -109,7 +121,10 @@ def _of_process(stat: ProcessStat, link: _LinkToBe) -> PageSet:
         unreadable = maps.where([vma.is_private and not vma.is_readable for vma in maps.vmas])
         # What the kernel writes into these is not tracked, so they are saved whole, and only at the end.
         untracked = maps.where([vma.raw_name.startswith(_AIO_RING) for vma in maps.vmas])
-        pages = reader.in_use(maps).dumpable | borrowed
+        taken_for_memory, of_it_dirty = EMPTY, EMPTY
+        if not link.scans_pages:
+            taken_for_memory, of_it_dirty = _huge_zero_pages(stat.pid, maps)
+        pages = reader.in_use(maps).dumpable | borrowed | taken_for_memory
         if is_dump:
             pages |= untracked
         else:
@@ -122,9 +137,36 @@ def _of_process(stat: ProcessStat, link: _LinkToBe) -> PageSet:
         if is_dump or link.parent.was_read:
             never_left_out |= unreadable
         dirty, _ = reader.soft_dirty(maps)
-        return pages & (dirty | never_left_out)
+        return pages & (dirty | of_it_dirty | never_left_out)
     finally:
         reader.close()
+
+
+def _huge_zero_pages(pid: int, maps: Maps) -> tuple[PageSet, PageSet]:
+    """Where the huge zero page is mapped, and where that is soft-dirty; not looked for in very large mappings."""
+    anonymous = maps.where(
+        [
+            vma.is_private
+            and vma.inode == 0
+            and vma.kind not in _KERNELS_OWN
+            and vma.size_bytes < _LARGE_BYTES
+            for vma in maps.vmas
+        ]
+    )
+    pagemap = Pagemap(pid)
+    try:
+        if scan_knows(Category.SOFT_DIRTY):
+            wanted = Category.ZERO | Category.HUGE
+            found = pagemap.scan(*maps.user_span, all_of=wanted, returned=Category.SOFT_DIRTY)
+            huge, dirty = found.pages(), found.pages(with_all=Category.SOFT_DIRTY)
+        else:
+            # In anonymous memory nothing else is told to be a file's.
+            found = pagemap.read(anonymous.ranges())
+            huge = found.pages(with_all=Category.FILE)
+            dirty = found.pages(with_all=Category.FILE | Category.SOFT_DIRTY)
+    finally:
+        pagemap.close()
+    return huge & anonymous, dirty & anonymous
 
 
 def _page_worked_in(maps: Maps) -> PageSet:
