@@ -12,7 +12,6 @@ from engine.tracking.probe import probe
 from engine.tracking.sample import TrackerKind
 from tests.targets.scripted import ScriptedTarget
 
-
 # A run in the background or under nohup has signals ignored, and would hand that down to the
 # programs whose way of ending is tested.
 for _number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):

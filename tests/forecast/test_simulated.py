@@ -86,7 +86,7 @@ def test_in_a_burst_it_says_to_wait_when_a_lull_will_be_better() -> None:
     machine = Machine(writes, 128 * MIB, disk_mib_per_s=150)
     advised: dict[State, set[Verdict]] = {State.BURST: set(), State.LULL: set()}
     for at_ms, forecaster, _ in forecasts(machine, every=1, count=100):
-        forecaster.budget_s = 0.015
+        forecaster.budget_s = 0.005
         phase_ms = at_ms % 12_000
         if at_ms > 24_000 and (700 <= phase_ms <= 1500 or 5000 <= phase_ms <= 8000):
             state = State.BURST if phase_ms < 4000 else State.LULL

@@ -143,7 +143,7 @@ def _of_process(stat: ProcessStat, link: _LinkToBe) -> PageSet:
 
 
 def _huge_zero_pages(pid: int, maps: Maps) -> tuple[PageSet, PageSet]:
-    """Where the huge zero page is mapped, and where that is soft-dirty; not looked for in very large mappings."""
+    """Where the huge zero page is mapped, and where it is soft-dirty; but for very large mappings."""
     anonymous = maps.where(
         [
             vma.is_private
