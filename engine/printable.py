@@ -32,4 +32,8 @@ def printable(text: str | bytes) -> str:
         text = text.decode("utf-8", "surrogateescape")
     if text.isascii() and text.isprintable():
         return text
-    return text.translate(_TABLE)
+    shown = text.translate(_TABLE)
+    if shown.isprintable():
+        return shown
+    # Unassigned code points, private ones, and spaces of other widths.
+    return "".join(character if character.isprintable() else "\ufffd" for character in shown)

@@ -120,7 +120,7 @@ def _slope(points: tuple[Timed, ...]) -> float:
     seconds = np.array([timed.seconds for timed in points])
     first, second = np.triu_indices(len(points), 1)
     apart = sizes[second] - sizes[first]
-    far = np.abs(apart) > 0.1 * np.maximum(sizes[first], sizes[second])
+    far = np.abs(apart) >= np.maximum(1.0, 0.1 * np.maximum(sizes[first], sizes[second]))
     if not far.any():
         return _FASTEST_S_PER_BYTE
     slopes = (seconds[second] - seconds[first])[far] / apart[far]

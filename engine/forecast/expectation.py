@@ -13,6 +13,7 @@ at closely on purpose), and where there are none the range says how little is kn
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 from typing import Final, final
 
@@ -247,7 +248,7 @@ class _Curves:
         finer, whole = finer[whole > 0][-_NEWEST:], whole[whole > 0][-_NEWEST:]
         if len(finer):
             shares = self._interpolated(np.full(len(finer), span_s), finer) / whole
-            return Estimate(float(shares.min()), float(np.median(shares)), float(shares.max()))
+            return Estimate(float(shares.min()), statistics.median(shares.tolist()), float(shares.max()))
         able = np.flatnonzero(self._reach_s >= 2 * self.finest_s)
         nearest = able[-1 - int(np.argmin(self.finest_s[able][::-1]))] if len(able) else -1
         finest = self._curves[nearest]
@@ -286,7 +287,9 @@ def _last_of_each_epoch(looks: Sequence[Look]) -> list[Look]:
 
 def _spread(values: NDArray[np.float64]) -> Estimate:
     """Of windows that tell, oldest first: the newest say where it is, all of them how far it strays."""
-    mid = float(np.median(values[-_NEWEST:]))
-    low, high = (float(edge) for edge in np.quantile(values, (0.1, 0.9)))
+    mid = statistics.median(values[-_NEWEST:].tolist())
+    ascending = np.sort(values)
+    last = len(values) - 1
+    low, high = float(ascending[int(0.1 * last)]), float(ascending[-1 - int(0.1 * last)])
     least, most = _LEAST_SPREAD if len(values) >= _NEWEST else _FEW_SPREAD
     return Estimate.around(min(low, mid * least), mid, max(high, mid * most))

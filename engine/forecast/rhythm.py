@@ -116,8 +116,15 @@ class Rhythm:
 
 
 def rhythm_of(looks: Sequence[Look]) -> Rhythm:
-    """Judge these looks, oldest first."""
-    looks = _evenly([look for look in looks if look.interval_s > 0])
+    """Judge these looks, oldest first.
+
+    Where the tracker is only read and not re-armed nothing can be judged: pages written again do not
+    show, and a busy target seems to fall quiet.
+    """
+    if looks and looks[-1].curve.kind is CurveKind.GROWTH:
+        return Rhythm()
+    telling = [look for look in looks if look.interval_s > 0 and look.curve.kind is CurveKind.RECENT]
+    looks = _evenly(telling)
     if not looks:
         return Rhythm()
     rates = np.array([look.pages_per_s for look in looks])
@@ -143,7 +150,7 @@ def _evenly(looks: Sequence[Look]) -> list[Look]:
     for look in looks:
         joined_s, written = joined_s + look.interval_s, written + look.written_pages
         if joined_s >= _SHORT * usual_s:
-            if look.curve.kind is CurveKind.RECENT and look.curve.window_s >= joined_s:
+            if look.curve.window_s >= joined_s:
                 written = round(look.curve.at(joined_s))  # pages written in two of them count once
             even.append(replace(look, interval_s=joined_s, written_pages=written))
             joined_s, written = 0.0, 0

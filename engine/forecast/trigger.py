@@ -236,6 +236,8 @@ class Armed:
 def _when_quiet(wanted_s: float, rhythm: Rhythm) -> Decision:
     if rhythm.quiet_s >= wanted_s:
         return Decision(Action.DUMP, f"quiet for {words.duration(rhythm.quiet_s)}")
+    if not rhythm.spells:
+        return Decision(Action.WAIT, "how it writes is not known: that takes ticks that re-arm the tracker")
     if rhythm.quiet_s > 0:
         return Decision(Action.WAIT, f"quiet for {words.duration(rhythm.quiet_s)} so far")
     return Decision(Action.WAIT, "in a burst" if rhythm.state is State.BURST else "it writes")

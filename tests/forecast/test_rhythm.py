@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.forecast.rhythm import IDLE_PAGES_PER_S, Rhythm, State, rhythm_of
+from engine.tracking.curve import CurveKind
 from tests.forecast.histories import curve, look, rates
 
 BURSTS = ([8000.0] * 2 + [0.0] * 4) * 5
@@ -72,7 +73,7 @@ def test_a_single_odd_tick_is_no_burst() -> None:
 
 
 def test_a_rate_half_way_does_not_end_a_burst() -> None:
-    rhythm = rhythm_of(rates([*BURSTS, 8000.0, 2500.0, 8000.0, 2500.0]))
+    rhythm = rhythm_of(rates([*BURSTS, 8000.0, 1200.0, 8000.0, 1200.0]))
     assert rhythm.state is State.BURST
     assert rhythm.lasted_s == pytest.approx(4)
 
@@ -92,6 +93,13 @@ def test_short_ticks_are_joined_so_that_the_targets_own_steps_are_no_bursts() ->
         written = 200 * (number % 2)
         looks.append(look(now_s, written, 0.02, of=curve({0: 0, 0.02: written, 0.16: 800, 1: 5000})))
     assert rhythm_of(looks).state is State.STEADY
+
+
+def test_without_rearming_a_busy_target_is_not_taken_for_a_quiet_one() -> None:
+    growth = curve({0: 0, 1: 5000, 20: 5000}, CurveKind.GROWTH)
+    looks = [look(float(at), 5000 if at == 1 else 0, of=growth) for at in range(1, 21)]
+    assert rhythm_of(looks) == Rhythm()
+    assert rhythm_of(looks).quiet_s == 0
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=60))

@@ -101,6 +101,11 @@ class TestQuiet:
         assert driven.reason == "quiet for 2 s so far"
         assert driven.shown(moment(3, quiet_s=3.0)) is Action.DUMP
 
+    def test_where_quiet_cannot_be_seen_it_says_so(self) -> None:
+        driven = Driven(QuietFor(3))
+        assert driven.shown(Moment(1.0, NOON, forecast(9.0), Rhythm())) is Action.WAIT
+        assert "not known" in driven.reason
+
     def test_it_needs_no_forecast(self) -> None:
         assert Driven(QuietFor(3)).shown(moment(1, Forecast(0.0, 0.1), quiet_s=4.0)) is Action.DUMP
 
