@@ -10,8 +10,11 @@ PROJECT: Final = Path(__file__).resolve().parents[2]
 LAB: Final = PROJECT / ".lab"
 """Everything that was downloaded, built or reported; ignored by git, removed by `rm -rf`."""
 
-TEST_DIRECTORIES: Final = ("tests/kernel", "tests/tracking", "tests/checkpoint", "tests/images")
-"""The tests that depend on the kernel; the dashboard's do not."""
+TEST_DIRECTORIES: Final = (
+    *("tests/kernel", "tests/tracking", "tests/checkpoint", "tests/criu"),
+    "tests/images/test_crit.py",
+)
+"""The tests that depend on the kernel or on CRIU; the image format's and the dashboard's do not."""
 
 
 class LabError(Exception):

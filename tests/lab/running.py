@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.lab.inside import EXIT_CODE
 from tests.lab.places import HOST, PROJECT, Guest, results_directory
 from tests.lab.provision import (
     PROJECT_IN_GUEST,
@@ -26,6 +27,10 @@ from tests.lab.roots import kernel_release
 
 BOOT_TIMEOUT_S: Final = 300.0
 RUN_TIMEOUT_S: Final = 2400.0
+END_TIMEOUT_S: Final = 30.0
+"""How long a guest may take to power off once its tests have reported."""
+
+_BOOT_ATTEMPTS: Final = 2
 _LOOK_EVERY_S: Final = 0.5
 
 _LOG: Final = "log"
@@ -71,8 +76,7 @@ def run_guest(guest: Guest, pytest_arguments: Sequence[str], *, kvm: bool) -> st
     """
     vng, image = provide_virtme(), provide_image(guest)
     kernel = guest.directory / "kernel"
-    results = _fresh_results(guest.name)
-    _copy_project(results / "project")
+    results = results_directory(guest.name)
     arguments = [*pytest_arguments, *(() if kvm else ("-p", "tests.lab.first_batches"))]
     command = [
         *(str(vng), "--force-9p", "--verbose", "--name", guest.name, "--memory", "2G", "--cpus", "2"),
@@ -83,7 +87,12 @@ def run_guest(guest: Guest, pytest_arguments: Sequence[str], *, kvm: bool) -> st
         *("--exec", f"({_START} {shlex.join(arguments)}) >/{SHARED_IN_GUEST}/{_LOG} 2>&1"),
     ]
     console = results / _CONSOLE
-    problem = _run(command, guest.name, results / _LOG, console, {"PATH": _path_with(vng.parent)})
+    for attempt in range(1, _BOOT_ATTEMPTS + 1):
+        _copy_project(_fresh_results(guest.name) / "project")
+        problem = _run(command, guest.name, results / _LOG, console, {"PATH": _path_with(vng.parent)})
+        if (results / _LOG).exists() or attempt == _BOOT_ATTEMPTS:
+            break
+        print(f"{guest.name}: {problem}: once more", flush=True)
     shutil.rmtree(results / "project")
     return problem and f"{problem} (see {console.relative_to(PROJECT)})"
 
@@ -142,9 +151,14 @@ def _copy_project(into: Path) -> None:
 def _follow(process: subprocess.Popen[bytes], log: Path, name: str) -> str:
     """Show the log as it grows until it ends; what is wrong with how it ended, or ""."""
     began_s = time.monotonic()
+    reported_s: float | None = None
     shown = 0
     while True:
-        ended = process.poll() is not None
+        if reported_s is None and (log.parent / EXIT_CODE).exists():
+            reported_s = time.monotonic()
+        # All that counts is written: a guest that does not power off is ended by us.
+        lingers = reported_s is not None and time.monotonic() - reported_s > END_TIMEOUT_S
+        ended = process.poll() is not None or lingers
         if log.exists():
             shown = _show(log, shown, name, all_of_it=ended)
         if ended:
