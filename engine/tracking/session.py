@@ -155,7 +155,11 @@ class Session:
             NotSupported: this tracker has no such mode.
         """
         if mode not in self.modes:
-            raise NotSupported(f"{self.tracker.value} tracking has no {mode.value} mode", pid=self.root.pid)
+            raise NotSupported(
+                f"{self.tracker.value} tracking has no {mode.value} mode",
+                pid=self.root.pid,
+                hint=f"it has {self.modes[0].value} mode alone; soft-dirty tracking has both",
+            )
         with self.lock:
             if mode is RateMode.REARMING and self.is_lent:
                 raise EpochLent(
