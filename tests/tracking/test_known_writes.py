@@ -17,6 +17,7 @@ from engine.tracking.sample import EventKind, RateMode, TrackerKind
 from engine.tracking.session import Session
 from engine.tracking.tracker import Tracker
 from tests.targets.scripted import ScriptedTarget
+from tests.tracking.late_clear import clear_late
 
 _MADV_PAGEOUT = 21
 _HUGE = pages_per_huge_page()
@@ -245,11 +246,12 @@ class TestConstantWrites:
     SWEPT = 24_000
 
     def test_a_page_written_once_is_in_one_of_many_epochs(
-        self, tracker: Tracker, target: ScriptedTarget
+        self, tracker: Tracker, target: ScriptedTarget, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         base = target.map(self.SWEPT)
         target.touch(base, self.SWEPT)
         written(tracker)
+        clear_late(monkeypatch, base, self.SWEPT)
         target.sweep(base, self.SWEPT)
         seen, epochs = [], 0
         while target.swept() < self.SWEPT:
