@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from engine.errors import kernel_errors
 
 _KIB = 1024
-_COUNTED = {b"Rss:": "rss", b"Swap:": "swap", b"AnonHugePages:": "anon_huge"}
+_COUNTED = {
+    b"Rss:": "rss",
+    b"Swap:": "swap",
+    b"AnonHugePages:": "anon_huge",
+    b"ShmemPmdMapped:": "shmem_huge",
+    b"FilePmdMapped:": "file_huge",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +29,8 @@ class SmapsEntry:
     end: int
     rss_bytes: int
     swap_bytes: int
-    anon_huge_bytes: int
+    huge_bytes: int
+    """What is mapped as transparent huge pages, of any kind."""
     flags: frozenset[str]
     """Two-letter VmFlags, as in "rd", "wr", "sd" (soft-dirty), "ht" (hugetlb), "gd" (grows down)."""
 
@@ -31,6 +38,16 @@ class SmapsEntry:
     def is_empty(self) -> bool:
         """Whether no page of it is resident or swapped."""
         return self.rss_bytes == 0 and self.swap_bytes == 0
+
+    @property
+    def is_hugetlb(self) -> bool:
+        """Whether it is a mapping of hugetlbfs, whose pages are huge and never anything else."""
+        return "ht" in self.flags
+
+    @property
+    def holds_huge_pages(self) -> bool:
+        """Whether one entry of the page table stands for many of its pages."""
+        return self.huge_bytes > 0 or self.is_hugetlb
 
 
 def read_smaps(pid: int) -> list[SmapsEntry]:
@@ -57,7 +74,7 @@ def _entries(lines: list[bytes]) -> Iterator[SmapsEntry]:
                 end,
                 sizes["rss"],
                 sizes["swap"],
-                sizes["anon_huge"],
+                sizes["anon_huge"] + sizes["shmem_huge"] + sizes["file_huge"],
                 frozenset(rest.decode("ascii").split()),
             )
             sizes = dict.fromkeys(_COUNTED.values(), 0)

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from engine.kernel.huge_pages import whole_huge_pages
 from engine.kernel.maps import Maps, VmaKind
 from engine.kernel.pagemap import Category, Pagemap, Regions, find_zero_frame, scan_knows
+from engine.kernel.process import resident_pages
 from engine.kernel.smaps import read_smaps
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 
 _MOST_SPANS: Final = 64
 _WORTH_ASKING_SMAPS: Final = (1 << 30) >> PAGE_SHIFT
+_LOOK_FOR_HUGE_AGAIN_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +39,9 @@ class PageReader:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.pagemap = Pagemap(pid)
+        self._with_huge_pages = EMPTY
+        self._with_huge_pages_as_of: tuple[Maps, int] | None = None
+        self._look_for_huge_again_at_s = 0.0
 
     def close(self) -> None:
         """Give the descriptor back; may be called twice."""
@@ -51,21 +58,42 @@ class PageReader:
             unmodified = regions.pages(with_all=Category.FILE)
         return InUse(present, ((present - unmodified) & maps.dumpable) | maps.vdso)
 
-    def soft_dirty(self, maps: Maps) -> tuple[PageSet, int]:
-        """The soft-dirty pages in use, and how many of them belong to huge pages, where that is known.
+    def soft_dirty(self, maps: Maps) -> tuple[PageSet, PageSet]:
+        """The soft-dirty pages in use, and those of them that lie in huge pages, which have one bit each.
 
-        Pages of privately mapped files do not count before they are modified. Raises TargetGone.
+        Pages of privately mapped files do not count before they are modified. The plain file does not
+        tell huge pages: there it is the pages that may lie in one. Raises TargetGone.
         """
         if scan_knows(Category.SOFT_DIRTY):
             regions = self.pagemap.scan(
                 *maps.user_span, all_of=Category.SOFT_DIRTY, none_of=Category.ZERO, returned=Category.HUGE
             )
             dirty = regions.pages()
-            unmodified = unmodified_file_pages(self.pagemap, maps, dirty)
-            return dirty - unmodified, regions.pages(with_all=Category.HUGE).count
+            dirty -= unmodified_file_pages(self.pagemap, maps, dirty)
+            return dirty, regions.pages(with_all=Category.HUGE) & dirty
         regions = self._read_plainly(maps)
         dirty = regions.pages(with_all=Category.SOFT_DIRTY, without=Category.ZERO)
-        return dirty - (regions.pages(with_all=Category.FILE) & maps.private), 0
+        dirty -= regions.pages(with_all=Category.FILE) & maps.private
+        return dirty, self._perhaps_huge(dirty, maps)
+
+    def _perhaps_huge(self, dirty: PageSet, maps: Maps) -> PageSet:
+        """Which dirty pages may be so only because a neighbour in the same huge page is.
+
+        The kernel walks every page for smaps, as it does for the plain file, and so it is read only
+        when the place of some huge page is dirty throughout, and only when something has changed.
+        """
+        whole = whole_huge_pages(dirty)
+        if not whole:
+            return EMPTY
+        as_of, now_s = (maps, resident_pages(self.pid)), time.monotonic()
+        if as_of != self._with_huge_pages_as_of or now_s >= self._look_for_huge_again_at_s:
+            holding = [entry for entry in read_smaps(self.pid) if entry.holds_huge_pages]
+            self._with_huge_pages = PageSet.from_addresses(
+                [entry.start for entry in holding], [entry.end for entry in holding]
+            )
+            self._with_huge_pages_as_of = as_of
+            self._look_for_huge_again_at_s = now_s + _LOOK_FOR_HUGE_AGAIN_S
+        return whole & self._with_huge_pages
 
     def _read_plainly(self, maps: Maps) -> Regions:
         return self.pagemap.read(self._occupied(maps), find_zero_frame())

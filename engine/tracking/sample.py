@@ -76,6 +76,8 @@ class ProcessSample:
     """How long this tick stopped the process."""
     curve: WorkingSetCurve = NO_CURVE
     """Of its dumpable pages."""
+    huge_inflation_pages: int = 0
+    """Of its written pages, how many may be counted only because a huge page is tracked as one."""
 
 
 class EventKind(Enum):
@@ -89,6 +91,8 @@ class EventKind(Enum):
     MODE = "mode"
     FOREIGN_CLEAR = "foreign clear"
     """Another program cleared the soft-dirty bits: the next image must be a full one."""
+    HUGE_PAGES = "huge pages"
+    """Writes to huge pages began to show as more pages than were written; once for each process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,8 @@ class Sample:
     events: tuple[Event, ...] = field(default=())
     huge_inflation_pages: int = 0
     """Of `written_pages`, how many may be counted only because a huge page is tracked as one."""
+    most_pages_per_write: int = 1
+    """What one write may count as in this tick: the pages of a huge page where one was written, else 1."""
     curve: WorkingSetCurve = NO_CURVE
     """How many distinct dumpable pages of the tree get written within t seconds."""
 

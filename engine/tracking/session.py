@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from engine.errors import DirtytopError, EpochLent, KernelThread, NotSupported, TargetGone
+from engine.kernel.huge_pages import pages_per_huge_page
 from engine.kernel.process import (
     Identity,
     ProcessStat,
@@ -57,6 +58,7 @@ class Session:
         self._events: list[Event] = []
         self._refused: dict[Identity, DirtytopError] = {}
         self._foreign_clears: dict[Identity, int] = {}
+        self._told_of_huge_pages: set[Identity] = set()
         self._processes: dict[int, TrackedProcess] = {}
         self._armed_at_s: float | None = None
         self._last_collect_s: float | None = None
@@ -126,6 +128,7 @@ class Session:
             self._armed_at_s = time.monotonic()
             self._last_collect_s = self._armed_at_s
             self._number = 0
+            self._told_of_huge_pages.clear()
             if again:
                 self._note(EventKind.REARMED, self.root.pid, "re-armed: counts begin anew")
 
@@ -152,7 +155,11 @@ class Session:
             NotSupported: this tracker has no such mode.
         """
         if mode not in self.modes:
-            raise NotSupported(f"{self.tracker.value} tracking has no {mode.value} mode", pid=self.root.pid)
+            raise NotSupported(
+                f"{self.tracker.value} tracking has no {mode.value} mode",
+                pid=self.root.pid,
+                hint=f"it has {self.modes[0].value} mode alone; soft-dirty tracking has both",
+            )
         with self.lock:
             if mode is RateMode.REARMING and self.is_lent:
                 raise EpochLent(
@@ -175,18 +182,17 @@ class Session:
             self._follow_tree()
             now_s = time.monotonic()
             sampled: list[ProcessSample] = []
-            inflation = 0
             mode = RateMode.CUMULATIVE if self.is_lent else self.mode
             for process in list(self._processes.values()):
                 try:
-                    sample, huge = process.tick(now_s, mode)
+                    sample = process.tick(now_s, mode)
                 except TargetGone:
                     self._drop_gone(process)
                     continue
                 sampled.append(sample)
-                inflation += huge
                 self._tell_foreign_clears(process)
-            return self._finish_sample(tuple(sampled), inflation, began_s, now_s)
+                self._tell_huge_pages(process, sample)
+            return self._finish_sample(tuple(sampled), began_s, now_s)
 
     def forget_images(self, owner: object) -> None:
         """From now on pages are pending with regard to the images of `owner`, of which there are none yet."""
@@ -326,18 +332,24 @@ class Session:
                 "writes may have gone unseen, and the next image will be a full one",
             )
 
+    def _tell_huge_pages(self, process: TrackedProcess, sample: ProcessSample) -> None:
+        if sample.huge_inflation_pages and process.identity not in self._told_of_huge_pages:
+            self._told_of_huge_pages.add(process.identity)
+            most = pages_per_huge_page()
+            text = f"{process.command} writes to huge pages: up to {most} pages counted for one write"
+            self._note(EventKind.HUGE_PAGES, process.identity.pid, text)
+
     # -- the sample
 
     def _note(self, kind: EventKind, pid: int, text: str) -> None:
         self._events.append(Event(kind, pid, text))
 
-    def _finish_sample(
-        self, processes: tuple[ProcessSample, ...], inflation: int, began_s: float, now_s: float
-    ) -> Sample:
+    def _finish_sample(self, processes: tuple[ProcessSample, ...], began_s: float, now_s: float) -> Sample:
         interval_s = now_s - self._last_collect_s if self._last_collect_s is not None else 0.0
         self._last_collect_s = now_s
         number, self._number = self._number, self._number + 1
         written = sum(process.totals.written_pages for process in processes)
+        inflated = sum(process.huge_inflation_pages for process in processes)
         stopped_us = sum(process.stopped_us for process in processes)
         events, self._events = tuple(self._events), []
         spent_s = written * self._fault_s + stopped_us / 1e6 if self.is_armed else 0.0
@@ -361,7 +373,8 @@ class Session:
             cost_fraction=spent_s / interval_s if interval_s > 0 else 0.0,
             page_bytes=PAGE_SIZE,
             events=events,
-            huge_inflation_pages=inflation,
+            huge_inflation_pages=inflated,
+            most_pages_per_write=pages_per_huge_page() if inflated else 1,
             curve=summed([process.curve for process in processes]),
         )
 

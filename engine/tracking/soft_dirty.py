@@ -14,13 +14,10 @@ from engine.kernel.clear_refs import clear_soft_dirty
 from engine.kernel.maps import Maps, MapsReader
 from engine.kernel.process import Identity
 from engine.kernel.stopping import StoppedProcess, on_own_thread
-from engine.pageset import PAGE_SHIFT
 from engine.tracking.canary import Canary, choose, plant
 from engine.tracking.residency import PageReader
 from engine.tracking.sample import RateMode, TrackerKind
 from engine.tracking.tracker import Collected
-
-_HUGE_PAGES = (2 << 20) >> PAGE_SHIFT
 
 
 class SoftDirtyTracker:
@@ -74,7 +71,7 @@ class SoftDirtyTracker:
         return Collected(
             maps,
             dirty,
-            huge_inflation_pages=huge - huge // _HUGE_PAGES,
+            huge=huge,
             cleared_by_others=cleared_by_others,
         )
 

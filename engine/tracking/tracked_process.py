@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from engine.kernel.huge_pages import inflation
 from engine.kernel.maps import Maps, MapsReader
 from engine.kernel.process import Identity, ProcessStat, innermost_pid, resident_pages
 from engine.pageset import EMPTY, PageSet
@@ -57,6 +58,7 @@ class TrackedProcess:
         self._collect_times = CollectTimes()
         self._epoch_written = EMPTY
         self._carried = EMPTY
+        self._carried_huge = EMPTY
         self._written_since_link: PageSet | None = None
         self._in_use: InUse = NOTHING_IN_USE
         self._in_use_as_of: tuple[Maps, int] | None = None
@@ -85,17 +87,14 @@ class TrackedProcess:
         self._stopped_us += collected.stopped_us
         self._ages = NEVER
         self._collect_times.arm(time.monotonic())
-        self._epoch_written = self._carried = EMPTY
+        self._epoch_written = self._carried = self._carried_huge = EMPTY
 
-    def tick(self, now_s: float, mode: RateMode) -> tuple[ProcessSample, int]:
+    def tick(self, now_s: float, mode: RateMode) -> ProcessSample:
         """Collect and count.
 
         Args:
             now_s: `time.monotonic()` of this tick.
             mode: whether to re-arm.
-
-        Returns:
-            The sample, and how many written pages may be there only because of huge pages.
 
         Raises:
             TargetGone: it has exited.
@@ -106,9 +105,10 @@ class TrackedProcess:
             exact = bool(self.clean) or self._written_since_link is not None
             collected = self._tracker.collect(rearm=mode is RateMode.REARMING, exact=exact, for_link=False)
         written = self._fold(collected, now_s, rearmed=mode is RateMode.REARMING) | self._carried
-        self._carried = EMPTY
+        inflated = inflation(written & (collected.huge | self._carried_huge))
+        self._carried = self._carried_huge = EMPTY
         self._refresh_in_use(collected.maps, written, now_s)
-        return self._sample(collected, written, now_s), collected.huge_inflation_pages
+        return self._sample(collected, written, inflated, now_s)
 
     # -- images
 
@@ -127,6 +127,7 @@ class TrackedProcess:
         collected = self._tracker.collect(rearm=True, exact=True, stopped=stopped)
         now_s = time.monotonic()
         self._carried |= self._fold(collected, now_s, rearmed=True)
+        self._carried_huge |= collected.huge
         self._refresh_in_use(collected.maps, EMPTY, now_s, anyway=True)
         self._stopped_us += collected.stopped_us
         self._written_since_link = EMPTY
@@ -242,7 +243,9 @@ class TrackedProcess:
                 self._in_use.present | written, self._in_use.dumpable | (written & maps.dumpable)
             )
 
-    def _sample(self, collected: Collected, written: PageSet, now_s: float) -> ProcessSample:
+    def _sample(
+        self, collected: Collected, written: PageSet, huge_inflation_pages: int, now_s: float
+    ) -> ProcessSample:
         maps = collected.maps
         in_use = self._in_use
         present_pages = maps.count(in_use.present)
@@ -266,6 +269,7 @@ class TrackedProcess:
             untracked=collected.untracked,
             stopped_us=stopped_us,
             curve=self._collect_times.curve(self._ages, in_use.dumpable),
+            huge_inflation_pages=huge_inflation_pages,
         )
 
 

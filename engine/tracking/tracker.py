@@ -21,8 +21,8 @@ class Collected:
     our own, never the shared zero page; whole mappings where their writes cannot be seen."""
     untracked: tuple[Untracked, ...] = ()
     stopped_us: int = 0
-    huge_inflation_pages: int = 0
-    """Of `written`, how many may be there only because a huge page counts as one."""
+    huge: PageSet = EMPTY
+    """Of `written`, the pages that lie in huge pages: each may be there only because a neighbour is."""
     cleared_by_others: bool = False
     """Somebody else has begun an epoch since ours: pages may have been written and not show."""
 

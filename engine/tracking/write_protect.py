@@ -83,17 +83,23 @@ class WriteProtectTracker:
             self._always_written = self._watch_replaced(maps)
             self._look_for_replaced_at_s = now_s + _LOOK_FOR_REPLACED_S
         written = [self._always_written]
+        huge = []
         for span in self._spans:
-            found = self._pagemap.scan(
+            regions = self._pagemap.scan(
                 *span,
                 # Without re-protecting, the kernel reports what is not watched as written too.
                 all_of=Category.WRITTEN if rearm else Category.WRITTEN | Category.WP_ALLOWED,
                 none_of=Category.ZERO,
+                returned=Category.HUGE,
                 write_protect=rearm,
-            ).pages()
+            )
+            found = regions.pages()
             # Unmodified pages of privately mapped files came in by being read.
-            written.append(found - unmodified_file_pages(self._pagemap, maps, found))
-        return Collected(maps, PageSet.union_all(written), self._untracked())
+            own = found - unmodified_file_pages(self._pagemap, maps, found)
+            written.append(own)
+            # A huge page that was protected is split by the write: what is whole is new, or hugetlbfs's.
+            huge.append(regions.pages(with_all=Category.HUGE) & own)
+        return Collected(maps, PageSet.union_all(written), self._untracked(), huge=PageSet.union_all(huge))
 
     canary_page = None
     """Nobody else can clear what belongs to us."""

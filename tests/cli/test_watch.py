@@ -6,12 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from engine.tracking.probe import probe
+from engine.tracking.session import Session
 from engine.workloads import Span, Workload, start
 from tests.cli.shell import Shell, ended, is_untouched, line_of, objects
+from tui.commands.watch import Lines, sample_as_json
 
 TICK_KEYS = {"schema", "pid", "tracker", "elapsed_s", "interval_s", "tick_ms", "stopped_us", "total", "vmas"}
 TOTAL_KEYS = {"present_pages", "written_pages", "since_armed_pages", "pending_pages", "pages_per_s"}
@@ -84,6 +88,40 @@ def test_the_whole_tree_is_watched_and_its_comings_and_goings_told(shell: Shell)
     assert all(len({vma["pid"] for vma in tick["vmas"]}) > 1 for tick in ticks)
     kinds = {event["kind"] for tick in ticks for event in tick["events"]}
     assert kinds >= {"joined", "left"}
+
+
+@pytest.mark.parametrize("mode", ["cumulative", "rearming"])
+def test_the_mode_is_as_asked_or_refused(shell: Shell, steady: Workload, mode: str) -> None:
+    code, output, complaints = shell.run(
+        "watch", steady.pid, "--interval", 0.3, "--count", 3, "--mode", mode, "--json"
+    )
+    if mode == "cumulative" and not probe().soft_dirty.works:
+        assert code == 5
+        assert complaints.startswith("dirtytop: write-protect tracking has no cumulative mode\nhint: ")
+        assert is_untouched(steady.pid)
+        return
+    assert code == 0
+    again = [vma_of(tick, *steady.spans)["written_pages"] for tick in objects(output)]
+    assert again == ([500, 0, 0] if mode == "cumulative" else [500, 500, 500])
+
+
+def test_writes_to_huge_pages_are_shown_for_what_they_may_be(
+    shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with (
+        start("steady", cold_pages=10, hot_pages=50, pages_per_s=1000) as workload,
+        Session(workload.pid) as session,
+    ):
+        session.arm()
+        sample = session.tick()
+    plain = replace(sample, huge_inflation_pages=0, most_pages_per_write=1)
+    inflated = replace(sample, huge_inflation_pages=511, most_pages_per_write=512)
+    lines = Lines()
+    lines.emit(plain)
+    assert "THP" not in capsys.readouterr().out
+    lines.emit(inflated)
+    assert capsys.readouterr().out.endswith("  THP: up to 512 pages counted for one write\n")
+    assert sample_as_json(workload.pid, inflated)["most_pages_per_write"] == 512
 
 
 def test_people_get_aligned_lines_under_a_header(shell: Shell, steady: Workload) -> None:

@@ -58,7 +58,7 @@ def test_the_kind_of_curve_follows_the_kind_of_tick(target: ScriptedTarget) -> N
 
     def ticked(pages: PageSet, mode: RateMode) -> tuple[CurveKind, int]:
         tracker.written |= pages
-        curve = process.tick(float(next(seconds)), mode)[0].curve
+        curve = process.tick(float(next(seconds)), mode).curve
         return curve.kind, int(curve.pages[-1])
 
     first, second = target.pages(range(30)), target.pages(range(20, 50))
@@ -77,7 +77,7 @@ def test_what_was_given_back_to_the_system_does_not_count(target: ScriptedTarget
     process.attach(tracker)
     process.arm()
     tracker.written = target.region
-    assert process.tick(1e9, RateMode.REARMING)[0].curve.pages[-1] == target.region.count
+    assert process.tick(1e9, RateMode.REARMING).curve.pages[-1] == target.region.count
     target.discard(target.base, 100)
-    assert process.tick(1e9 + 1, RateMode.REARMING)[0].curve.pages[-1] == target.region.count - 100
+    assert process.tick(1e9 + 1, RateMode.REARMING).curve.pages[-1] == target.region.count - 100
     process.close()

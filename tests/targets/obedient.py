@@ -29,7 +29,19 @@ def _libc() -> ctypes.CDLL:
 
 
 _MAP_NORESERVE = 0x4000
+_MAP_FIXED = 0x10
 _MREMAP_MAYMOVE = 1
+_MREMAP_FIXED = 2
+
+_swept = [0]
+"""How many pages the last sweep has written."""
+
+
+def _sweep(base: int, pages: int, value: int) -> None:
+    _swept[0] = 0
+    for number in range(pages):
+        ctypes.memset(base + number * PAGE_SIZE, value, PAGE_SIZE)
+        _swept[0] = number + 1
 
 
 def _obey(libc: ctypes.CDLL, command: dict[str, Any]) -> Any:
@@ -61,6 +73,22 @@ def _obey(libc: ctypes.CDLL, command: dict[str, Any]) -> Any:
             libc.munmap(base, pages * PAGE_SIZE)
         case "remap":
             return libc.mremap(base, pages * PAGE_SIZE, command["new_pages"] * PAGE_SIZE, _MREMAP_MAYMOVE)
+        case "move":
+            size, how = pages * PAGE_SIZE, _MREMAP_MAYMOVE | _MREMAP_FIXED
+            return libc.mremap(base, size, size, how, ctypes.c_void_p(command["to"]))
+        case "map_at":
+            flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _MAP_FIXED
+            size = pages * PAGE_SIZE
+            made = libc.mmap(base, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+            libc.madvise(made, size, mmap.MADV_NOHUGEPAGE)
+            return made
+        case "advise":
+            return libc.madvise(base, pages * PAGE_SIZE, command["advice"])
+        case "sweep":
+            # Each page once, in the background, while other commands are obeyed.
+            threading.Thread(target=_sweep, args=(base, pages, command["value"]), daemon=True).start()
+        case "swept":
+            return _swept[0]
         case "protect":
             libc.mprotect(base, pages * PAGE_SIZE, command["protection"])
         case "discard":

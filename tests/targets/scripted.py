@@ -69,6 +69,26 @@ class ScriptedTarget:
     def remap(self, base: int, pages: int, new_pages: int) -> int:
         return int(self.ask(op="remap", base=base, pages=pages, new_pages=new_pages))
 
+    def move(self, base: int, pages: int, to: int) -> None:
+        """Move a mapping over whatever is at `to`."""
+        assert self.ask(op="move", base=base, pages=pages, to=to) == to
+
+    def map_at(self, base: int, pages: int) -> None:
+        """Map private memory over whatever is at `base`."""
+        assert self.ask(op="map_at", base=base, pages=pages) == base
+
+    def advise(self, base: int, pages: int, advice: int) -> None:
+        """madvise(2)."""
+        assert self.ask(op="advise", base=base, pages=pages, advice=advice) == 0
+
+    def sweep(self, base: int, pages: int, value: int = 2) -> None:
+        """Begin to write each page, one after the other and each only once, and answer meanwhile."""
+        self.ask(op="sweep", base=base, pages=pages, value=value)
+
+    def swept(self) -> int:
+        """How many pages the sweep has written so far."""
+        return int(self.ask(op="swept"))
+
     def protect(self, base: int, pages: int, protection: int) -> None:
         self.ask(op="protect", base=base, pages=pages, protection=protection)
 

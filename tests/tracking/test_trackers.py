@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,30 +13,10 @@ from engine.kernel.pagemap import Category, Pagemap
 from engine.kernel.process import identify
 from engine.pageset import PAGE_SHIFT, PageSet
 from engine.tracking.sample import TrackerKind
-from engine.tracking.soft_dirty import SoftDirtyTracker
 from engine.tracking.tracker import Tracker
 from engine.tracking.uffd_source import UffdSource
 from engine.tracking.write_protect import WriteProtectTracker
 from tests.targets.scripted import ScriptedTarget
-
-
-@pytest.fixture(scope="module")
-def source() -> Iterator[UffdSource]:
-    shared = UffdSource()
-    yield shared
-    shared.close()
-
-
-@pytest.fixture
-def tracker(kind: TrackerKind, target: ScriptedTarget, source: UffdSource) -> Iterator[Tracker]:
-    made: Tracker
-    if kind is TrackerKind.SOFT_DIRTY:
-        made = SoftDirtyTracker(identify(target.pid))
-    else:
-        made = WriteProtectTracker(identify(target.pid), source)
-    made.arm()
-    yield made
-    made.close()
 
 
 def written(tracker: Tracker, *, rearm: bool = True) -> PageSet:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from engine.errors import TargetGone
-from engine.tracking.sample import Sample, TrackerKind
+from engine.tracking.sample import RateMode, Sample, TrackerKind
 from engine.tracking.session import Session
 from tui.commands.arguments import PID, SECONDS, example, json_option, tracker_option
 from tui.commands.interruption import Interruption
@@ -24,6 +24,8 @@ _HEADER: Final = (
     f"{'since armed':>11}  {'pending':>9}  {'tick':>8}  {'stopped':>8}"
 )
 
+_MODES: Final = {"cumulative": RateMode.CUMULATIVE, "rearming": RateMode.REARMING}
+
 
 @click.command(
     short_help="Print what a process writes, a line a tick.",
@@ -35,13 +37,28 @@ _HEADER: Final = (
 @click.option("--interval", type=SECONDS, default=1.0, show_default=True, help="Seconds from tick to tick.")
 @click.option("--count", type=click.IntRange(min=1), help="End after so many ticks.")
 @tracker_option
+@click.option(
+    "--mode",
+    type=click.Choice(list(_MODES)),
+    help="cumulative only reads: a page shows when first written; rearming clears with each tick, so that "
+    "each shows all that was written since the last. [default: cumulative where the tracker has it]",
+)
 @json_option
-def watch(pid: int, interval: float, count: int | None, tracker: TrackerKind | None, as_json: bool) -> None:
+def watch(
+    pid: int,
+    interval: float,
+    count: int | None,
+    tracker: TrackerKind | None,
+    mode: str | None,
+    as_json: bool,
+) -> None:
     """Print what process PID and its descendants write, a line a tick.
 
     Ends with Ctrl-C, after --count ticks, or when the target has exited.
     """
     with Interruption() as interruption, Session(pid, tracker) as session:
+        if mode is not None:
+            session.set_mode(_MODES[mode])
         session.arm()
         if as_json:
             ticked = follow(session, interval, count, interruption, partial(_emit_object, pid))
@@ -101,7 +118,14 @@ class Lines:
             f"{format_bytes(totals.since_armed_pages * page_bytes):>11}  "
             f"{format_bytes(totals.pending_pages * page_bytes)}  "
             f"{format_duration(sample.tick_ms / 1e3):>8}  {format_duration(sample.stopped_us / 1e6):>8}"
+            f"{_about_huge_pages(sample)}"
         )
+
+
+def _about_huge_pages(sample: Sample) -> str:
+    if not sample.huge_inflation_pages:
+        return ""
+    return f"  THP: up to {sample.most_pages_per_write} pages counted for one write"
 
 
 def _emit_object(pid: int, sample: Sample) -> None:
@@ -122,6 +146,7 @@ def sample_as_json(pid: int, sample: Sample) -> dict[str, Any]:
         "stopped_us": sample.stopped_us,
         "cost_fraction": round(sample.cost_fraction, 6),
         "page_bytes": sample.page_bytes,
+        "most_pages_per_write": sample.most_pages_per_write,
         "total": {
             "present_pages": totals.present_pages,
             "written_pages": totals.written_pages,
