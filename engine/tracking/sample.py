@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engine.kernel.maps import Maps
 from engine.pageset import Int64Array
 from engine.tracking.curve import NO_CURVE, WorkingSetCurve
+from engine.tracking.heat import NO_HEAT, HeatColumn
 
 
 class TrackerKind(Enum):
@@ -129,6 +130,8 @@ class Sample:
     """Of `written_pages`, how many may be counted only because a huge page is tracked as one."""
     curve: WorkingSetCurve = NO_CURVE
     """How many distinct dumpable pages of the tree get written within t seconds."""
+    heat: HeatColumn = NO_HEAT
+    """Where in memory this tick's writes were."""
 
     @property
     def bytes_per_s(self) -> float:
