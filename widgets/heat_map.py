@@ -53,6 +53,10 @@ def _runs(figures: NDArray[Any]) -> Iterator[tuple[int, int]]:
     return pairwise(bounds) if len(figures) else iter(())
 
 
+def _digit_class(level: int) -> str:
+    return "heat-map--" + ("idle" if level <= 0 else "digit" if level < _HOT_DIGIT else "digit-hot")
+
+
 class _Blocks:
     """Half blocks, in the colours of levels -1 to 9."""
 
@@ -102,6 +106,7 @@ class HeatMap(Widget, can_focus=True):
         "heat-map--axis",
         "heat-map--cursor",
         "heat-map--readout",
+        "heat-map--rate",
         "heat-map--empty",
         "heat-map--digit",
         "heat-map--digit-hot",
@@ -118,12 +123,13 @@ class HeatMap(Widget, can_focus=True):
         padding: 0 1;
         &:focus { border: round $border; }
         & > .heat-map--cold { color: $primary; }
-        & > .heat-map--hot { color: $warning; }
+        & > .heat-map--hot { color: $accent; }
         & > .heat-map--idle { color: $foreground 12%; }
         & > .heat-map--label { color: $foreground 55%; }
         & > .heat-map--axis { color: $foreground 50%; }
         & > .heat-map--cursor { color: $accent; text-style: bold; }
         & > .heat-map--readout { color: $foreground; }
+        & > .heat-map--rate { color: $text-accent; text-style: bold; }
         & > .heat-map--empty { color: $foreground 60%; }
         & > .heat-map--digit { color: $foreground 75%; }
         & > .heat-map--digit-hot { color: $foreground; text-style: bold; }
@@ -290,7 +296,8 @@ class HeatMap(Widget, can_focus=True):
     def _map_strips(self, height: int, width: int) -> list[Strip]:
         picture = self._picture
         levels = levels_of(picture.rates)
-        blank = Segment(" " * (width - _GUTTER - self._labels_width(width) - levels.shape[1]), style_of(self))
+        gap = width - self._labels_width(width) - levels.shape[1] - 1
+        blank = Segment(" " * gap, style_of(self))
         each = 1 if self._has_digits else 2
         repeat = max(1, height * each // picture.row_count)
         pixels = np.repeat(levels, repeat, axis=0)
@@ -327,20 +334,19 @@ class HeatMap(Widget, can_focus=True):
 
     def _marks(self, row_of_pixel: NDArray[np.int64], each: int) -> list[Segment]:
         """The cursor's mark: which half of the line it is on."""
-        style = style_of(self, "heat-map--cursor")
+        style, plain = style_of(self, "heat-map--cursor"), style_of(self)
         row = self._cursor_row()
         marks = []
         for lines in row_of_pixel.reshape(-1, each).tolist():
             on = [row is not None and pixel == row for pixel in lines]
             sign = "▶" if all(on) else " " if not any(on) else "▀" if on[0] else "▄"
-            marks.append(Segment(sign + " ", style))
+            marks.append(Segment(sign, style if any(on) else plain))
         return marks
 
     def _digit_segments(self, line: Levels) -> list[Segment]:
-        styles = [style_of(self, f"heat-map--{name}") for name in ("idle", "digit", "digit-hot")]
-        kinds = np.digitize(line[0], (1, _HOT_DIGIT))
         text = "".join(DIGITS[level] if level >= 0 else " " for level in line[0].tolist())
-        return [Segment(text[begin:end], styles[kinds[begin]]) for begin, end in _runs(kinds)]
+        styles = {level: style_of(self, _digit_class(level)) for level in set(line[0].tolist())}
+        return [Segment(text[begin:end], styles[int(line[0, begin])]) for begin, end in _runs(line[0])]
 
     def _colours(self) -> list[Color]:
         """Of levels -1 (none) to 9."""
@@ -351,7 +357,11 @@ class HeatMap(Widget, can_focus=True):
 
     def _legend(self, width: int) -> Strip:
         if self._has_digits:
-            return strip_of(self, fit_cell(legend_line(width, DIGITS), width), width)
+            spans = [
+                span._replace(style=_digit_class(int(span.style))) if span.style.isdigit() else span
+                for span in legend_line(width, DIGITS)
+            ]
+            return strip_of(self, fit_cell(spans, width), width)
         styles = [style_of(self)]
         styles += [Style(color=c.rich_color, bgcolor=styles[0].bgcolor) for c in self._colours()[1:]]
         segments = []

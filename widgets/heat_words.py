@@ -100,7 +100,7 @@ def readout_line(
     spans = [*begin, Span(name, _READOUT)]
     if content is not None and content.others:
         spans.append(Span(f" and {content.others} more", _LABEL))
-    spans += [Span("  " + speed, "heat-map--cursor"), Span(f" {when}   {age}", _LABEL)]
+    spans += [Span("  "), Span(speed, "heat-map--rate"), Span(f" {when}   {age}", _LABEL)]
     if content is not None:
         spans.append(Span(f"   {content.start:x}-{content.end:x}", _LABEL))
     return spans
