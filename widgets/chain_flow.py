@@ -20,7 +20,7 @@ from widgets.drawing import SpanView
 from widgets.heat_words import empty_lines
 from widgets.units import format_bytes, format_duration, say_bytes
 
-_BOX: Final = 19
+_BOX: Final = 21
 _ARROW: Final = " → "
 _BOX_HEIGHT: Final = 6
 _LABEL: Final = "chain-flow--label"

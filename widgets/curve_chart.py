@@ -124,7 +124,7 @@ class CurveChart(SpanView):
         is_drawn = budget is not None and 0 < budget <= _ROOM_FOR_BUDGET * highest
         top = max(highest, budget) if is_drawn and budget is not None else highest
         unit = Unit.for_largest(top)
-        ages = [(self._time_s - mark.time_s, "✓" + mark.label) for mark in self._links]
+        ages = [(self._time_s - mark.time_s, "◂" + mark.label) for mark in self._links]
         marks = [(math.log10(s), label) for s, label in (*ages, *rounds) if lowest_s <= s <= curve.window_s]
         label = f"stop budget {duration(self._forecast.budget_s)}" if self._forecast else "stop budget"
         text = draw(

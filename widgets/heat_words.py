@@ -96,7 +96,10 @@ def readout_line(
     when = "now" if ago_s <= 0 else f"{format_age(ago_s)} ago"
     speed = "no rate" if math.isnan(rate) else f"{say_bytes(rate)}/s"
     last_s = picture.last_write_s(row)
-    age = "not written in view" if math.isnan(last_s) else f"last written {format_age(last_s)} ago"
+    if math.isnan(last_s):
+        age = "not written in view"
+    else:
+        age = f"last written {format_age(last_s)} ago" if last_s > 0 else "written in the last tick"
     spans = [*begin, Span(name, _READOUT)]
     if content is not None and content.others:
         spans.append(Span(f" and {content.others} more", _LABEL))

@@ -64,7 +64,7 @@ def draw(
         x_axis: points outside of it are not drawn.
         y_axis: higher points are drawn at its top.
         marks: vertical lines at these x, each with a short label on top.
-        level: a horizontal line at this y, labelled at its right end.
+        level: a horizontal line at this y, labelled at its left end.
 
     Returns:
         The lines, joined by newlines; blank if there is too little room to draw in.
@@ -146,10 +146,9 @@ def _level(lines: list[list[str]], left: int, axis: Axis, at: float, label: str)
     for x in range(left, len(line)):
         if line[x] == " ":
             line[x] = LEVEL
-    room = max(0, len(line) - left - 1)
-    shown = f" {label} "[:room]
-    if shown.strip():
-        line[len(line) - len(shown) :] = shown
+    begin = left + 1
+    shown = f" {label} "[: max(0, len(line) - begin)]
+    line[begin : begin + len(shown)] = shown
 
 
 def _mark(lines: list[list[str]], left: int, axis: Axis, marks: Sequence[tuple[float, str]]) -> None:

@@ -45,7 +45,7 @@ _COLUMNS: Final = (
     Column("name", "target", 12, flexible=True, wide=20),
     Column("pid", "pid", 7, "right", priority=4),
     Column("state", "", 9, priority=5),
-    Column("trend", "trend", 10, wide=60, priority=1),
+    Column("trend", "trend", 10, wide=30, priority=1),
     Column("rate", "written", 13, "right", priority=0),
     Column("pending", "pending", 11, "right", priority=3),
     Column("verdict", "advice", 17, priority=2),

@@ -132,8 +132,9 @@ class VerdictPanel(SpanView):
 
     def lines(self, width: int, height: int) -> list[list[Span]]:
         """The verdict first; what matters least is left out first."""
-        is_big = not self.compact and (height == 0 or height >= _BIG_HEIGHT)
-        lines = self._large(width, height) if is_big else self._small(width, height)
+        large = [] if self.compact else self._large(width, height)
+        is_big = bool(large) and (height == 0 or height >= min(_BIG_HEIGHT, len(large)))
+        lines = large if is_big else self._small(width, height)
         return [fit_cell(line, width) for line in lines[: height or None]]
 
     # -- small
@@ -211,7 +212,7 @@ class VerdictPanel(SpanView):
         if self._trigger is None:
             return []
         armed, decision, time_s = self._trigger
-        line = [Span(f"⧗ {armed.trigger.condition}", "verdict-panel--trigger")]
+        line = [Span(f"armed: {armed.trigger.condition}", "verdict-panel--trigger")]
         left_s = armed.left_s(time_s)
         if left_s is not None:
             then = "dump anyhow" if armed.trigger.at_deadline is AtDeadline.DUMP else "give up"
