@@ -21,6 +21,8 @@ CURVE: Final = frozenset(map(chr, range(0x2800, 0x2900)))
 """Characters that curves are made of, and nothing else of the text."""
 MARK: Final = "┊"
 """What the vertical line of a mark is made of."""
+LEVEL: Final = "┄"
+"""What a horizontal line is made of."""
 
 _LEAST_WIDTH: Final = 16
 _LEAST_HEIGHT: Final = 4
@@ -50,6 +52,7 @@ def draw(
     x_axis: Axis,
     y_axis: Axis,
     marks: Sequence[tuple[float, str]] = (),
+    level: tuple[float, str] | None = None,
 ) -> str:
     """A curve filled down to zero.
 
@@ -61,6 +64,7 @@ def draw(
         x_axis: points outside of it are not drawn.
         y_axis: higher points are drawn at its top.
         marks: vertical lines at these x, each with a short label on top.
+        level: a horizontal line at this y, labelled at its left end.
 
     Returns:
         The lines, joined by newlines; blank if there is too little room to draw in.
@@ -70,6 +74,8 @@ def draw(
     left = max(len(label) for _, label in y_axis.ticks) + 1
     lines = _plotted(width, height, left, pieces(xs, ys), x_axis, y_axis)
     _fill(lines[:-2])
+    if level is not None:
+        _level(lines[:-2], left, y_axis, *level)
     _mark(lines, left, x_axis, marks)
     return "\n".join("".join(line) for line in lines)
 
@@ -129,6 +135,20 @@ def _fill(lines: list[list[str]]) -> None:
                         dots |= dot
             if dots:
                 line[x] = chr(_BRAILLE + dots)
+
+
+def _level(lines: list[list[str]], left: int, axis: Axis, at: float, label: str) -> None:
+    """A line behind the curve, with its label over it."""
+    if not (math.isfinite(at) and axis.lowest <= at <= axis.highest):
+        return
+    share = (at - axis.lowest) / (axis.highest - axis.lowest)
+    line = lines[round((len(lines) - 1) * (1 - share))]
+    for x in range(left, len(line)):
+        if line[x] == " ":
+            line[x] = LEVEL
+    begin = left + 1
+    shown = f" {label} "[: max(0, len(line) - begin)]
+    line[begin : begin + len(shown)] = shown
 
 
 def _mark(lines: list[list[str]], left: int, axis: Axis, marks: Sequence[tuple[float, str]]) -> None:
@@ -210,6 +230,21 @@ def axis_of_past(seconds: float, most_ticks: int) -> Axis:
     count = int(seconds / step + 1e-9)
     ticks = [(-step * number, _distance(step * number)) for number in range(count, 0, -1)]
     return Axis(-seconds, 0.0, (*ticks, (0.0, "now")))
+
+
+def axis_of_spans(lowest_s: float, highest_s: float) -> Axis:
+    """A logarithmic axis of lengths of time: positions are `log10` of seconds, labels at round ones."""
+    low, high = math.log10(lowest_s), math.log10(max(highest_s, lowest_s * 1.01))
+    ticks = tuple(
+        (math.log10(seconds), label) for seconds, label in _ROUND_SPANS if low <= math.log10(seconds) <= high
+    )
+    return Axis(low, high, ticks or ((low, f"{lowest_s:.2g} s"),))
+
+
+_ROUND_SPANS: Final = (
+    (0.001, "1 ms"), (0.01, "10 ms"), (0.1, "0.1 s"), (1.0, "1 s"), (10.0, "10 s"), (60.0, "1 min"),
+    (600.0, "10 min"), (3600.0, "1 h"), (36_000.0, "10 h"),
+)  # fmt: skip
 
 
 def _distance(seconds: float) -> str:

@@ -73,11 +73,18 @@ def tall_bars(figures: Float32Array, width: int, height: int) -> list[str]:
     return _drawn(figures, width, height, len(BARS) - 1)
 
 
-def _drawn(figures: Float32Array, width: int, height: int, steps: int) -> list[str]:
+def scaled_bars(figures: Float32Array, width: int, largest: float) -> str:
+    """As `bars`, relative to `largest`: several trends on one scale can be compared."""
+    return _drawn(figures, width, 1, _LINE_STEPS, largest)[0]
+
+
+def _drawn(
+    figures: Float32Array, width: int, height: int, steps: int, scale: float | None = None
+) -> list[str]:
     # Plain Python: for so few numbers NumPy would take longer, and this is done for every row in view.
     last = (figures[-width:] if width else figures[:0]).tolist()
     recent = [figure if 0 < figure < inf else 0.0 for figure in last]
-    largest = max(recent, default=0.0)
+    largest = max(recent, default=0.0) if scale is None else scale
     if largest <= 0:
         return [" " * width] * height
     eighths = [ceil(figure / largest * steps * height) for figure in recent]

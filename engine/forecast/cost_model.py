@@ -119,6 +119,11 @@ class CostModel:
         """
         return (self.dump_stop if after is After.RUN else self.dump).seconds(size_bytes)
 
+    def bytes_within(self, budget_s: float, after: After = After.RUN) -> float:
+        """How much a dump may hold if it is to stop the target for no longer than this; 0 if it cannot."""
+        line = self.dump_stop if after is After.RUN else self.dump
+        return max(0.0, (budget_s - line.fixed_s) / line.s_per_byte)
+
     def after(self, result: LinkResult, after: After = After.RUN) -> CostModel:
         """The same once this link has been made.
 

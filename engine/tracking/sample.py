@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from engine.kernel.maps import Maps
 from engine.pageset import Int64Array
 from engine.tracking.curve import NO_CURVE, WorkingSetCurve
+from engine.tracking.heat import NO_HEAT, HeatColumn
 
 
 class TrackerKind(Enum):
@@ -135,6 +136,8 @@ class Sample:
     """What one write may count as in this tick: the pages of a huge page where one was written, else 1."""
     curve: WorkingSetCurve = NO_CURVE
     """How many distinct dumpable pages of the tree get written within t seconds."""
+    heat: HeatColumn = NO_HEAT
+    """Where in memory this tick's writes were."""
 
     @property
     def bytes_per_s(self) -> float:

@@ -24,6 +24,7 @@ from engine.kernel.process import (
 )
 from engine.pageset import EMPTY, PAGE_SIZE
 from engine.tracking.curve import summed
+from engine.tracking.heat import HeatGrid
 from engine.tracking.probe import probe
 from engine.tracking.sample import Event, EventKind, ProcessSample, RateMode, Sample, Totals, TrackerKind
 from engine.tracking.soft_dirty import SoftDirtyTracker
@@ -60,6 +61,7 @@ class Session:
         self._foreign_clears: dict[Identity, int] = {}
         self._told_of_huge_pages: set[Identity] = set()
         self._processes: dict[int, TrackedProcess] = {}
+        self._heat = HeatGrid()
         self._armed_at_s: float | None = None
         self._last_collect_s: float | None = None
         self._number = 0
@@ -376,6 +378,7 @@ class Session:
             huge_inflation_pages=inflated,
             most_pages_per_write=pages_per_huge_page() if inflated else 1,
             curve=summed([process.curve for process in processes]),
+            heat=self._heat.tick(now_s, interval_s, [p.found for p in self._processes.values() if p.found]),
         )
 
 

@@ -13,6 +13,7 @@ from engine.kernel.process import Identity, ProcessStat, innermost_pid, resident
 from engine.pageset import EMPTY, PageSet
 from engine.tracking.ages import NEVER
 from engine.tracking.curve import CollectTimes
+from engine.tracking.heat import Found
 from engine.tracking.residency import NOTHING_IN_USE, InUse, PageReader
 from engine.tracking.sample import ProcessSample, RateMode, Totals
 from engine.tracking.tracker import Collected, Tracker
@@ -64,6 +65,8 @@ class TrackedProcess:
         self._in_use_as_of: tuple[Maps, int] | None = None
         self._look_again_at_s = 0.0
         self._stopped_us = 0
+        self.found: Found | None = None
+        """By the last tick."""
 
     @property
     def is_tracked(self) -> bool:
@@ -108,6 +111,7 @@ class TrackedProcess:
         inflated = inflation(written & (collected.huge | self._carried_huge))
         self._carried = self._carried_huge = EMPTY
         self._refresh_in_use(collected.maps, written, now_s)
+        self.found = Found(self.identity.pid, collected.maps, self._in_use.present, written)
         return self._sample(collected, written, inflated, now_s)
 
     # -- images
