@@ -187,9 +187,12 @@ class TestGoingOn:
         self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
     ) -> None:
         self.begin(kind, target, chain_directory)
-        with ScriptedTarget() as other, Session(other.pid, kind) as session:
-            with pytest.raises(LinkFailed, match=f"of process {target.pid}, not of {other.pid}"):
-                MemoryChain.go_on(session, chain_directory)
+        with (
+            ScriptedTarget() as other,
+            Session(other.pid, kind) as session,
+            pytest.raises(LinkFailed, match=f"of process {target.pid}, not of {other.pid}"),
+        ):
+            MemoryChain.go_on(session, chain_directory)
 
     def test_a_link_is_no_chain(
         self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path

@@ -400,6 +400,32 @@ def test_a_foreign_clear_makes_the_next_link_a_full_one(
     assert judge.judge()[1] == 0
 
 
+@pytest.mark.parametrize("meanwhile", ["nothing", "a clear", "another dirtytop"])
+def test_another_dirtytop_goes_on_with_a_chain(
+    tracking_criu: Criu, judge: Outliving, chain_directory: Path, meanwhile: str
+) -> None:
+    with Session(judge.pid) as session:
+        CriuChain(session, chain_directory, criu=tracking_criu).pre_dump()
+    judge.judge()
+    if meanwhile == "a clear":
+        Path(f"/proc/{judge.pid}/clear_refs").write_text("4")
+    elif meanwhile == "another dirtytop":
+        with Session(judge.pid, TrackerKind.SOFT_DIRTY) as session:
+            session.arm()
+    with Session(judge.pid) as session:
+        chain = CriuChain.go_on(session, chain_directory, criu=tracking_criu)
+        second, last = chain.pre_dump(), chain.dump(After.KILL)
+    if meanwhile == "nothing":
+        assert (second.pages_in_parent > 0, second.notes) == (True, ())
+    else:
+        assert second.pages_in_parent == 0
+        assert "another program cleared" in second.notes[0]
+    assert last.pages_in_parent > 0
+    judge.bury()
+    restore(chain_directory, criu=tracking_criu)
+    assert judge.judge()[1] == 0
+
+
 def test_a_link_that_was_removed_is_not_built_upon(
     tracking_criu: Criu, judge: Outliving, session: Session, chain_directory: Path
 ) -> None:
