@@ -298,6 +298,8 @@ class MemoryChain:
         with self._session.lock:
             if not self._session.is_armed:
                 self._session.arm()
+            # Who has started another program is armed anew now: nobody can be once the tree is stopped.
+            self._session.follow_tree()
             if self._session.image_owner is not self:
                 self._session.forget_images(self)
                 notes.append("another chain was made of this target meanwhile: this link is a full one")
