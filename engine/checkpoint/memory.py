@@ -23,13 +23,13 @@ from engine.checkpoint.copying import CHUNK_BYTES, Gauge, Stash, copy_to_file, m
 from engine.checkpoint.directory import highest_number, prepare
 from engine.checkpoint.fingerprint import Fingerprint, fingerprint
 from engine.checkpoint.frozen_tree import FrozenTree
+from engine.checkpoint.going_on import read_open_chain, require_chain_of, resume_epoch
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
 from engine.checkpoint.omissions import of_dump, of_pre_dump
 from engine.checkpoint.rules import by_the_rules, lazy_pages
-from engine.checkpoint.sidecar import resume_epoch, write_sidecar
+from engine.checkpoint.sidecar import write_sidecar
 from engine.checkpoint.tasks import gather, write_images
 from engine.errors import LinkFailed, TargetGone
-from engine.images.chain import read_chain
 from engine.images.layout import LinkKind
 from engine.images.stats import DumpStats
 from engine.images.writer import LinkWriter
@@ -96,9 +96,10 @@ class MemoryChain:
 
         Raises:
             BadImage: they cannot be read.
-            LinkFailed: the directory is not ours to write to.
+            LinkFailed: they are of another process or another engine, or have ended with a dump.
         """
-        images = read_chain(directory)
+        images = read_open_chain(directory)
+        sidecar = require_chain_of(images, session.root, cls.engine)
         chain = cls.__new__(cls)
         chain._begin(session, directory)
         chain.links = tuple(LinkResult.of_earlier(info, cls.engine) for info in images.infos())
@@ -106,7 +107,7 @@ class MemoryChain:
         with session.lock:
             session.attach()
             session.forget_images(chain)
-            chain._notes = resume_epoch(session, images.links[-1])
+            chain._notes = resume_epoch(session, images.links[-1], sidecar)
         return chain
 
     @property
@@ -297,6 +298,8 @@ class MemoryChain:
         with self._session.lock:
             if not self._session.is_armed:
                 self._session.arm()
+            # Who has started another program is armed anew now: nobody can be once the tree is stopped.
+            self._session.follow_tree()
             if self._session.image_owner is not self:
                 self._session.forget_images(self)
                 notes.append("another chain was made of this target meanwhile: this link is a full one")

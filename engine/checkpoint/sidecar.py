@@ -3,7 +3,7 @@
 A soft-dirty epoch lives in the kernel and outlasts us. If nothing has disturbed it, the next link may
 leave to the parent what reads clean, even if another dirtytop made that parent. The file
 `dirtytop.json` in a link says what has to be true for that: same boot, same processes running the
-same program, same link, and the canary still dirty. CRIU and crit ignore it.
+same program, same link, and the canary still as it was planted. CRIU and crit ignore it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +20,14 @@ from engine.checkpoint.link import Engine
 from engine.errors import BadImage
 from engine.images.files import read_image, write_fully, writing
 from engine.images.layout import SIDECAR, is_pagemap, is_pages
-from engine.images.link import Link
 from engine.images.writer import LinkWriter
 from engine.kernel.process import Identity
 from engine.printable import printable
+from engine.tracking.canary import Canary
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ class SidecarProcess:
     start_ticks: int
     memory_identity: tuple[str, str]
     """Changes when the process starts another program."""
-    canary_page: int | None
-    """The page that is dirty as long as nobody else has cleared; None if there is none to tell by."""
+    canary: Canary | None
+    """What tells whether anybody has cleared since; None if nothing does."""
 
     @property
     def identity(self) -> Identity:
@@ -118,21 +118,36 @@ def read_sidecar(directory: Path) -> Sidecar | None:
 def _processes(entries: Iterable[dict[str, Any]]) -> Iterable[SidecarProcess]:
     for entry in entries:
         code, stack = entry["memory_identity"]
-        canary = entry["canary_page"]
+        canary = entry["canary"]
         yield SidecarProcess(
             pid=int(entry["pid"]),
             inner_pid=int(entry["inner_pid"]),
             start_ticks=int(entry["start_ticks"]),
             memory_identity=(str(code), str(stack)),
-            canary_page=None if canary is None else int(canary),
+            canary=None if canary is None else Canary(_pages(canary["planted"]), _pages(canary["left"])),
         )
 
 
-def write_sidecar(link: LinkWriter, session: Session, owner: Engine) -> None:
-    """Put the sidecar into a link that is otherwise complete.
+def _pages(numbers: Iterable[Any]) -> tuple[int, ...]:
+    return tuple(int(number) for number in numbers)
+
+
+def sidecar_of(
+    session: Session,
+    owner: Engine,
+    directory: Path,
+    canaries: Mapping[Identity, Canary | None] | None = None,
+) -> Sidecar:
+    """What there is to say of the epoch that has just begun in a session's processes.
+
+    Args:
+        session: the target.
+        owner: who began it.
+        directory: the link, with its pagemaps and pages complete.
+        canaries: of an epoch that CRIU began by soft-dirty; None if it is the session's own.
 
     Raises:
-        LinkFailed: the disk would not take it.
+        BadImage: the link cannot be read.
     """
     with session.lock:
         processes = tuple(
@@ -141,59 +156,24 @@ def write_sidecar(link: LinkWriter, session: Session, owner: Engine) -> None:
                 inner_pid=process.inner_pid,
                 start_ticks=process.identity.start_ticks,
                 memory_identity=process.memory_identity,
-                canary_page=process.canary_page,
+                canary=process.canary if canaries is None else canaries.get(process.identity),
             )
             for process in session.processes
         )
-    sidecar = Sidecar(boot_id(), session.tracker, owner, processes, link_digest(link.partial_path))
+    tracker = session.tracker if canaries is None else TrackerKind.SOFT_DIRTY
+    return Sidecar(boot_id(), tracker, owner, processes, link_digest(directory))
+
+
+def write_sidecar(link: LinkWriter, session: Session, owner: Engine) -> None:
+    """Put the sidecar into a link that is otherwise complete.
+
+    Raises:
+        LinkFailed: the disk would not take it.
+    """
+    sidecar = sidecar_of(session, owner, link.partial_path)
     descriptor = link.create(SIDECAR)
     try:
         with writing(link.path / SIDECAR, "write it"):
             write_fully(descriptor, memoryview(sidecar.encode()))
     finally:
         os.close(descriptor)
-
-
-def resume_epoch(session: Session, link: Link) -> list[str]:
-    """Take over the epoch that a link began, process by process, where nothing has disturbed it.
-
-    Returns:
-        Why not everything can be left to that link, in words; empty if it can.
-    """
-    reason = _why_unusable(session, link)
-    if reason:
-        return [f"{reason}: this link is a full one"]
-    sidecar = read_sidecar(link.path)
-    assert sidecar is not None
-    recorded = {process.identity: process for process in sidecar.processes}
-    reasons = []
-    for process in session.processes:
-        known = recorded.get(process.identity)
-        if known is None or known.memory_identity != process.memory_identity:
-            reasons.append(f"process {process.identity.pid} is new since the last link: saved in full")
-        elif known.inner_pid not in link.pids:
-            reasons.append(f"process {process.identity.pid} is not in the last link: saved in full")
-        elif not process.adopt_epoch(known.canary_page, link.pagemap(known.inner_pid).covered):
-            reasons.append(
-                f"another program has cleared the soft-dirty bits of process {process.identity.pid} "
-                "since the last link: saved in full"
-            )
-    return reasons
-
-
-def _why_unusable(session: Session, link: Link) -> str:
-    """What speaks against the link's epoch as a whole; empty if nothing does."""
-    sidecar = read_sidecar(link.path)
-    if sidecar is None:
-        return "the last link does not say whose epoch it began"
-    if sidecar.boot_id != boot_id():
-        return "the machine was started anew since the last link"
-    if sidecar.tracker is not TrackerKind.SOFT_DIRTY:
-        return "write-protect tracking ended with the program that made the last link"
-    if session.tracker is not sidecar.tracker:
-        return f"the last link was tracked by {sidecar.tracker.value}"
-    if sidecar.owner is not Engine.MEMORY:
-        return f"the epoch since the last link belongs to the {sidecar.owner.value} engine"
-    if sidecar.digest != link_digest(link.path):
-        return "the last link is not as it was made"
-    return ""

@@ -1,65 +1,93 @@
-"""A page that only we make dirty, to see whether somebody else clears soft-dirty bits.
+"""Pages that only we make dirty, to see whether somebody else clears soft-dirty bits.
 
-There is one soft-dirty bit a page, for everybody. While the target is stopped for our clear, one
-byte of a page that nobody writes is written back to itself through `/proc/PID/mem`: that page is
-dirty from then on. If it ever reads clean, a clear has happened that was not ours, whatever else was
-or was not written, and what we believe to be clean may not be.
+There is one soft-dirty bit a page, for everybody. While the target is stopped for our clear, one byte
+of some pages that nobody writes is written back to itself through `/proc/PID/mem`: they are dirty from
+then on. If one ever reads clean, a clear has happened that was not ours, whatever else was or was not
+written, and what we believe to be clean may not be.
 
-The page is one that the dynamic loader has written and then made read-only (RELRO): present,
-private to the process, and out of the program's own reach. Where there is none, the last page of
-the stack, with the environment's end, comes nearest.
+The pages are such as the dynamic loader has written and then made read-only (RELRO): present, private to
+the process, and out of the program's own reach. Which of them are made dirty is drawn anew for each
+epoch, and the others must stay clean: so an epoch is also told from one that another dirtytop began,
+which has planted a canary too. Where there are no such pages, the last page of the stack, with the
+environment's end, comes nearest.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 from dataclasses import dataclass
 
 from engine.errors import kernel_errors
-from engine.kernel.maps import Maps, Vma, VmaKind
+from engine.kernel.maps import Maps, VmaKind
 from engine.kernel.pagemap import Category, Pagemap
-from engine.pageset import PAGE_SHIFT
+from engine.pageset import PAGE_SHIFT, PageSet
 
-_MOST_PAGES = (4 << 20) >> PAGE_SHIFT
+_MOST_PAGES_OF_MAPPING = (4 << 20) >> PAGE_SHIFT
+_MOST_PAGES = 32
+_TELLING_PAGES = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """The page, and the mapping it was chosen in."""
+    """Which pages are dirty in this epoch, and which are not. Page numbers, ascending."""
 
-    page: int
-    vma: Vma
+    planted: tuple[int, ...]
+    """Made dirty by us; at least one."""
+    left: tuple[int, ...] = ()
+    """Must stay clean."""
 
-    def is_dirty(self, pagemap: Pagemap, maps: Maps) -> bool:
-        """Whether it still is as we left it. A page that is gone tells nothing good either.
+    @property
+    def is_telling(self) -> bool:
+        """Whether it tells this epoch from all others, and not only an epoch from none."""
+        return len(self.planted) + len(self.left) >= _TELLING_PAGES
+
+    def is_intact(self, pagemap: Pagemap, maps: Maps) -> bool:
+        """Whether it still is as we left it. A planted page that is gone tells nothing good either.
 
         Raises:
             TargetGone: the process has exited.
         """
-        if maps.index_at(self.page) is None:
-            return False
-        found = pagemap.read([(self.page, self.page + 1)])
-        return bool(found.pages(with_all=Category.SOFT_DIRTY))
+        pages = PageSet.from_pages([*self.planted, *self.left]) & maps.pages
+        dirty = pagemap.read(pages.ranges()).pages(with_all=Category.SOFT_DIRTY)
+        return dirty == PageSet.from_pages(self.planted)
 
 
 def choose(pagemap: Pagemap, maps: Maps) -> Canary | None:
-    """The best page for a canary in these mappings; None if there is none.
+    """Draw a canary for the next epoch, another than is there now; None if there is no place for one.
 
     Raises:
         TargetGone: the process has exited.
     """
+    pages = _out_of_reach(pagemap, maps)
+    if not pages:
+        stacks = [vma for vma in maps.vmas if vma.kind is VmaKind.STACK]
+        return Canary(((stacks[0].end >> PAGE_SHIFT) - 1,)) if stacks else None
+    if len(pages) == 1:
+        return Canary(tuple(pages))
+    dirty = pagemap.read(PageSet.from_pages(pages).ranges()).pages(with_all=Category.SOFT_DIRTY)
+    while True:
+        drawn = secrets.randbits(len(pages))
+        planted = tuple(page for at, page in enumerate(pages) if drawn >> at & 1)
+        if planted and PageSet.from_pages(planted) != dirty:
+            return Canary(planted, tuple(page for at, page in enumerate(pages) if not drawn >> at & 1))
+
+
+def _out_of_reach(pagemap: Pagemap, maps: Maps) -> list[int]:
+    """Pages that the process has to itself and cannot write to, ascending; of very many the first."""
+    pages: list[int] = []
     for vma in maps.vmas:
-        if vma.perms == "r--p" and vma.inode and (vma.size_bytes >> PAGE_SHIFT) <= _MOST_PAGES:
+        if vma.perms == "r--p" and vma.inode and (vma.size_bytes >> PAGE_SHIFT) <= _MOST_PAGES_OF_MAPPING:
             span = vma.start >> PAGE_SHIFT, vma.end >> PAGE_SHIFT
             own = pagemap.read([span]).pages(with_all=Category.PRESENT, without=Category.FILE)
-            if own:
-                return Canary(int(own.starts[0]), vma)
-    stacks = [vma for vma in maps.vmas if vma.kind is VmaKind.STACK]
-    return Canary((stacks[0].end >> PAGE_SHIFT) - 1, stacks[0]) if stacks else None
+            pages += [page for first, end in own.ranges() for page in range(first, end)]
+            if len(pages) >= _MOST_PAGES:
+                break
+    return pages[:_MOST_PAGES]
 
 
 def plant(pid: int, canary: Canary) -> bool:
-    """Make the page dirty and leave its content as it is; the target must be stopped.
+    """Make its pages dirty and leave their content as it is; the target must be stopped.
 
     Returns:
         Whether the kernel let us.
@@ -67,11 +95,12 @@ def plant(pid: int, canary: Canary) -> bool:
     Raises:
         TargetGone: the process has exited.
     """
-    address = canary.page << PAGE_SHIFT
     with kernel_errors(pid, "write to its memory"):
         descriptor = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
         try:
-            os.pwrite(descriptor, os.pread(descriptor, 1, address), address)
+            for page in canary.planted:
+                address = page << PAGE_SHIFT
+                os.pwrite(descriptor, os.pread(descriptor, 1, address), address)
         except OSError as error:
             # EIO where the page is gone or the kernel lets no one write to read-only memory.
             if isinstance(error, ProcessLookupError):

@@ -47,22 +47,16 @@ class EpochWatch:
         self._watched = tuple(watched)
 
     @property
-    def canary_pages(self) -> dict[Identity, int | None]:
-        """Where the canaries are."""
-        return {each.identity: None if each.canary is None else each.canary.page for each in self._watched}
+    def canaries(self) -> dict[Identity, Canary | None]:
+        """What was planted where."""
+        return {each.identity: each.canary for each in self._watched}
 
-    def adopt(self, canary_pages: dict[Identity, int | None]) -> None:
+    def adopt(self, canaries: dict[Identity, Canary | None]) -> None:
         """Watch on what an earlier program has planted; `disturbance` tells whether it is still so."""
-        watched = []
-        for identity, page in canary_pages.items():
-            try:
-                maps = read_maps(identity.pid)
-            except TargetGone:
-                continue
-            at = None if page is None else maps.index_at(page)
-            canary = None if page is None or at is None else Canary(page, maps.vmas[at])
-            watched.append(_Watched(identity, canary))
-        self._watched = tuple(watched)
+        self._watched = tuple(
+            _Watched(identity, canary if canary is not None and canary.is_telling else None)
+            for identity, canary in canaries.items()
+        )
 
     def disturbance(self) -> str:
         """What has happened to the epoch, in words; empty if nothing has.
@@ -77,7 +71,7 @@ class EpochWatch:
                     return f"it cannot be told whether another program cleared the soft-dirty bits of {pid}"
                 pagemap = Pagemap(pid)
                 try:
-                    intact = each.canary.is_dirty(pagemap, read_maps(pid))
+                    intact = each.canary.is_intact(pagemap, read_maps(pid))
                 finally:
                     pagemap.close()
             except TargetGone:

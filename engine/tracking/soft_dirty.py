@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from engine.errors import TargetGone
 from engine.kernel.clear_refs import clear_soft_dirty
-from engine.kernel.maps import Maps, MapsReader
+from engine.kernel.maps import MapsReader
 from engine.kernel.process import Identity
 from engine.kernel.stopping import StoppedProcess, on_own_thread
 from engine.tracking.canary import Canary, choose, plant
@@ -62,12 +62,13 @@ class SoftDirtyTracker:
         dirty, huge = self._pages.soft_dirty(maps)
         # Looked at after the bits: a clear by somebody else before this moment is noticed, and one
         # between this moment and ours takes nothing away that was not read.
-        cleared_by_others = self._canary is not None and not self._canary.is_dirty(self._pages.pagemap, maps)
+        cleared_by_others = self._canary is not None and not self._canary.is_intact(self._pages.pagemap, maps)
         if cleared_by_others:
             self._canary = None
         if rearm:
+            canary = choose(self._pages.pagemap, maps) if stopped else None
             clear_soft_dirty(self.identity.pid)
-            self._canary = self._planted(maps) if stopped else None
+            self._canary = canary if canary is not None and plant(self.identity.pid, canary) else None
         return Collected(
             maps,
             dirty,
@@ -75,36 +76,17 @@ class SoftDirtyTracker:
             cleared_by_others=cleared_by_others,
         )
 
-    def _planted(self, maps: Maps) -> Canary | None:
-        """A canary for the epoch that begins now; the target is stopped."""
-        canary = choose(self._pages.pagemap, maps)
-        return canary if canary is not None and plant(self.identity.pid, canary) else None
-
-    def watch_for_clears(self) -> None:
-        """See `Tracker.watch_for_clears`."""
-
-        def plant_stopped() -> None:
-            with StoppedProcess(self.identity.pid):
-                self._canary = self._planted(self._reader.read())
-
-        on_own_thread(plant_stopped)
-
-    def adopt_canary(self, page: int) -> bool:
+    def adopt_canary(self, canary: Canary) -> bool:
         """See `Tracker.adopt_canary`."""
-        maps = self._reader.read()
-        at = maps.index_at(page)
-        if at is None:
-            return False
-        canary = Canary(page, maps.vmas[at])
-        if not canary.is_dirty(self._pages.pagemap, maps):
+        if not canary.is_telling or not canary.is_intact(self._pages.pagemap, self._reader.read()):
             return False
         self._canary = canary
         return True
 
     @property
-    def canary_page(self) -> int | None:
-        """See `Tracker.canary_page`."""
-        return None if self._canary is None else self._canary.page
+    def canary(self) -> Canary | None:
+        """See `Tracker.canary`."""
+        return self._canary
 
     def close(self) -> None:
         """See `Tracker.close`; soft-dirty bits need no undoing."""

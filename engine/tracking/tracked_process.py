@@ -12,6 +12,7 @@ from engine.kernel.maps import Maps, MapsReader
 from engine.kernel.process import Identity, ProcessStat, innermost_pid, resident_pages
 from engine.pageset import EMPTY, PageSet
 from engine.tracking.ages import NEVER
+from engine.tracking.canary import Canary
 from engine.tracking.curve import CollectTimes
 from engine.tracking.heat import Found
 from engine.tracking.residency import NOTHING_IN_USE, InUse, PageReader
@@ -147,11 +148,11 @@ class TrackedProcess:
         """The image did not come to be: what it should have held is pending as before."""
         self._written_since_link = None
 
-    def adopt_epoch(self, canary_page: int | None, covered: PageSet) -> bool:
+    def adopt_epoch(self, canary: Canary | None, covered: PageSet) -> bool:
         """Go on in the epoch that an earlier dirtytop began with an image that covers these pages.
 
         Args:
-            canary_page: the page that must still be dirty.
+            canary: what must still be as it was planted.
             covered: what that image holds as it was at the beginning of the epoch.
 
         Returns:
@@ -161,7 +162,7 @@ class TrackedProcess:
             TargetGone: it has exited.
         """
         assert self._tracker is not None
-        if canary_page is None or not self._tracker.adopt_canary(canary_page):
+        if canary is None or not self._tracker.adopt_canary(canary):
             return False
         collected = self._tracker.collect(rearm=False)
         if collected.cleared_by_others:
@@ -171,15 +172,9 @@ class TrackedProcess:
         return True
 
     @property
-    def canary_page(self) -> int | None:
-        """See `Tracker.canary_page`."""
-        return self._tracker.canary_page if self._tracker is not None else None
-
-    def watch_for_clears(self) -> None:
-        """An epoch has begun that CRIU began: nothing is known to be written in it yet. Raises TargetGone."""
-        assert self._tracker is not None
-        self._epoch_written = EMPTY
-        self._tracker.watch_for_clears()
+    def canary(self) -> Canary | None:
+        """See `Tracker.canary`."""
+        return self._tracker.canary if self._tracker is not None else None
 
     def take_stopped_us(self) -> int:
         """How long attaching and `plan_link` stopped the process since the last tick; then begins at 0."""

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from engine.kernel.maps import Maps
 from engine.pageset import EMPTY, PageSet
+from engine.tracking.canary import Canary
 from engine.tracking.sample import RateMode, TrackerKind, Untracked
 
 
@@ -57,16 +58,16 @@ class Tracker(Protocol):
         ...
 
     @property
-    def canary_page(self) -> int | None:
-        """The page that tells whether somebody else cleared in this epoch; None if nothing tells."""
+    def canary(self) -> Canary | None:
+        """What tells whether somebody else cleared in this epoch; None if nothing tells."""
         ...
 
-    def adopt_canary(self, page: int) -> bool:
-        """Go on in an epoch that an earlier program began with this canary; whether it is undisturbed."""
-        ...
+    def adopt_canary(self, canary: Canary) -> bool:
+        """Go on in an epoch that an earlier program began with this canary.
 
-    def watch_for_clears(self) -> None:
-        """Plant a canary in an epoch that CRIU has just begun; the target is stopped for it."""
+        Returns:
+            Whether this is that epoch, undisturbed. Also False if the canary is too small to tell.
+        """
         ...
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from engine.kernel.pagemap import Category, Pagemap
 from engine.kernel.process import Identity
 from engine.kernel.userfaultfd import enable_async_write_protect, register_write_protect
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
+from engine.tracking.canary import Canary
 from engine.tracking.residency import unmodified_file_pages
 from engine.tracking.sample import RateMode, TrackerKind, Untracked
 from engine.tracking.tracker import Collected
@@ -101,15 +102,12 @@ class WriteProtectTracker:
             huge.append(regions.pages(with_all=Category.HUGE) & own)
         return Collected(maps, PageSet.union_all(written), self._untracked(), huge=PageSet.union_all(huge))
 
-    canary_page = None
+    canary = None
     """Nobody else can clear what belongs to us."""
 
-    def adopt_canary(self, page: int) -> bool:
+    def adopt_canary(self, canary: Canary) -> bool:
         """False: the tracking of an earlier program ended with it."""
         return False
-
-    def watch_for_clears(self) -> None:
-        """Nothing to do."""
 
     def close(self) -> None:
         """See `Tracker.close`."""

@@ -12,6 +12,7 @@ import pytest
 from engine.checkpoint.link import After
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.sidecar import read_sidecar
+from engine.errors import LinkFailed
 from engine.images.chain import read_chain, verify
 from engine.images.layout import SIDECAR
 from engine.kernel.clear_refs import clear_soft_dirty
@@ -65,6 +66,18 @@ class TestForeignClears:
         chain.pre_dump()
         clear_soft_dirty(target.pid)
         assert chain.pre_dump().pages_in_parent == 0
+
+    def test_one_by_another_dirtytop_is_seen_though_that_plants_a_canary_too(
+        self, session: Session, chain: MemoryChain, target: ScriptedTarget
+    ) -> None:
+        needs_soft_dirty(session)
+        for _ in range(5):
+            chain.pre_dump()
+            target.fill(range(30), value=3)
+            with Session(target.pid, TrackerKind.SOFT_DIRTY) as other:
+                other.arm()
+            assert chain.pre_dump().pages_in_parent == 0
+        assert_the_end_is_right(chain, target)
 
     def test_our_own_clears_are_not_foreign(
         self, session: Session, chain: MemoryChain, target: ScriptedTarget
@@ -148,6 +161,46 @@ class TestGoingOn:
             assert any("cleared the soft-dirty bits" in note for note in result.notes)
             assert_the_end_is_right(chain, target)
 
+    def test_an_epoch_that_we_began_ourselves_after_the_last_link_is_not_the_links(
+        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
+    ) -> None:
+        self.begin(kind, target, chain_directory)
+        target.fill(range(20), value=6)
+        with Session(target.pid, kind) as session:
+            session.arm()
+        with Session(target.pid, kind) as session:
+            chain = MemoryChain.go_on(session, chain_directory)
+            result = chain.pre_dump()
+            assert result.pages_in_parent == 0
+            assert result.notes
+            assert_the_end_is_right(chain, target)
+
+    def test_a_chain_that_has_ended_is_refused(
+        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
+    ) -> None:
+        with Session(target.pid, kind) as session:
+            MemoryChain(session, chain_directory).dump()
+        with Session(target.pid, kind) as session, pytest.raises(LinkFailed, match="ended with a dump"):
+            MemoryChain.go_on(session, chain_directory)
+
+    def test_a_chain_of_another_process_is_refused(
+        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
+    ) -> None:
+        self.begin(kind, target, chain_directory)
+        with (
+            ScriptedTarget() as other,
+            Session(other.pid, kind) as session,
+            pytest.raises(LinkFailed, match=f"of process {target.pid}, not of {other.pid}"),
+        ):
+            MemoryChain.go_on(session, chain_directory)
+
+    def test_a_link_is_no_chain(
+        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
+    ) -> None:
+        self.begin(kind, target, chain_directory)
+        with Session(target.pid, kind) as session, pytest.raises(LinkFailed, match="is a link"):
+            MemoryChain.go_on(session, chain_directory / "1")
+
     def test_another_program_in_the_same_process_is_noticed(
         self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
     ) -> None:
@@ -181,5 +234,5 @@ class TestGoingOn:
         assert sidecar is not None
         assert sidecar.tracker is kind
         assert [process.pid for process in sidecar.processes] == [target.pid]
-        assert (sidecar.processes[0].canary_page is None) == (kind is TrackerKind.WRITE_PROTECT)
+        assert (sidecar.processes[0].canary is None) == (kind is TrackerKind.WRITE_PROTECT)
         assert (chain_directory / "1" / SIDECAR).stat().st_mode & 0o777 == 0o600

@@ -210,3 +210,52 @@ def test_progress_is_shown_on_a_terminal_and_wiped_again(
     assert any(part.startswith(b"pre-dump 1: ") and b" of " in part for part in drawn)
     # What is left on the screen is whole lines; each begins on a line that was wiped.
     assert all(part.endswith(b"\r\n") for part in drawn if b"written" in part)
+
+
+class TestContinue:
+    """`--continue`, with a chain that is still open because it was interrupted after its first link."""
+
+    @pytest.fixture
+    def begun(self, shell: Shell, steady: Workload, tmp_path: Path) -> Path:
+        making = shell.start("checkpoint", steady.pid, tmp_path / "chain", "--every", 3600, "--json")
+        assert line_of(making)
+        making.send_signal(signal.SIGINT)
+        assert ended(making)[0] == 1
+        return tmp_path / "chain"
+
+    def test_the_chain_goes_on(self, shell: Shell, steady: Workload, begun: Path) -> None:
+        code, output, _ = shell.run(
+            "checkpoint", steady.pid, begun, "--continue", "--pre-dumps", 1, *QUICK, "--json"
+        )
+        links = objects(output)
+        assert (code, [link["link"] for link in links]) == (0, [2, 3])
+        # Either the kernel has kept the epoch, or it is said why the link is a full one.
+        assert bool(links[0]["pages_in_parent"]) != bool(links[0]["notes"])
+        assert links[1]["pages_in_parent"] > 0
+        assert shell.run("verify", begun)[0] == 0
+
+    def test_what_is_no_chain_is_refused(self, shell: Shell, steady: Workload, tmp_path: Path) -> None:
+        code, _, complaints = shell.run("checkpoint", steady.pid, tmp_path, "--continue")
+        assert code == 1
+        assert "holds no images" in complaints
+
+    def test_a_chain_that_has_ended_is_refused(self, shell: Shell, steady: Workload, begun: Path) -> None:
+        shell.run("checkpoint", steady.pid, begun, "--continue", "--pre-dumps", 0, "--after", "kill")
+        code, _, complaints = shell.run("checkpoint", steady.pid, begun, "--continue")
+        assert code == 1
+        assert "ended with a dump" in complaints
+
+    def test_a_chain_of_another_process_is_refused(self, shell: Shell, steady: Workload, begun: Path) -> None:
+        with start("steady", cold_pages=10, hot_pages=10, pages_per_s=100) as other:
+            code, _, complaints = shell.run("checkpoint", other.pid, begun, "--continue")
+        assert code == 1
+        assert f"of process {steady.pid}, not of {other.pid}" in complaints
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="criu is only asked by root")
+    def test_another_engine_is_refused(self, shell: Shell, steady: Workload, begun: Path) -> None:
+        code, _, complaints = shell.run(
+            "checkpoint", steady.pid, begun, "--continue", "--engine", "criu", "--pre-dumps", 0
+        )
+        assert code in (1, 5)  # 5 where there is no CRIU that works
+        if code == 1:
+            assert "is a chain of the memory engine" in complaints

@@ -109,6 +109,29 @@ def test_a_chain_of_links_each_on_top_of_the_last(
     assert len(read_chain(chain_directory).links) == 3
 
 
+def test_another_dirtytop_goes_on_with_the_chain(
+    pretends: Pretender, session: Session, chain_directory: Path
+) -> None:
+    CriuChain(session, chain_directory, criu=pretends.is_to("make")).pre_dump()
+    session.close()
+    with Session(session.root.pid) as another:
+        chain = CriuChain.go_on(another, chain_directory, criu=pretends.is_to("make", "make"))
+        results = [chain.pre_dump(), chain.dump()]
+    assert [result.number for result in results] == [2, 3]
+    assert [result.notes for result in results] == [(), ()]
+    assert [request["opts"].get("parent_img") for request in pretends.requests] == ["../1", "../2"]
+
+
+def test_a_link_that_is_not_as_it_was_made_is_not_built_upon(
+    pretends: Pretender, session: Session, chain_directory: Path
+) -> None:
+    first = CriuChain(session, chain_directory, criu=pretends.is_to("make")).pre_dump().path
+    (first / "pages-1.img").write_bytes(bytes(4096))
+    chain = CriuChain.go_on(session, chain_directory, criu=pretends.is_to("make"))
+    assert "not as it was made" in chain.pre_dump().notes[0]
+    assert "parent_img" not in pretends.options
+
+
 def test_a_dump_alone_leaves_the_bits_of_others_alone(
     pretends: Pretender, session: Session, chain_directory: Path
 ) -> None:

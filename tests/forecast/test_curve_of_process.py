@@ -8,6 +8,7 @@ from itertools import count
 from engine.kernel.maps import read_maps
 from engine.kernel.process import read_stat
 from engine.pageset import EMPTY, PageSet
+from engine.tracking.canary import Canary
 from engine.tracking.curve import CurveKind
 from engine.tracking.sample import RateMode, TrackerKind
 from engine.tracking.tracked_process import TrackedProcess
@@ -21,7 +22,7 @@ class ToldTracker:
     kind = TrackerKind.SOFT_DIRTY
     modes: tuple[RateMode, ...] = (RateMode.CUMULATIVE, RateMode.REARMING)
     stopped_to_attach_us = 0
-    canary_page: int | None = None
+    canary: Canary | None = None
 
     def __init__(self, pid: int) -> None:
         self._maps = read_maps(pid)
@@ -38,11 +39,8 @@ class ToldTracker:
             self.written = EMPTY
         return Collected(self._maps, written)
 
-    def adopt_canary(self, page: int) -> bool:
+    def adopt_canary(self, canary: Canary) -> bool:
         return False
-
-    def watch_for_clears(self) -> None:
-        pass
 
     def close(self) -> None:
         pass

@@ -12,6 +12,7 @@ import click
 from engine.checkpoint.criu.chain import CriuChain
 from engine.checkpoint.criu.features import examine_criu
 from engine.checkpoint.criu.options import CriuOptions
+from engine.checkpoint.going_on import engine_of, read_open_chain
 from engine.checkpoint.link import After, Engine, LinkResult
 from engine.checkpoint.memory import MemoryChain
 from engine.errors import Cancelled, DirtytopError, NotSupported
@@ -59,16 +60,32 @@ _Chain = MemoryChain | CriuChain
     show_default=True,
     help="What becomes of the target once it is dumped; stop leaves it stopped by SIGSTOP.",
 )
+@click.option(
+    "--continue",
+    "goes_on",
+    is_flag=True,
+    help="Go on with the chain in DIR, which an earlier dirtytop began; auto is then its engine.",
+)
 @criu_options
 @json_option
 def checkpoint(
-    pid: int, directory: Path, pre_dumps: int, every: float, engine: str, after: str, as_json: bool
+    pid: int,
+    directory: Path,
+    pre_dumps: int,
+    every: float,
+    engine: str,
+    after: str,
+    goes_on: bool,
+    as_json: bool,
 ) -> None:
     """Take a checkpoint of process PID and its descendants, as a chain of links DIR/1, DIR/2, …
 
     Pre-dumps save memory while the target runs, so that little is left for the dump, which stops it.
     Ctrl-C gives up cleanly: finished links stay, and the target runs on.
     """
+    if goes_on:
+        begun = read_open_chain(directory)
+        engine = engine_of(begun).value if engine == _AUTO else engine
     if engine in _NOT_YET:
         raise NotSupported(
             f"this version cannot make checkpoints with the {engine} engine yet",
@@ -80,7 +97,9 @@ def checkpoint(
     show = emit_object if as_json else emit_link
     with Interruption() as interruption, Session(pid) as session:
         if engine == Engine.CRIU.value:
-            chain: _Chain = _criu_chain(session, directory, options or CriuOptions(), pre_dumps)
+            chain: _Chain = _criu_chain(session, directory, options or CriuOptions(), pre_dumps, goes_on)
+        elif goes_on:
+            chain = MemoryChain.go_on(session, directory)
         else:
             session.arm()
             chain = MemoryChain(session, directory)
@@ -91,11 +110,15 @@ def checkpoint(
             raise
 
 
-def _criu_chain(session: Session, directory: Path, options: CriuOptions, pre_dumps: int) -> CriuChain:
+def _criu_chain(
+    session: Session, directory: Path, options: CriuOptions, pre_dumps: int, goes_on: bool
+) -> CriuChain:
     """A chain of CRIU's, if it can make all that is wanted."""
     criu = examine_criu()
     if pre_dumps:
         criu.require_memory_tracking()
+    if goes_on:
+        return CriuChain.go_on(session, directory, options, criu)
     return CriuChain(session, directory, options, criu)
 
 
@@ -141,7 +164,7 @@ def emit_object(result: LinkResult) -> None:
 
 
 def _title(chain: _Chain, kind: LinkKind) -> str:
-    return f"{kind.value} {len(chain.links) + 1}"
+    return f"{kind.value} {chain.next_path.name}"
 
 
 def _what_is_there(chain: _Chain, hint: str) -> str:

@@ -16,17 +16,20 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
+from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.job import LinkJob, LinkMade, LinkOrder
 from engine.checkpoint.criu.options import CriuOptions, require_session_leader
 from engine.checkpoint.criu.selection import would_write
 from engine.checkpoint.directory import highest_number, prepare
 from engine.checkpoint.fingerprint import Fingerprint, fingerprint
+from engine.checkpoint.going_on import read_open_chain, require_chain_of, why_not_the_same
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
+from engine.checkpoint.sidecar import Sidecar, sidecar_of
 from engine.errors import AlreadyTraced, DirtytopError, LinkFailed, TargetGone
-from engine.images.layout import LinkKind
+from engine.images.layout import SIDECAR, LinkKind
 from engine.images.link import Link, read_link
 from engine.kernel.process import innermost_pid, read_stat, read_status, require_same
 from engine.pageset import EMPTY, PAGE_SIZE, PageSet
@@ -82,6 +85,12 @@ class CriuChain:
             TargetGone: the root has exited.
             LinkFailed: the directory cannot be made or holds images already.
         """
+        self._begin(session, directory, options, criu)
+        prepare(directory)
+        self._next_number = highest_number(directory) + 1
+        session.forget_images(self)
+
+    def _begin(self, session: Session, directory: Path, options: CriuOptions, criu: Criu | None) -> None:
         self.criu = criu or examine_criu()
         self.criu.require_dump()
         options.require_possible(self.criu)
@@ -96,9 +105,47 @@ class CriuChain:
         self._session = session
         self._watch = EpochWatch()
         self._fingerprints: list[tuple[Path, Fingerprint]] = []
-        prepare(directory)
-        self._next_number = highest_number(directory) + 1
-        session.forget_images(self)
+
+    @classmethod
+    def go_on(
+        cls,
+        session: Session,
+        directory: Path,
+        options: CriuOptions = _DEFAULT_OPTIONS,
+        criu: Criu | None = None,
+    ) -> Self:
+        """Go on with a chain that an earlier dirtytop had CRIU make of the same target.
+
+        The next link builds on the last one if the epoch that began with it is undisturbed. If it is
+        not, that link is a full one, and `notes` of it say why.
+
+        Args:
+            session: the target; not armed by soft-dirty yet, because that would begin an epoch.
+            directory: holds links 1, 2, ….
+            options, criu: as for a new chain.
+
+        Raises:
+            BadImage: the links cannot be read.
+            LinkFailed: they are of another process or another engine, or have ended with a dump.
+            NotSupported, NotPermitted, ShellJobNeeded, TargetGone: as for a new chain.
+        """
+        images = read_open_chain(directory)
+        last = images.links[-1]
+        sidecar = require_chain_of(images, session.root, cls.engine)
+        chain = cls.__new__(cls)
+        chain._begin(session, directory, options, criu)
+        chain._next_number = highest_number(directory) + 1
+        chain.links = tuple(LinkResult.of_earlier(info, cls.engine) for info in images.infos())
+        chain._fingerprints = [(link.path, fingerprint(link.path)) for link in images.links]
+        session.forget_images(chain)
+        session.follow_tree()
+        chain._watch.adopt({process.identity: process.canary for process in sidecar.processes})
+        chain.broken = (
+            why_not_the_same(last, sidecar) or chain._other_program(sidecar) or chain._watch.disturbance()
+        )
+        if not chain.broken:
+            session.lend_epoch(chain)
+        return chain
 
     @property
     def next_path(self) -> Path:
@@ -172,7 +219,14 @@ class CriuChain:
                 session_waits.close()
                 self._watch_over_epoch()
 
-            made = LinkJob(self.criu, self.options, order, progress, cancelled, thawed).run()
+            def add_sidecar(directory: CriuDirectory) -> None:
+                if kind is LinkKind.PRE_DUMP:  # nothing goes on after a dump
+                    sidecar = sidecar_of(
+                        self._session, self.engine, directory.partial_path, self._watch.canaries
+                    )
+                    directory.write(SIDECAR, sidecar.encode())
+
+            made = LinkJob(self.criu, self.options, order, progress, cancelled, thawed, add_sidecar).run()
             self._settle(read_link(order.path))
         if not parent:
             self._fingerprints.clear()
@@ -189,6 +243,15 @@ class CriuChain:
         self._session.follow_tree()
         for process in self._session.processes:
             _require_untraced(process.identity.pid)
+
+    def _other_program(self, sidecar: Sidecar) -> str:
+        """Which process has started another program since a link was made, in words; empty if none."""
+        known = {process.identity: process.memory_identity for process in sidecar.processes}
+        with self._session.lock:
+            for process in self._session.processes:
+                if known.get(process.identity, process.memory_identity) != process.memory_identity:
+                    return f"process {process.identity.pid} has started another program since the last link"
+        return ""
 
     def _disturbance(self) -> str:
         """What speaks against building on the last link, in words; empty if nothing does."""

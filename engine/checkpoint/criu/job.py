@@ -65,6 +65,10 @@ class LinkMade:
     notes: tuple[str, ...]
 
 
+def _nothing_more(directory: CriuDirectory) -> None:
+    """CRIU's files are the link."""
+
+
 class LinkJob:
     """Has CRIU make one link."""
 
@@ -76,6 +80,7 @@ class LinkJob:
         progress: Progress,
         cancelled: Cancelled,
         thawed: Callable[[], None],
+        added: Callable[[CriuDirectory], None] = _nothing_more,
     ) -> None:
         """Nothing is done yet.
 
@@ -86,6 +91,7 @@ class LinkJob:
             progress: told how far it is, some twenty times a second.
             cancelled: asked as often.
             thawed: called once a pre-dump has let the target go on.
+            added: called when CRIU is done, to write what belongs into the link besides.
         """
         self._criu = criu
         self._options = options
@@ -93,6 +99,7 @@ class LinkJob:
         self._progress = progress
         self._cancelled = cancelled
         self._thawed: Callable[[], None] | None = thawed if order.kind is LinkKind.PRE_DUMP else None
+        self._added = added
         self._is_approved = False
         """Whether CRIU may do to the target what was ordered: from then on nothing is given up."""
         self._stopped: list[Identity] = []
@@ -260,6 +267,7 @@ class LinkJob:
             )
         self._progress(LinkProgress("syncing", size_bytes, size_bytes))
         began_s = time.perf_counter()
+        self._added(directory)
         directory.complete(pack(Magic.STATS, [stats.to_message()]))
         directory.finish()
         return LinkMade(stats, size_bytes, time.perf_counter() - began_s, tuple(notes))

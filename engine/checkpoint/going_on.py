@@ -1,0 +1,125 @@
+"""Going on with a chain that an earlier dirtytop began: which can be, and what can be left to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from engine.checkpoint.link import Engine
+from engine.checkpoint.sidecar import Sidecar, boot_id, link_digest, read_sidecar
+from engine.errors import LinkFailed
+from engine.images.chain import Chain, read_chain
+from engine.images.layout import LinkKind
+from engine.images.link import Link
+from engine.kernel.process import Identity
+from engine.printable import printable
+from engine.tracking.sample import TrackerKind
+from engine.tracking.session import Session
+
+_BEGIN_ANEW = "begin another chain in a new directory"
+
+
+def read_open_chain(directory: Path) -> Chain:
+    """The chain in a directory, to which links can be added.
+
+    Args:
+        directory: holds links 1, 2, ….
+
+    Raises:
+        BadImage: it holds no chain, or one that cannot be read.
+        LinkFailed: it is a link itself, or its chain has ended with a dump.
+    """
+    chain = read_chain(directory)
+    last = chain.links[-1]
+    shown = printable(str(directory))
+    if last.path == directory.resolve():
+        raise LinkFailed(
+            f"{shown} is a link of a chain: none can be added in it",
+            hint=f"name the directory that it is in, {printable(str(last.path.parent))}",
+        )
+    if last.kind is LinkKind.DUMP:
+        raise LinkFailed(f"{shown}: this chain has ended with a dump, {last.path.name}", hint=_BEGIN_ANEW)
+    return chain
+
+
+def engine_of(chain: Chain) -> Engine:
+    """Which engine made the last link.
+
+    Raises:
+        LinkFailed: it was not dirtytop who made it, or it does not say so. BadImage: its sidecar is damaged.
+    """
+    return _sidecar_of(chain).owner
+
+
+def require_chain_of(chain: Chain, root: Identity, engine: Engine) -> Sidecar:
+    """Make sure that a chain is of this very process and this engine; what its last link says of itself.
+
+    Raises:
+        LinkFailed: it is not, or does not say so. BadImage: its sidecar is damaged.
+    """
+    sidecar = _sidecar_of(chain)
+    shown = printable(str(chain.links[-1].path.parent))
+    if sidecar.owner is not engine:
+        raise LinkFailed(
+            f"{shown} is a chain of the {sidecar.owner.value} engine",
+            hint=f"go on with `--engine {sidecar.owner.value}`, or begin another chain in a new directory",
+        )
+    if sidecar.boot_id != boot_id():
+        raise LinkFailed(
+            f"{shown} is a chain of a process that ran before this machine was last started", hint=_BEGIN_ANEW
+        )
+    known = sidecar.processes[0].identity
+    if known.pid != root.pid:
+        raise LinkFailed(f"{shown} is a chain of process {known.pid}, not of {root.pid}", hint=_BEGIN_ANEW)
+    if known != root:
+        raise LinkFailed(
+            f"{shown} is a chain of an earlier process {root.pid}: it has exited, and its pid was used again",
+            hint=_BEGIN_ANEW,
+        )
+    return sidecar
+
+
+def _sidecar_of(chain: Chain) -> Sidecar:
+    last = chain.links[-1].path
+    sidecar = read_sidecar(last)
+    if sidecar is None or not sidecar.processes:
+        raise LinkFailed(
+            f"{printable(str(last))} does not say which process it is of, or which engine made it",
+            hint=_BEGIN_ANEW,
+        )
+    return sidecar
+
+
+def resume_epoch(session: Session, link: Link, sidecar: Sidecar) -> list[str]:
+    """Take over the epoch that a link of ours began, process by process, where nothing has disturbed it.
+
+    Returns:
+        Why not everything can be left to that link, in words; empty if it can.
+    """
+    reason = why_not_the_same(link, sidecar)
+    if not reason and session.tracker is not sidecar.tracker:
+        reason = f"the last link was tracked by {sidecar.tracker.value}"
+    if reason:
+        return [f"{reason}: this link is a full one"]
+    recorded = {process.identity: process for process in sidecar.processes}
+    reasons = []
+    for process in session.processes:
+        known = recorded.get(process.identity)
+        if known is None or known.memory_identity != process.memory_identity:
+            reasons.append(f"process {process.identity.pid} is new since the last link: saved in full")
+        elif known.inner_pid not in link.pids:
+            reasons.append(f"process {process.identity.pid} is not in the last link: saved in full")
+        elif not process.adopt_epoch(known.canary, link.pagemap(known.inner_pid).covered):
+            reasons.append(
+                f"another program has cleared the soft-dirty bits of process {process.identity.pid} "
+                "since the last link, or it cannot be told: saved in full"
+            )
+    return reasons
+
+
+def why_not_the_same(link: Link, sidecar: Sidecar) -> str:
+    """Why nothing can be left to a link as a whole, whatever its processes did; empty if it can."""
+    if sidecar.tracker is not TrackerKind.SOFT_DIRTY:
+        return "write-protect tracking ended with the program that made the last link"
+    if sidecar.digest != link_digest(link.path):
+        return "the last link is not as it was made"
+    return ""
