@@ -77,8 +77,10 @@ class EngineReport:
     """Of the program that does it, as in "4.1.1"; empty if that is us, or if there is none."""
     holds: str
     """What its dump holds, and whether that is enough for a restore."""
-    stops: str
-    """What its links do to the target."""
+    pre_dump_stops: str
+    """What a pre-dump does to the target."""
+    dump_stops: str
+    """What a dump does to the target."""
     is_restorable: bool
     """Whether the target can be made again from its dump."""
     why_no_pre_dump: str = ""
@@ -94,6 +96,10 @@ class EngineReport:
         """Why it can make no link of this kind here; empty if it can."""
         return self.why_no_pre_dump if kind is LinkKind.PRE_DUMP else self.why_no_dump
 
+    def stops(self, kind: LinkKind) -> str:
+        """What a link of this kind does to the target."""
+        return self.pre_dump_stops if kind is LinkKind.PRE_DUMP else self.dump_stops
+
 
 def examine_engines(session: Session) -> tuple[EngineReport, ...]:
     """Every engine there is, working here or not. Asks programs what they can: may take seconds."""
@@ -102,12 +108,13 @@ def examine_engines(session: Session) -> tuple[EngineReport, ...]:
 
 def _examine_memory(session: Session) -> EngineReport:
     by_write_protect = session.tracker is TrackerKind.WRITE_PROTECT
-    pre_dumps = "never stop the target" if by_write_protect else "stop the target only to read what is dirty"
+    pre_dump = "never stops the target" if by_write_protect else "stops the target to read what is dirty"
     return EngineReport(
         engine=Engine.MEMORY,
         version="",
         holds="memory and registers, not restorable",
-        stops=f"pre-dumps {pre_dumps}; a dump stops it while what is pending is copied",
+        pre_dump_stops=pre_dump,
+        dump_stops="stops the target while what is pending is copied",
         is_restorable=False,
     )
 
@@ -117,7 +124,8 @@ def _examine_criu(session: Session) -> EngineReport:
         engine=Engine.CRIU,
         version="",
         holds="all of the target, restorable",
-        stops="stops the target for the whole copy, and runs code in it meanwhile",
+        pre_dump_stops="stops the target while its pages are listed, and runs code in it",
+        dump_stops="stops the target for the whole copy, and runs code in it",
         is_restorable=True,
     )
     try:
@@ -140,6 +148,8 @@ _EXAMINERS: Final[dict[Engine, Callable[[Session], EngineReport]]] = {
     Engine.CRIU: _examine_criu,
 }
 
+
+ENGINES: Final = tuple(_EXAMINERS)
 
 # -- beginning a chain, or going on with one
 
@@ -204,10 +214,20 @@ def why_next_is_full(chain: Chain) -> str:
     return chain.broken if isinstance(chain, CriuChain) and chain.links else ""
 
 
-def find_log(link: Path) -> Path | None:
-    """The log of the program that made a link, or failed to: in the link, or beside it as `NAME.log`."""
-    places = (link / LOG, link.with_name(f"{link.name}.log"))
-    return next((place for place in places if place.is_file()), None)
+def find_log(link: Path, since_s: float = 0.0) -> Path | None:
+    """The log of the program that made a link, or failed to: in the link, or beside it as `NAME.log`.
+
+    Args:
+        link: the link's directory, whether it is there or not.
+        since_s: what was last written before this, in seconds since 1970, is of another attempt.
+    """
+    for place in (link / LOG, link.with_name(f"{link.name}.log")):
+        try:
+            if place.stat().st_mtime >= since_s:
+                return place
+        except FileNotFoundError:
+            continue
+    return None
 
 
 # -- a chain that is there already
