@@ -136,9 +136,7 @@ class DirtytopApp(App[None]):
         target = message.target
         named, was_armed = target.command, target.is_armed
         was_lent = target.is_lent
-        target.sampled(
-            message.sample, armed=message.armed, lent=message.lent, history=message.history
-        )
+        target.sampled(message.sample, armed=message.armed, lent=message.lent, history=message.history)
         if target.stage is Stage.GONE:
             self.desk.note(target, "the target has exited", "warning")
             self.desk.announce(target, What.STATUS)

@@ -59,9 +59,7 @@ def first_directory(desk: Desk, target: Target) -> Path | None:
     return None if directory == target.refused_directory else directory
 
 
-def examine_directory(
-    path: Path, find_chain: Callable[[Path], EarlierChain | None]
-) -> DirectoryReport:
+def examine_directory(path: Path, find_chain: Callable[[Path], EarlierChain | None]) -> DirectoryReport:
     """Look at a directory, or at where it would be made. May wait for a slow file system.
 
     Args:

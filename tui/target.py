@@ -17,8 +17,8 @@ from engine.checkpoint.link import LinkProgress, LinkResult
 from engine.errors import Cancelled, DirtytopError
 from engine.images.layout import LinkKind
 from engine.tracking.sample import RateMode, Sample, TrackerKind
-from widgets.rate_chart import ChartMark, ChartPoint
 from tui.words import inflation_text, lent_text
+from widgets.rate_chart import ChartMark, ChartPoint
 from widgets.target_header import Notice, TargetState, TargetStatus
 
 if TYPE_CHECKING:
@@ -208,7 +208,9 @@ class Target:
         if self.broken:
             yield Notice(self.broken, "error")
         if self.is_lent:
-            yield Notice(lent_text(self.chain_directory), "warning")
+            where = self.chain_directory
+            # Its name alone: a line of the header has no room for more, and the chain's panel tells as much.
+            yield Notice(lent_text(Path(where.name) if where is not None else None), "warning")
         if sample is not None and sample.huge_inflation_pages:
             yield Notice(inflation_text(sample), "information")
 
@@ -218,9 +220,7 @@ class Target:
         self.tracker = tracker
         self.modes = modes
 
-    def sampled(
-        self, sample: Sample, *, armed: bool, lent: bool, history: tuple[ChartPoint, ...]
-    ) -> None:
+    def sampled(self, sample: Sample, *, armed: bool, lent: bool, history: tuple[ChartPoint, ...]) -> None:
         """A tick has been taken; the last one, without processes, says that it is gone."""
         if not sample.processes:
             self.stage = Stage.GONE

@@ -70,7 +70,7 @@ def restore_command(result: LinkResult) -> str:
 def lent_text(directory: Path | None) -> str:
     """Why no tick clears and nothing is armed."""
     where = f" in {printable(str(directory))}" if directory is not None else ""
-    return f"only reading: the epoch is owned by the CRIU chain{where}"
+    return f"only reading: epoch owned by the CRIU chain{where}"
 
 
 def inflation_text(sample: Sample) -> str:

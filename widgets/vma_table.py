@@ -31,7 +31,7 @@ _COLUMNS: Final = (
     Column("kind", "kind", 12, priority=10),
     Column("name", "name", 14, flexible=True, wide=24),
 )
-_FIRST: Final = {"written": "first", "rate": "first"}
+_FIRST: Final = {"written": "new", "rate": "new"}
 _MEMORY: Final = ("present", "armed", "pending")
 
 

@@ -25,7 +25,7 @@ from widgets.vma_table import VmaTable
 _TITLES: Final = {"chart": "1 written", "table": "2 mappings", "chain": "3 chain", "log": "4 events"}
 _CUMULATIVE_TITLES: Final = {
     "chart": "1 first written since armed",
-    "table": "2 mappings · rate: first writes since armed",
+    "table": "2 mappings · new: first written since armed",
 }
 """Of a tracker that only reads."""
 _OFF: Final = "-off"

@@ -144,6 +144,8 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
 
     def _going_on(self) -> str:
         last = self._target.links[-1]
+        if self._target.broken:
+            return f"go on: link {last.number + 1}, a full one ({say_bytes(self._target.next_bytes)})"
         return (
             f"go on: link {last.number + 1}, on top of {link_name(last)}"
             f" (writes about {say_bytes(self._target.next_bytes)})"

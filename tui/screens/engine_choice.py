@@ -26,7 +26,7 @@ _TICKS: Final = {
     "file_locks": ("file-locks", "Save file locks; at restore nobody else may hold them"),
 }
 """Options by the names that CRIU has for them, for its errors speak of them so."""
-_SHELL_JOB: Final = "shell-job: it belongs to a shell; restored, to the terminal that does it"
+_SHELL_JOB: Final = "shell-job: part of a shell's session, here and when restored"
 
 
 class EngineChoice(Vertical):
