@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -25,7 +26,7 @@ _Line = tuple[str, Severity]
 
 
 class MakerLogScreen(ModalScreen[None]):
-    """A log file, from its first error on; only looked at."""
+    """A log file, from the cause of a failure on, if it tells of one; only looked at."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         key("escape,q,L,enter", "dismiss", "Close", "app.close", shown="esc"),
@@ -34,9 +35,10 @@ class MakerLogScreen(ModalScreen[None]):
     class Read(Message):
         """What the file says."""
 
-        def __init__(self, lines: tuple[_Line, ...]) -> None:
+        def __init__(self, lines: tuple[_Line, ...], cause: int) -> None:
             super().__init__()
             self.lines = lines
+            self.cause = cause
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -54,12 +56,12 @@ class MakerLogScreen(ModalScreen[None]):
         threading.Thread(target=self._read, name="read log", daemon=True).start()
 
     def _read(self) -> None:
-        self.post_message(self.Read(tuple(read_log(self._path))))
+        lines = read_log(self._path)
+        self.post_message(self.Read(tuple(lines), cause_in(lines)))
 
     @on(Read)
     def _show(self, message: Read) -> None:
-        first = next((at for at, line in enumerate(message.lines) if line[1] == "error"), 0)
-        self.query_one(TextLines).show_lines(message.lines, first)
+        self.query_one(TextLines).show_lines(message.lines, message.cause)
 
 
 def read_log(path: Path) -> list[_Line]:
@@ -75,6 +77,17 @@ def read_log(path: Path) -> list[_Line]:
     if size > _MOST_BYTES:
         lines[0] = (f"… {size - _MOST_BYTES:,} bytes before this are left out", "warning")
     return lines or [("it is empty", "information")]
+
+
+def cause_in(lines: Sequence[_Line]) -> int:
+    """The index of the line that says why it failed; 0 if none does."""
+    from engine.checkpoint.criu.log import find_cause
+
+    for at, (text, severity) in enumerate(lines):
+        # One line at a time, each is either known to be harmless, or a consequence, or the cause.
+        if severity == "error" and find_cause(text.encode()) is not None:
+            return at
+    return 0
 
 
 def _severity(line: bytes) -> Severity:

@@ -102,9 +102,9 @@ class WatchScreen(Screen[None]):
         sampler = target.sampler
         question = ConfirmScreen(
             "Arm, and break CRIU's chain?",
-            f"{lent_text(target.chain_directory).capitalize()}. Arming clears the soft-dirty bits that its"
-            f" next link relies on. Nothing is lost, but that link will be a full one: about"
-            f" {say_bytes(target.whole_bytes)}, and not {say_bytes(target.next_bytes)}.",
+            f"Arming clears the soft-dirty bits that the next link of CRIU's chain{_in(target)} relies on."
+            f" Nothing is lost, but that link will be a full one: about {say_bytes(target.whole_bytes)},"
+            f" and not {say_bytes(target.next_bytes)}.",
             confirm="Arm all the same",
             refuse="Leave it",
         )
@@ -301,3 +301,7 @@ class WatchScreen(Screen[None]):
         self._desk.announce(self.target, What.TARGETS)
         if self.target is None:
             self.action_pick()
+
+
+def _in(target: Target) -> str:
+    return f" in {target.chain_directory}" if target.chain_directory is not None else ""
