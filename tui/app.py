@@ -25,16 +25,16 @@ from tui.desk import Clock, Desk, Options, What
 from tui.endings import end_on_signals, thread_failures_go_to
 from tui.help import command_entries
 from tui.settings import Settings, load_settings, save_settings, settings_path
-from tui.target import Severity, Stage
+from tui.target import Severity, Stage, Target
 from tui.theme import DEFAULT_THEME, THEMES
 from tui.watchlist import WatchList
-from tui.words import KINDS, describe_cost, describe_link, link_name
+from tui.words import KINDS, describe_cost, describe_link, link_name, restore_command
 
 _WIDTHS: Final = [(0, "-narrow"), (100, "-wide"), (160, "-very-wide")]
 _HEIGHTS: Final = [(0, "-low"), (34, "-high")]
 _HOLD_S: Final = 1.0
 """How long suspending waits for a tick to end."""
-_TOASTED: Final = (EventKind.EXECED, EventKind.UNTRACKABLE)
+_TOASTED: Final = (EventKind.EXECED, EventKind.UNTRACKABLE, EventKind.FOREIGN_CLEAR)
 """Events that change what the figures mean; the others only go to the log."""
 
 
@@ -135,12 +135,17 @@ class DirtytopApp(App[None]):
     def _sampled(self, message: messages.Sampled) -> None:
         target = message.target
         named, was_armed = target.command, target.is_armed
-        target.sampled(message.sample, armed=message.armed, history=message.history)
+        was_lent = target.is_lent
+        target.sampled(message.sample, armed=message.armed, lent=message.lent, history=message.history)
         if target.stage is Stage.GONE:
             self.desk.note(target, "the target has exited", "warning")
             self.desk.announce(target, What.STATUS)
         if target.is_armed and not was_armed:
+            if was_lent:
+                self._broken(target, "arming")
             self.desk.note(target, "armed")
+            self.desk.announce(target, What.STATUS)
+        if target.is_lent is not was_lent:
             self.desk.announce(target, What.STATUS)
         self.desk.announce(target, What.SAMPLE)
         if target.command != named:
@@ -150,9 +155,18 @@ class DirtytopApp(App[None]):
     def _events_seen(self, message: messages.EventsSeen) -> None:
         for event in message.events:
             severity: Severity = "warning" if event.kind in _TOASTED else "information"
+            if event.kind is EventKind.FOREIGN_CLEAR:
+                severity = "error"
+                self._broken(message.target, "a foreign clear")
+            elif event.kind is EventKind.REARMED and message.target.is_lent:
+                self._broken(message.target, "arming")
             self.desk.note(message.target, event.text, severity)
             if event.kind in _TOASTED:
                 self.tell(printable(event.text), title=event.kind.value, severity=severity)
+
+    def _broken(self, target: Target, by: str) -> None:
+        target.chain_broken(f"broken by {by} at {self.desk.clock.time_of_day()}")
+        self.desk.announce(target, What.STATUS, What.LINKS)
 
     @on(messages.SamplingFailed)
     def _sampling_failed(self, message: messages.SamplingFailed) -> None:
@@ -176,21 +190,32 @@ class DirtytopApp(App[None]):
         target.link_made(message.chain, result)
         self.desk.note(target, f"{link_name(result)}: {describe_link(result)}, {describe_cost(result)}")
         self.desk.announce(target, What.LINKS, What.PROGRESS, What.STATUS)
-        lines = [describe_link(result), describe_cost(result)]
-        if result.kind is LinkKind.DUMP and result.not_held:
+        for note in result.notes:
+            self.desk.note(target, f"{link_name(result)}: {note}", "warning")
+        lines = [describe_link(result), describe_cost(result), *result.notes]
+        if result.restorable:
+            lines.append(f"y copies: {restore_command(result)}")
+        elif result.kind is LinkKind.DUMP:
             lines.append("not restorable: Enter says what it does not hold")
-        self.tell("\n".join(lines), title=f"{link_name(result)} · {target.command} {target.pid}")
+        self.tell(
+            "\n".join(map(printable, lines)),
+            title=f"{link_name(result)} · {target.command} {target.pid}",
+            severity="warning" if result.notes else "information",
+        )
 
     @on(messages.LinkNotMade)
     def _link_not_made(self, message: messages.LinkNotMade) -> None:
         target, error = message.target, message.error
-        target.link_not_made()
+        target.link_not_made(error, why_full=message.why_full, log=message.log)
         what = KINDS[message.request.kind]
         if isinstance(error, Cancelled):
-            self.desk.note(target, f"{what} cancelled; its pages are pending again", "warning")
-            self.tell("Nothing is lost: its pages are pending again.", title=f"{what} cancelled")
+            then = "the next link will be a full one" if message.why_full else "its pages are pending again"
+            self.desk.note(target, f"{what} cancelled; {then}", "warning")
+            self.tell(f"Nothing is lost: {then}.", title=f"{what} cancelled")
         else:
             self.desk.report(target, error, f"{what} failed")
+            if message.log is not None:
+                self.desk.note(target, "L shows the log", "information")
         self.desk.announce(target, What.LINKS, What.PROGRESS, What.STATUS)
 
     @on(messages.TargetsPicked)

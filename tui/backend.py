@@ -7,15 +7,31 @@ because none of them is needed for the first frame.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from engine.checkpoint.link import After, Cancelled, LinkResult, Progress
+from engine.checkpoint.link import Engine
 from engine.tracking.sample import RateMode, Sample, TrackerKind
 
 if TYPE_CHECKING:
+    from engine.checkpoint.criu.options import CriuOptions
+    from engine.checkpoint.engines import Chain, EarlierChain, EngineReport
     from engine.kernel.process import Identity
     from engine.processes import ProcessLister, ProcessRow
+    from engine.tracking.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class ChainOrder:
+    """Which chain is to be begun, or gone on with."""
+
+    directory: Path
+    engine: Engine = Engine.MEMORY
+    options: CriuOptions | None = None
+    """For CRIU; None leaves all of them off."""
+    is_there: bool = False
+    """Go on with the chain that is in the directory."""
 
 
 class Tracking(Protocol):
@@ -51,7 +67,12 @@ class Tracking(Protocol):
         """False once the whole tree has exited."""
         ...
 
-    def arm(self) -> None:
+    @property
+    def is_lent(self) -> bool:
+        """Whether a chain of CRIU's owns the soft-dirty bits, so that ticks only read them."""
+        ...
+
+    def arm(self, *, even_if_lent: bool = False) -> None:
         """Start counting since-armed at zero; what is pending stays pending."""
 
     def set_mode(self, mode: RateMode) -> None:
@@ -65,28 +86,6 @@ class Tracking(Protocol):
         """Let go of the target."""
 
 
-class Checkpointing(Protocol):
-    """A chain of links in one directory (`engine.checkpoint.memory.MemoryChain`)."""
-
-    @property
-    def directory(self) -> Path:
-        """Where the links are made."""
-        ...
-
-    @property
-    def is_ended(self) -> bool:
-        """True after a dump: nothing can be added."""
-        ...
-
-    def pre_dump(self, progress: Progress = ..., cancelled: Cancelled = ...) -> LinkResult:
-        """Add a link of memory only."""
-        ...
-
-    def dump(self, after: After = ..., progress: Progress = ..., cancelled: Cancelled = ...) -> LinkResult:
-        """Add the last link."""
-        ...
-
-
 class Backend(Protocol):
     """Where targets, chains and processes come from."""
 
@@ -94,8 +93,31 @@ class Backend(Protocol):
         """Begin to sample `pid`; `tracker` None lets the engine choose."""
         ...
 
-    def open_chain(self, target: Tracking, directory: Path) -> Checkpointing:
-        """Begin a chain of `target` in a directory that holds no images yet."""
+    def engines(self) -> tuple[Engine, ...]:
+        """Those there are to choose from, working here or not."""
+        ...
+
+    def examine_engines(self, target: Tracking) -> tuple[EngineReport, ...]:
+        """What can make links of `target`, and what not and why. May take seconds."""
+        ...
+
+    def examine_chain(self, target: Tracking, directory: Path) -> EarlierChain | None:
+        """What can be done with the chain in a directory; None if there is none."""
+        ...
+
+    def open_chain(self, target: Tracking, order: ChainOrder) -> Chain:
+        """Begin a chain of `target`, or go on with one that is there."""
+        ...
+
+    def why_next_is_full(self, chain: Chain) -> str:
+        """Why the next link of a chain will not build on the last one; empty if it will."""
+        ...
+
+    def close_chain(self, chain: Chain) -> None:
+        """Make no more links of it."""
+
+    def find_log(self, link: Path, since_s: float = 0.0) -> Path | None:
+        """The log of the program that made a link, or failed to; None if it is older than that."""
         ...
 
     def list_processes(self) -> tuple[ProcessRow, ...]:
@@ -115,13 +137,48 @@ class EngineBackend:
 
         return Session(pid, tracker)
 
-    def open_chain(self, target: Tracking, directory: Path) -> Checkpointing:
-        """A `MemoryChain`."""
-        from engine.checkpoint.memory import MemoryChain
-        from engine.tracking.session import Session
+    def engines(self) -> tuple[Engine, ...]:
+        """See `engine.checkpoint.engines`."""
+        from engine.checkpoint.engines import ENGINES
 
-        assert isinstance(target, Session), "a chain is made of a session of this backend"
-        return MemoryChain(target, directory)
+        return ENGINES
+
+    def examine_engines(self, target: Tracking) -> tuple[EngineReport, ...]:
+        """See `engine.checkpoint.engines`."""
+        from engine.checkpoint.engines import examine_engines
+
+        return examine_engines(_session(target))
+
+    def examine_chain(self, target: Tracking, directory: Path) -> EarlierChain | None:
+        """See `engine.checkpoint.engines`."""
+        from engine.checkpoint.engines import examine_chain
+
+        return examine_chain(_session(target), directory)
+
+    def open_chain(self, target: Tracking, order: ChainOrder) -> Chain:
+        """A chain of the engine that is wanted."""
+        from engine.checkpoint.engines import DEFAULT_OPTIONS, go_on, open_chain
+
+        begin = go_on if order.is_there else open_chain
+        return begin(order.engine, _session(target), order.directory, order.options or DEFAULT_OPTIONS)
+
+    def why_next_is_full(self, chain: Chain) -> str:
+        """See `engine.checkpoint.engines`."""
+        from engine.checkpoint.engines import why_next_is_full
+
+        return why_next_is_full(chain)
+
+    def close_chain(self, chain: Chain) -> None:
+        """See `engine.checkpoint.engines`."""
+        from engine.checkpoint.engines import close_chain
+
+        close_chain(chain)
+
+    def find_log(self, link: Path, since_s: float = 0.0) -> Path | None:
+        """See `engine.checkpoint.engines`."""
+        from engine.checkpoint.engines import find_log
+
+        return find_log(link, since_s)
 
     def list_processes(self) -> tuple[ProcessRow, ...]:
         """The processes as psutil and /proc show them."""
@@ -130,3 +187,10 @@ class EngineBackend:
 
             self._lister = ProcessLister()
         return self._lister.list()
+
+
+def _session(target: Tracking) -> Session:
+    from engine.tracking.session import Session
+
+    assert isinstance(target, Session), "a chain is made of a session of this backend"
+    return target

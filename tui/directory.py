@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,11 +14,13 @@ from engine.printable import printable
 from tui.settings import checkpoints_path
 
 if TYPE_CHECKING:
+    from engine.checkpoint.engines import EarlierChain
     from tui.desk import Desk
     from tui.target import Target
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_LENGTH = 40
+_HOLDS_IMAGES = "it holds images already: choose a new or empty directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class DirectoryReport:
     """Why no chain can be begun there, printable; "" if one can."""
     free_bytes: int = 0
     """What is left to us on its file system."""
+    earlier: EarlierChain | None = None
+    """The chain that is there, if one can go on with it."""
 
 
 def chain_name(command: str, pid: int, stamp: str) -> str:
@@ -54,17 +59,28 @@ def first_directory(desk: Desk, target: Target) -> Path | None:
     return None if directory == target.refused_directory else directory
 
 
-def examine_directory(path: Path) -> DirectoryReport:
-    """Look at a directory, or at where it would be made. May wait for a slow file system."""
+def examine_directory(path: Path, find_chain: Callable[[Path], EarlierChain | None]) -> DirectoryReport:
+    """Look at a directory, or at where it would be made. May wait for a slow file system.
+
+    Args:
+        path: the directory.
+        find_chain: what is to be known of the chain in a directory.
+    """
     if not path.is_absolute():
         return DirectoryReport(path, "not an absolute path")
     try:
         existing = next(each for each in (path, *path.parents) if os.path.lexists(each))
         space = os.statvfs(existing)
         problem = _problem(path, existing)
+        earlier = find_chain(path) if problem == _HOLDS_IMAGES else None
     except OSError as error:
         return DirectoryReport(path, printable(f"{error.strerror}: {error.filename}"))
-    return DirectoryReport(path, problem, space.f_bavail * space.f_frsize)
+    free_bytes = space.f_bavail * space.f_frsize
+    if earlier is not None and not earlier.why_not:
+        return DirectoryReport(path, "", free_bytes, earlier)
+    if earlier is not None:
+        problem = f"{earlier.why_not}: choose a new or empty directory"
+    return DirectoryReport(path, problem, free_bytes)
 
 
 def _problem(path: Path, existing: Path) -> str:
@@ -73,5 +89,5 @@ def _problem(path: Path, existing: Path) -> str:
     if not os.access(existing, os.W_OK | os.X_OK):
         return printable(f"no permission to write in {existing}")
     if existing == path and any(is_image(name) or name.isdecimal() for name in os.listdir(path)):
-        return "it holds images already: choose a new or empty directory"
+        return _HOLDS_IMAGES
     return ""

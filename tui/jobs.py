@@ -7,9 +7,9 @@ up at the next place where nothing is lost, and the pages are pending again.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.message import Message
@@ -20,7 +20,8 @@ from engine.images.layout import LinkKind
 from tui.messages import LinkMade, LinkNotMade, LinkProgressed
 
 if TYPE_CHECKING:
-    from tui.backend import Checkpointing
+    from engine.checkpoint.engines import Chain
+    from tui.backend import Backend, ChainOrder, Tracking
     from tui.target import Target
 
 
@@ -29,8 +30,8 @@ class LinkRequest:
     """What the user asked for."""
 
     kind: LinkKind
-    new_chain_in: Path | None = None
-    """Begin a chain in this directory; None: go on with the one under way."""
+    chain: ChainOrder | None = None
+    """Begin this chain, or go on with one that is there; None: go on with the one under way."""
     after: After = After.RUN
     """What becomes of the target; only a dump looks at it."""
 
@@ -41,8 +42,8 @@ class LinkJob:
     Args:
         target: named in every message.
         request: what to make.
-        open_chain: called in the job's thread, because a slow file system may make it wait. Gives
-            the chain under way, or begins one.
+        tracking: the target itself.
+        backend: where chains come from.
         post: where messages go; must be safe to call from a thread.
     """
 
@@ -50,12 +51,15 @@ class LinkJob:
         self,
         target: Target,
         request: LinkRequest,
-        open_chain: Callable[[], Checkpointing],
+        tracking: Tracking,
+        backend: Backend,
         post: Callable[[Message], object],
     ) -> None:
         self.request = request
         self._target = target
-        self._open_chain = open_chain
+        self._tracking = tracking
+        self._backend = backend
+        self._under_way = target.open_chain
         self._post = post
         self._cancelled = threading.Event()
         name = f"{request.kind.value} {target.pid}"
@@ -80,18 +84,43 @@ class LinkJob:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        began_s = time.time()
         try:
-            chain = self._open_chain()
-            result = self._make(chain)
+            chain = self._chain()
         except DirtytopError as error:
             self._post(LinkNotMade(self._target, self.request, error))
+            return
+        try:
+            result = self._make(chain)
+        except DirtytopError as error:
+            self._post(self._failure(chain, error, began_s))
         else:
             self._post(LinkMade(self._target, chain, result))
 
-    def _make(self, chain: Checkpointing) -> LinkResult:
+    def _chain(self) -> Chain:
+        """The chain under way, or the one that is to take its place. A slow disk may make this wait."""
+        order = self.request.chain
+        if order is None:
+            assert self._under_way is not None, "a link without a chain needs an order for one"
+            return self._under_way
+        chain = self._backend.open_chain(self._tracking, order)
+        if self._under_way is not None:
+            # It would keep the soft-dirty bits for itself, and nothing is ever added to it again.
+            self._backend.close_chain(self._under_way)
+        return chain
+
+    def _make(self, chain: Chain) -> LinkResult:
         if self.request.kind is LinkKind.PRE_DUMP:
             return chain.pre_dump(self._progress, self._cancelled.is_set)
         return chain.dump(self.request.after, self._progress, self._cancelled.is_set)
+
+    def _failure(self, chain: Chain, error: DirtytopError, began_s: float) -> LinkNotMade:
+        log = self._backend.find_log(chain.next_path, began_s)
+        if chain is not self._under_way:
+            self._backend.close_chain(chain)
+            return LinkNotMade(self._target, self.request, error, log=log)
+        why_full = self._backend.why_next_is_full(chain)
+        return LinkNotMade(self._target, self.request, error, why_full=why_full, log=log)
 
     def _progress(self, progress: LinkProgress) -> None:
         self._post(LinkProgressed(self._target, progress))

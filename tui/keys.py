@@ -58,6 +58,8 @@ WATCH: Final = [
     key("plus,equals_sign", "longer", "Slower", "tracking.longer", "A longer interval", shown="+"),
     key("minus", "shorter", "Faster", "tracking.shorter", "A shorter interval", shown="-"),
     key("l", "links", "Links", "checkpoint.links", "The chain's links in full; also Enter"),
+    key("L", "maker_log", "CRIU's log", "checkpoint.maker_log", "CRIU's log of the last link, or failure"),
+    key("y", "copy_restore", "Copy restore", "checkpoint.copy", "Copy the command that restores the dump"),
     key("s,greater_than_sign", "sort(1)", "Sort", "table.sort_next", "Sort by the next column"),
     key("less_than_sign", "sort(-1)", "Sort back", "table.sort_previous", "Sort by the previous column"),
     key("I", "reverse_sort", "Reverse", "table.reverse", "Reverse the order"),

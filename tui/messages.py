@@ -11,8 +11,10 @@ from engine.errors import DirtytopError
 from engine.tracking.sample import Event, RateMode, Sample, TrackerKind
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from engine.checkpoint.engines import Chain
     from engine.processes import ProcessRow
-    from tui.backend import Checkpointing
     from tui.jobs import LinkRequest
     from tui.target import Target
     from widgets.process_table import ProcessIdentity
@@ -32,11 +34,20 @@ class TargetOpened(Message):
 class Sampled(Message):
     """A tick. Only the newest counts: what must not be lost (events, history) is kept elsewhere."""
 
-    def __init__(self, target: Target, sample: Sample, armed: bool, history: tuple[ChartPoint, ...]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        sample: Sample,
+        armed: bool,
+        history: tuple[ChartPoint, ...],
+        *,
+        lent: bool = False,
+    ) -> None:
         super().__init__()
         self.target = target
         self.sample = sample
         self.armed = armed
+        self.lent = lent
         self.history = history
 
     def can_replace(self, message: Message) -> bool:
@@ -87,7 +98,7 @@ class LinkProgressed(Message):
 class LinkMade(Message):
     """A pre-dump or dump is complete."""
 
-    def __init__(self, target: Target, chain: Checkpointing, result: LinkResult) -> None:
+    def __init__(self, target: Target, chain: Chain, result: LinkResult) -> None:
         super().__init__()
         self.target = target
         self.chain = chain
@@ -95,13 +106,31 @@ class LinkMade(Message):
 
 
 class LinkNotMade(Message):
-    """A pre-dump or dump failed or was cancelled; its pages are pending again."""
+    """A pre-dump or dump failed or was cancelled; its pages are pending again.
 
-    def __init__(self, target: Target, request: LinkRequest, error: DirtytopError) -> None:
+    Args:
+        target: whose link it would have been.
+        request: what was asked for.
+        error: why there is no link.
+        why_full: why the next link of the chain will be a full one; empty if it will not, for this.
+        log: of the program that failed, if it left one.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        request: LinkRequest,
+        error: DirtytopError,
+        *,
+        why_full: str = "",
+        log: Path | None = None,
+    ) -> None:
         super().__init__()
         self.target = target
         self.request = request
         self.error = error
+        self.why_full = why_full
+        self.log = log
 
 
 class ProcessesListed(Message):

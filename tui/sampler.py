@@ -37,6 +37,8 @@ HISTORY_POINTS: Final = 900
 class _Arm:
     """Count since-armed from zero."""
 
+    even_if_lent: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class _SetMode:
@@ -94,9 +96,13 @@ class Sampler:
         """Begin. A sampler runs once."""
         self._thread.start()
 
-    def arm(self) -> None:
-        """Have the target armed, or armed anew; the next tick follows at once."""
-        self._commands.put(_Arm())
+    def arm(self, *, even_if_lent: bool = False) -> None:
+        """Have the target armed, or armed anew; the next tick follows at once.
+
+        Args:
+            even_if_lent: clear soft-dirty bits even if a chain of CRIU's relies on them.
+        """
+        self._commands.put(_Arm(even_if_lent))
 
     def set_mode(self, mode: RateMode) -> None:
         """Switch the tracker's mode."""
@@ -181,7 +187,7 @@ class Sampler:
         try:
             with self._turn:
                 if isinstance(command, _Arm):
-                    tracking.arm()
+                    tracking.arm(even_if_lent=command.even_if_lent)
                     self._history.clear()
                 else:
                     tracking.set_mode(command.mode)
@@ -192,11 +198,12 @@ class Sampler:
         """Look, and post what was seen; False if there is nothing left to look at."""
         with self._turn:
             sample = tracking.tick()
+            lent = tracking.is_lent
         if sample.events:
             self._post(EventsSeen(self._target, sample.events))
         if sample.processes:
             self._history.append(chart_point(sample, armed=tracking.is_armed))
-        self._post(Sampled(self._target, sample, tracking.is_armed, tuple(self._history)))
+        self._post(Sampled(self._target, sample, tracking.is_armed, tuple(self._history), lent=lent))
         return bool(sample.processes)
 
 

@@ -38,6 +38,8 @@ class Settings:
     show_table: bool = True
     show_chain: bool = True
     show_log: bool = True
+    engine: str = "memory"
+    """Who makes chains: the last choice."""
     last_directory: str = ""
     """Where the last chain was made: the directory that holds the chains' directories."""
 

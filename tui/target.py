@@ -7,20 +7,23 @@ messages, which end up in the methods here.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from engine.checkpoint.link import LinkProgress, LinkResult
-from engine.errors import DirtytopError
+from engine.errors import Cancelled, DirtytopError
 from engine.images.layout import LinkKind
 from engine.tracking.sample import RateMode, Sample, TrackerKind
+from tui.words import inflation_text, lent_text
 from widgets.rate_chart import ChartMark, ChartPoint
-from widgets.target_header import TargetState, TargetStatus
+from widgets.target_header import Notice, TargetState, TargetStatus
 
 if TYPE_CHECKING:
-    from tui.backend import Checkpointing
+    from engine.checkpoint.engines import Chain, EngineReport
+    from tui.backend import Tracking
     from tui.jobs import LinkJob
     from tui.sampler import Sampler
 
@@ -80,16 +83,25 @@ class Target:
         self.tracker: TrackerKind | None = None
         self.modes: tuple[RateMode, ...] = ()
         self.is_armed = False
+        self.is_lent = False
+        """Whether a chain of CRIU's owns the soft-dirty bits, as of the last tick."""
+        self.broken = ""
+        """Why the next link will be a full one, in words; empty if it can build on the last."""
         self.live = View()
         self.job: LinkJob | None = None
         self.progress: LinkProgress | None = None
-        self.chain: Checkpointing | None = None
+        self.failed_log: Path | None = None
+        """The log of the program that failed to make the last link."""
+        self.engines: tuple[EngineReport, ...] = ()
+        """What can make links of it, as last looked up; empty if that has not been done."""
+        self.chain: Chain | None = None
         self.refused_directory: Path | None = None
         """Where a chain could not be begun."""
         self.links: tuple[LinkResult, ...] = ()
         """Of the chain under way, or of the last one."""
         self.marks: tuple[ChartMark, ...] = ()
         self.log: deque[LogLine] = deque(maxlen=LOG_LINES)
+        self._broken_during: LinkJob | None = None
         self._frozen: tuple[View, float] | None = None
 
     @property
@@ -121,7 +133,7 @@ class Target:
         return self.stage is Stage.WATCHED
 
     @property
-    def open_chain(self) -> Checkpointing | None:
+    def open_chain(self) -> Chain | None:
         """The chain to which a link can be added."""
         return self.chain if self.chain is not None and not self.chain.is_ended else None
 
@@ -131,8 +143,30 @@ class Target:
         return self.chain.directory if self.chain is not None else None
 
     @property
+    def tracking(self) -> Tracking | None:
+        """The engine's end of it, once it is open."""
+        return self.sampler.tracking if self.sampler is not None else None
+
+    @property
+    def chain_directory(self) -> Path | None:
+        """Where the chain is to which a link can be, or is being, added."""
+        if self.job is not None and self.job.request.chain is not None:
+            return self.job.request.chain.directory
+        return self.open_chain.directory if self.open_chain is not None else None
+
+    @property
+    def newest_restorable(self) -> LinkResult | None:
+        """The dump from which the target can be made again."""
+        return next((link for link in reversed(self.links) if link.restorable), None)
+
+    @property
+    def next_bytes(self) -> int:
+        """What the next link of the chain would have to write, as of the last tick."""
+        return self.whole_bytes if self.broken else self.pending_bytes
+
+    @property
     def pending_bytes(self) -> int:
-        """What the next link would have to write, as of the last tick."""
+        """What was written since the last link, or everything if there is none, as of the last tick."""
         sample = self.live.sample
         return sample.totals.pending_pages * sample.page_bytes if sample else 0
 
@@ -166,7 +200,19 @@ class Target:
             tick_ms=sample.tick_ms if sample else 0.0,
             cost_fraction=sample.cost_fraction if sample else 0.0,
             stopped_us=sample.stopped_us if sample else 0,
+            is_lent=self.is_lent,
+            notices=tuple(self._notices(sample)),
         )
+
+    def _notices(self, sample: Sample | None) -> Iterator[Notice]:
+        if self.broken:
+            yield Notice(self.broken, "error")
+        if self.is_lent:
+            where = self.chain_directory
+            # Its name alone: a line of the header has no room for more, and the chain's panel tells as much.
+            yield Notice(lent_text(Path(where.name) if where is not None else None), "warning")
+        if sample is not None and sample.huge_inflation_pages:
+            yield Notice(inflation_text(sample), "information")
 
     def opened(self, tracker: TrackerKind, modes: tuple[RateMode, ...]) -> None:
         """The engine has taken it."""
@@ -174,12 +220,13 @@ class Target:
         self.tracker = tracker
         self.modes = modes
 
-    def sampled(self, sample: Sample, *, armed: bool, history: tuple[ChartPoint, ...]) -> None:
+    def sampled(self, sample: Sample, *, armed: bool, lent: bool, history: tuple[ChartPoint, ...]) -> None:
         """A tick has been taken; the last one, without processes, says that it is gone."""
         if not sample.processes:
             self.stage = Stage.GONE
             return
         self.is_armed = armed
+        self.is_lent = lent
         self.live = View(sample, history)
         self.command = sample.processes[0].command
 
@@ -188,20 +235,35 @@ class Target:
         self.stage = Stage.REFUSED
         self.error = error
 
-    def link_made(self, chain: Checkpointing, result: LinkResult) -> None:
+    def chain_broken(self, why: str) -> None:
+        """What was written since the last link cannot be told any more: the next one will be full."""
+        if self.open_chain is not None or self.is_busy:
+            self.broken = f"{why}: the next link will be full"
+            self._broken_during = self.job
+
+    def link_made(self, chain: Chain, result: LinkResult) -> None:
         """The job is done."""
-        self.job = self.progress = None
+        # What broke while this one was being made makes the next one full.
+        if chain.is_ended or (not result.pages_in_parent and self._broken_during is not self.job):
+            self.broken = ""
+        self._broken_during = None
+        self.job = self.progress = self.failed_log = None
         self.chain = chain
-        self.links = (*(self.links if result.number > 1 else ()), result)
+        self.links = chain.links
         if self.live.sample:
             label = "■" if result.kind is LinkKind.DUMP else str(result.number)
             self.marks = (*self.marks, ChartMark(self.live.sample.time_s, label))
 
-    def link_not_made(self) -> None:
+    def link_not_made(self, error: DirtytopError, *, why_full: str, log: Path | None) -> None:
         """The job failed or was cancelled; a chain it would have begun has not begun."""
-        if self.job is not None and not self.job.is_cancelled:
-            self.refused_directory = self.job.request.new_chain_in
-        self.job = self.progress = None
+        if self.job is not None and self.job.request.chain is not None and not isinstance(error, Cancelled):
+            self.refused_directory = self.job.request.chain.directory
+        self.job = self.progress = self._broken_during = None
+        self.failed_log = log
+        if self.open_chain is None:
+            self.broken = ""
+        if why_full:
+            self.chain_broken(why_full)
 
     def note(self, clock: str, text: str, severity: Severity = "information") -> LogLine:
         """Add a line to the event log."""

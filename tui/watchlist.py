@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from textual.message import Message
@@ -17,7 +16,7 @@ from tui.sampler import Sampler
 from tui.target import Stage, Target
 
 if TYPE_CHECKING:
-    from tui.backend import Backend, Checkpointing, Tracking
+    from tui.backend import Backend, Tracking
 
 JOIN_S: Final = 5.0
 """How long leaving waits for a job to give up and for targets to be let go."""
@@ -88,16 +87,11 @@ class WatchList:
     def make_link(self, target: Target, request: LinkRequest) -> None:
         """Start a pre-dump or dump of a target that has none under way."""
         assert target.job is None, "one job per target at a time"
-        tracking = target.sampler.tracking if target.sampler else None
+        tracking = target.tracking
         if tracking is None:
             return
-        target.job = LinkJob(target, request, lambda: self._chain(target, tracking, request), self._post)
+        target.job = LinkJob(target, request, tracking, self._backend, self._post)
         target.job.start()
-
-    def _chain(self, target: Target, tracking: Tracking, request: LinkRequest) -> Checkpointing:
-        if request.new_chain_in is None and target.chain is not None:
-            return target.chain
-        return self._backend.open_chain(tracking, _directory(request))
 
     @contextmanager
     def held(self, timeout_s: float) -> Iterator[bool]:
@@ -127,8 +121,3 @@ class WatchList:
         until = time.monotonic() + timeout_s
         ended = [thread.join(max(0.0, until - time.monotonic())) for thread in self._leaving]
         return all(ended)
-
-
-def _directory(request: LinkRequest) -> Path:
-    assert request.new_chain_in is not None, "a link without a chain needs a directory"
-    return request.new_chain_in

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
+
 from engine.checkpoint.link import After, Engine, LinkResult
 from engine.images.layout import LinkKind
+from engine.printable import printable
+from engine.tracking.sample import Sample
 from widgets.units import format_duration, say_bytes
 
 KINDS = {LinkKind.PRE_DUMP: "pre-dump", LinkKind.DUMP: "dump"}
@@ -46,3 +51,28 @@ def stopped(result: LinkResult) -> str:
     if not result.stopped_us:
         return "target never stopped"
     return f"target stopped {format_duration(result.stopped_us / 1e6)}"
+
+
+def verdict(result: LinkResult) -> str:
+    """What can be done with a link, in a few words."""
+    if result.restorable:
+        return "yes"
+    if result.kind is LinkKind.PRE_DUMP and result.engine is not Engine.MEMORY:
+        return "not by itself: it is the parent of the dump that is"
+    return "no: memory and registers only" if result.kind is LinkKind.DUMP else "no: memory only"
+
+
+def restore_command(result: LinkResult) -> str:
+    """What makes the target of a restorable link again, for a shell; not yet printable."""
+    return f"dirtytop restore {shlex.quote(str(result.path.absolute()))}"
+
+
+def lent_text(directory: Path | None) -> str:
+    """Why no tick clears and nothing is armed."""
+    where = f" in {printable(str(directory))}" if directory is not None else ""
+    return f"only reading: epoch owned by the CRIU chain{where}"
+
+
+def inflation_text(sample: Sample) -> str:
+    """How far huge pages make the figures larger than what was written."""
+    return f"THP: up to {sample.huge_inflation_pages:,} pages counted for writes to others of their huge page"

@@ -16,10 +16,11 @@ from engine.printable import printable
 from widgets.columns import ELLIPSIS, Cell, Column, Span, fit_columns
 from widgets.drawing import SpanView
 from widgets.table_lines import row_spans
-from widgets.units import format_bytes, format_count, format_duration, say_bytes
+from widgets.units import NOTHING, format_bytes, format_count, format_duration, say_bytes
 
 DUMP_SIGN: Final = "■"
 _ARROW: Final = " → "
+_MOST_WARNING_LINES: Final = 3
 
 _COLUMNS: Final = (
     Column("number", "", 2, "right"),
@@ -29,6 +30,7 @@ _COLUMNS: Final = (
     Column("parent", "in parent", 12, "right", "pg", priority=4),
     Column("stopped", "stopped", 9, "right", priority=2),
     Column("seconds", "took", 9, "right", priority=5),
+    Column("engine", "engine", 7, priority=6),
     Column("verdict", "", 11, flexible=True),
 )
 
@@ -45,6 +47,7 @@ class ChainView(SpanView):
         "chain-view--memory-only",
         "chain-view--bar",
         "chain-view--bar-rest",
+        "chain-view--warning",
     }
 
     DEFAULT_CSS = """
@@ -64,6 +67,7 @@ class ChainView(SpanView):
         & > .chain-view--memory-only { color: $foreground 70%; }
         & > .chain-view--bar { color: $accent; }
         & > .chain-view--bar-rest { color: $foreground 20%; }
+        & > .chain-view--warning { color: $text-error; text-style: bold; }
         &:ansi {
             & > .chain-view--label, & > .chain-view--arrow, & > .chain-view--bar-rest {
                 color: ansi_default; text-style: dim;
@@ -80,12 +84,19 @@ class ChainView(SpanView):
         super().__init__(name=name, id=id, classes=classes)
         self._links: tuple[LinkResult, ...] = ()
         self._progress: LinkProgress | None = None
+        self._warning = ""
         self.border_title = Content("chain")
 
     def show_links(self, links: Sequence[LinkResult]) -> None:
         """Show these, oldest first."""
         self._links = tuple(links)
         self.redraw(layout=True)
+
+    def show_warning(self, text: str) -> None:
+        """Show above all else what is wrong with the chain; literal, empty if nothing is."""
+        if text != self._warning:
+            self._warning = text
+            self.redraw(layout=True)
 
     def show_progress(self, progress: LinkProgress | None) -> None:
         """Show how far the link in the making is; None: none is."""
@@ -100,8 +111,12 @@ class ChainView(SpanView):
     def lines(self, width: int, height: int) -> list[list[Span]]:
         """The flow of links, one line for each, and two for the one in the making."""
         running = [] if self._progress is None else _progress_lines(self._progress, width)
+        warning = [
+            [Span(line, "chain-view--warning")]
+            for line in wrap(printable(self._warning), max(width, 1))[:_MOST_WARNING_LINES]
+        ]
         if not self._links:
-            return running or [
+            return [*warning, *running] or [
                 [Span(line, "chain-view--label")] for line in wrap(self.empty_text, max(width, 1))
             ]
         placed = fit_columns(_COLUMNS, width)
@@ -110,14 +125,14 @@ class ChainView(SpanView):
             for link in self._links
         ]
         header = row_spans(placed, [_title(place.column) for place in placed], margin=0)
-        room = height - len(running) if height else len(table) + 2
+        room = height - len(running) - len(warning) if height else len(table) + 2
         above = [_flow(self._links, self._progress is not None, width), header]
         # The newest links matter most, then what their figures mean; the flow says least.
         if room < len(above) + len(table):
             del above[0]
         if room < 2:
             del above[0]
-        return [*above, *table[-max(1, room - len(above)) :], *running]
+        return [*warning, *above, *table[-max(1, room - len(above)) :], *running]
 
 
 def _flow(links: Sequence[LinkResult], is_running: bool, width: int) -> list[Span]:
@@ -166,7 +181,9 @@ def _cell(link: LinkResult, column: str) -> Cell:
         case "stopped":
             return (Span(format_duration(link.stopped_us / 1e6)),)
         case "seconds":
-            return (Span(format_duration(link.seconds)),)
+            return (Span(format_duration(link.seconds) if link.seconds else NOTHING),)
+        case "engine":
+            return (Span(link.engine.value, "chain-view--label"),)
     if link.restorable:
         return (Span("restorable", "chain-view--restorable"),)
     return (Span("memory only", "chain-view--memory-only"),)

@@ -17,7 +17,8 @@ from widgets.drawing import strip_of
 Severity = Literal["information", "warning", "error"]
 
 _KEPT: Final = 500
-_SIGNS: Final[dict[Severity, str]] = {"information": "·", "warning": "!", "error": "✗"}
+SIGNS: Final[dict[Severity, str]] = {"information": "·", "warning": "!", "error": "✗"}
+"""So that a severity shows without colours too."""
 
 
 class _Entry(NamedTuple):
@@ -119,6 +120,6 @@ def _spans(entry: _Entry) -> list[Span]:
     style = f"event-log--{entry.severity}"
     return [
         Span(printable(entry.clock) + " ", "event-log--clock"),
-        Span(_SIGNS[entry.severity] + " ", style),
+        Span(SIGNS[entry.severity] + " ", style),
         Span(entry.text, style),
     ]

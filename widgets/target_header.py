@@ -12,6 +12,7 @@ from engine.printable import printable
 from engine.tracking.sample import RateMode, TrackerKind
 from widgets.columns import Span, fit_cell
 from widgets.drawing import SpanView
+from widgets.event_log import SIGNS, Severity
 from widgets.units import format_clock, format_duration, format_percent
 
 
@@ -22,6 +23,14 @@ class TargetState(Enum):
     NOT_ARMED = "NOT ARMED"
     PAUSED = "PAUSED"
     GONE = "GONE"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What has to be known besides, on a line of its own; literal."""
+
+    text: str
+    severity: Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +54,17 @@ class TargetStatus:
     """Estimated share of one CPU."""
     stopped_us: int = 0
     """By the last tick."""
+    is_lent: bool = False
+    """Whether ticks only read, whatever the mode is, because the epoch is somebody else's."""
+    notices: tuple[Notice, ...] = ()
+    """The gravest first."""
 
 
 class TargetHeader(SpanView):
-    """Two lines: the target and its tracker; the interval and what a tick costs. Three if narrow."""
+    """Two lines: the target and its tracker; the interval and what a tick costs. Three if narrow.
+
+    Below them a line for each notice.
+    """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "target-header--armed",
@@ -58,6 +74,9 @@ class TargetHeader(SpanView):
         "target-header--command",
         "target-header--label",
         "target-header--tracker",
+        "target-header--information",
+        "target-header--warning",
+        "target-header--error",
     }
 
     DEFAULT_CSS = """
@@ -72,6 +91,9 @@ class TargetHeader(SpanView):
         & > .target-header--command { color: $foreground; text-style: bold; }
         & > .target-header--label { color: $foreground 55%; }
         & > .target-header--tracker { color: $text-primary; }
+        & > .target-header--information { color: $foreground 70%; }
+        & > .target-header--warning { color: $text-warning; }
+        & > .target-header--error { color: $text-error; text-style: bold; }
         &:ansi {
             & > .target-header--armed { background: ansi_green; color: ansi_black; }
             & > .target-header--not-armed {
@@ -79,7 +101,7 @@ class TargetHeader(SpanView):
             }
             & > .target-header--paused { background: ansi_yellow; color: ansi_black; }
             & > .target-header--gone { background: ansi_red; color: ansi_black; }
-            & > .target-header--command { color: ansi_default; }
+            & > .target-header--command, & > .target-header--information { color: ansi_default; }
             & > .target-header--label { color: ansi_default; text-style: dim; }
         }
         &:ansi:nocolor {
@@ -108,7 +130,11 @@ class TargetHeader(SpanView):
         status = self._status
         if status is None:
             return [[Span("no target", "target-header--label")], []]
-        return [_target_line(status, width), *_flowed(_figures(status), width)]
+        return [
+            _target_line(status, width),
+            *_flowed(_figures(status), width),
+            *(_notice_line(notice, width) for notice in status.notices),
+        ]
 
 
 def _target_line(status: TargetStatus, width: int) -> list[Span]:
@@ -122,13 +148,19 @@ def _target_line(status: TargetStatus, width: int) -> list[Span]:
     if status.tracker is not None:
         how = [Span("  "), Span(status.tracker.value, "target-header--tracker")]
         if status.mode is not None:
-            how.append(Span(f", {status.mode.value}", "target-header--label"))
+            does = "only reading" if status.is_lent else status.mode.value
+            how.append(Span(f", {does}", "target-header--label"))
     right = [Span(about, "target-header--label")], how
     room = width - sum(cell_len(span.text) for span in (*left, *right[0], *right[1]))
     command = Span(printable(status.command), "target-header--command")
     shown = fit_cell([command], max(1, min(room, cell_len(command.text))))
     gap = Span(" " * max(0, room - sum(cell_len(span.text) for span in shown)))
     return [*left, *shown, *right[0], gap, *how]
+
+
+def _notice_line(notice: Notice, width: int) -> list[Span]:
+    style = f"target-header--{notice.severity}"
+    return fit_cell([Span(SIGNS[notice.severity] + " ", style), Span(printable(notice.text), style)], width)
 
 
 def _figures(status: TargetStatus) -> list[list[Span]]:

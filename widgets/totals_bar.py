@@ -6,7 +6,7 @@ from typing import ClassVar, Final, NamedTuple
 
 from textual.reactive import reactive
 
-from engine.tracking.sample import Sample
+from engine.tracking.sample import RateMode, Sample
 from widgets.big_figures import big
 from widgets.columns import Span, fit_cell
 from widgets.drawing import SpanView
@@ -116,9 +116,10 @@ def _tiles(sample: Sample | None) -> tuple[_Tile, ...]:
     totals = sample.totals
     figure, unit = split_bytes(sample.bytes_per_s)
     pages_per_s = format_count(totals.pages_per_s) + " pages/s"
+    label = "first written" if sample.mode is RateMode.CUMULATIVE else "written"
     return (
         tile("present", totals.present_pages, "present"),
-        _Tile("written", figure, unit + "/s" if unit else "", pages_per_s, "totals-bar--written"),
+        _Tile(label, figure, unit + "/s" if unit else "", pages_per_s, "totals-bar--written"),
         tile("since armed", totals.since_armed_pages, "armed"),
         tile("pending", totals.pending_pages, "pending"),
     )

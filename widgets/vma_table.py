@@ -7,7 +7,7 @@ from typing import ClassVar, Final
 
 from textual.reactive import reactive
 
-from engine.tracking.sample import Sample
+from engine.tracking.sample import RateMode, Sample
 from widgets.columns import Column
 from widgets.line_table import LineTable
 from widgets.rows import NoRows
@@ -31,6 +31,7 @@ _COLUMNS: Final = (
     Column("kind", "kind", 12, priority=10),
     Column("name", "name", 14, flexible=True, wide=24),
 )
+_FIRST: Final = {"written": "new", "rate": "new"}
 _MEMORY: Final = ("present", "armed", "pending")
 
 
@@ -98,6 +99,9 @@ class VmaTable(LineTable):
     def _show(self, rows: VmaRows) -> None:
         units = {"rate": rows.rate_unit.name + "/s", **dict.fromkeys(_MEMORY, rows.memory_unit.name)}
         columns = [replace(column, unit=units.get(column.key, column.unit)) for column in _COLUMNS]
+        if self._sample is not None and self._sample.mode is RateMode.CUMULATIVE:
+            # A page counts once since armed: when it is first written.
+            columns = [replace(each, title=_FIRST.get(each.key, each.title)) for each in columns]
         if len(self._index.pids) > 1:
             columns.insert(0, _PID)
         self.set_columns(columns)

@@ -12,15 +12,17 @@ import numpy as np
 from textual.pilot import Pilot
 from textual.widgets import Static
 
+from engine.checkpoint.engines import EarlierChain, EngineReport
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
 from engine.errors import Cancelled as CancelledError
-from engine.errors import DirtytopError
+from engine.errors import DirtytopError, EpochLent
 from engine.images.layout import LinkKind
 from engine.kernel.maps import Maps, parse_line
 from engine.kernel.process import Identity
 from engine.processes import ProcessRow
 from engine.tracking.sample import Event, ProcessSample, RateMode, Sample, Totals, TrackerKind
 from tui.app import DirtytopApp
+from tui.backend import ChainOrder
 from tui.settings import Settings
 from tui.target import Target
 
@@ -46,6 +48,24 @@ _PRESENT = np.array([64, 32, 6000, 90000, 12000, 512, 300, 34, 2], np.int64)
 _RATE = np.array([0, 0, 180, 2400, 60, 0, 0, 3, 0], np.int64)  # pages a tick
 
 
+MEMORY = EngineReport(
+    Engine.MEMORY,
+    "",
+    "memory and registers, not restorable",
+    "never stops the target",
+    "stops the target while what is pending is copied",
+    is_restorable=False,
+)
+CRIU = EngineReport(
+    Engine.CRIU,
+    "4.1.1",
+    "all of the target, restorable",
+    "stops the target while its pages are listed, and runs code in it",
+    "stops the target for the whole copy, and runs code in it",
+    is_restorable=True,
+)
+
+
 class ScriptedTracking:
     """A target whose memory is written at a steady pace."""
 
@@ -58,6 +78,7 @@ class ScriptedTracking:
         self.is_armed = False
         self.is_alive = True
         self.is_closed = False
+        self.is_lent = False
         self.calls: list[str] = []
         self.refuses: DirtytopError | None = None
         self.breaks: Exception | None = None
@@ -65,9 +86,11 @@ class ScriptedTracking:
         self.ticks = 0
         self._machine = machine
 
-    def arm(self) -> None:
+    def arm(self, *, even_if_lent: bool = False) -> None:
         """Begin to count."""
-        self.calls.append("arm")
+        self.calls.append("arm anyway" if even_if_lent else "arm")
+        if self.is_lent and not even_if_lent:
+            raise EpochLent("the bits are CRIU's")
         if self.refuses is not None:
             raise self.refuses
         self.is_armed = True
@@ -136,12 +159,22 @@ class ScriptedTracking:
 class ScriptedChain:
     """Makes links of the size the target's pending memory has, without writing any."""
 
-    def __init__(self, machine: ScriptedMachine, target: ScriptedTracking, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, machine: ScriptedMachine, target: ScriptedTracking, order: ChainOrder) -> None:
+        self.order = order
+        self.engine = order.engine
+        self.directory = order.directory
+        self.links: tuple[LinkResult, ...] = ()
+        self.why_full = ""
+        self.is_closed = False
         self.is_ended = False
         self._machine = machine
         self._target = target
         self._count = 0
+
+    @property
+    def next_path(self) -> Path:
+        """Where the next link will be."""
+        return self.directory / str(self._count + 1)
 
     def pre_dump(self, progress: Progress = ..., cancelled: Cancelled = ...) -> LinkResult:  # type: ignore[assignment]
         """A link of memory."""
@@ -168,14 +201,18 @@ class ScriptedChain:
             if cancelled():
                 raise CancelledError("cancelled: nothing was written")
         if machine.link_error is not None:
+            if self.engine is Engine.CRIU:
+                self.why_full = f"{kind.value} {self._count + 1} was begun and not completed"
             raise machine.link_error
         self._count += 1
-        pages = 5286 if self._count > 1 else int(_PRESENT.sum())
+        pages = 5286 if self._count > 1 and not self.why_full else int(_PRESENT.sum())
+        self._target.is_lent = self.engine is Engine.CRIU and kind is LinkKind.PRE_DUMP
+        self.why_full = ""
         result = LinkResult(
             number=self._count,
             kind=kind,
             path=self.directory / str(self._count),
-            engine=Engine.MEMORY,
+            engine=self.engine,
             pages_written=pages,
             pages_in_parent=int(_PRESENT.sum()) - pages,
             size_bytes=pages * PAGE_BYTES,
@@ -183,9 +220,12 @@ class ScriptedChain:
             copy_s=0.21,
             sync_s=0.12,
             seconds=0.35,
-            restorable=False,
-            not_held=("files, sockets and pipes",) if kind is LinkKind.DUMP else (),
+            restorable=self.engine is Engine.CRIU and kind is LinkKind.DUMP,
+            not_held=("files, sockets and pipes",)
+            if kind is LinkKind.DUMP and self.engine is Engine.MEMORY
+            else (),
         )
+        self.links = (*self.links, result)
         machine.links.append(result)
         return result
 
@@ -208,6 +248,9 @@ class ScriptedMachine:
         self.chains: list[ScriptedChain] = []
         self.links: list[LinkResult] = []
         self.afters: list[After] = []
+        self.reports: tuple[EngineReport, ...] = (MEMORY, CRIU)
+        self.earlier: EarlierChain | None = None
+        self.log: Path | None = None
         self.rows: tuple[ProcessRow, ...] = PROCESSES
 
     def open_target(self, pid: int, tracker: TrackerKind | None) -> ScriptedTracking:
@@ -218,13 +261,40 @@ class ScriptedMachine:
         self.opened[pid] = target
         return target
 
-    def open_chain(self, target: Any, directory: Path) -> ScriptedChain:
+    def engines(self) -> tuple[Engine, ...]:
+        """Ours and CRIU."""
+        return (Engine.MEMORY, Engine.CRIU)
+
+    def examine_engines(self, target: Any) -> tuple[EngineReport, ...]:
+        """What the test says."""
+        return self.reports
+
+    def examine_chain(self, target: Any, directory: Path) -> EarlierChain | None:
+        """What the test says."""
+        return self.earlier
+
+    def why_next_is_full(self, chain: Any) -> str:
+        """What the chain says."""
+        assert isinstance(chain, ScriptedChain)
+        return chain.why_full
+
+    def close_chain(self, chain: Any) -> None:
+        """Give the epoch back."""
+        assert isinstance(chain, ScriptedChain)
+        chain.is_closed = True
+        chain._target.is_lent = False
+
+    def find_log(self, link: Path, since_s: float = 0.0) -> Path | None:
+        """What the test says."""
+        return self.log
+
+    def open_chain(self, target: Any, order: ChainOrder) -> ScriptedChain:
         """Begin a chain, or say why not."""
         if self.chain_error is not None:
             raise self.chain_error
         assert isinstance(target, ScriptedTracking)
         self.links.clear()
-        chain = ScriptedChain(self, target, directory)
+        chain = ScriptedChain(self, target, order)
         self.chains.append(chain)
         return chain
 

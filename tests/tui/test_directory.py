@@ -8,6 +8,10 @@ import pytest
 from tui.directory import chain_name, examine_directory
 
 
+def no_chain(path: Path) -> None:
+    """Nothing that one could go on with."""
+
+
 @pytest.mark.parametrize(
     ("command", "name"),
     [
@@ -23,37 +27,37 @@ def test_a_chains_name_holds_only_harmless_characters(command: str, name: str) -
 
 
 def test_a_directory_that_is_not_there_yet_will_do(tmp_path: Path) -> None:
-    report = examine_directory(tmp_path / "new" / "chain")
+    report = examine_directory(tmp_path / "new" / "chain", no_chain)
     assert report.problem == ""
     assert report.free_bytes > 0
 
 
 def test_an_empty_directory_will_do(tmp_path: Path) -> None:
-    assert examine_directory(tmp_path).problem == ""
+    assert examine_directory(tmp_path, no_chain).problem == ""
 
 
 @pytest.mark.parametrize("entry", ["1", "pages-1.img", "inventory.img"])
 def test_a_directory_that_holds_images_will_not_do(tmp_path: Path, entry: str) -> None:
     (tmp_path / entry).touch()
-    assert "images" in examine_directory(tmp_path).problem
+    assert "images" in examine_directory(tmp_path, no_chain).problem
 
 
 def test_a_file_in_the_way_will_not_do(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert "not a directory" in examine_directory(tmp_path / "file" / "chain").problem
+    assert "not a directory" in examine_directory(tmp_path / "file" / "chain", no_chain).problem
 
 
 def test_a_relative_path_will_not_do() -> None:
-    assert "absolute" in examine_directory(Path("chain")).problem
+    assert "absolute" in examine_directory(Path("chain"), no_chain).problem
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_directory_we_may_not_write_to_will_not_do(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    assert "permission" in examine_directory(tmp_path / "chain").problem
+    assert "permission" in examine_directory(tmp_path / "chain", no_chain).problem
 
 
 def test_a_hostile_name_is_told_printable(tmp_path: Path) -> None:
     hostile = tmp_path / "\x1b]0;title\x07"
     hostile.touch()
-    assert "\x1b" not in examine_directory(hostile).problem
+    assert "\x1b" not in examine_directory(hostile, no_chain).problem

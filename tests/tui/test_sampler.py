@@ -16,6 +16,7 @@ from engine.errors import Cancelled, DirtytopError, NotPermitted, TargetGone
 from engine.images.layout import LinkKind
 from engine.tracking.sample import Event, EventKind, RateMode
 from tests.tui.machine import ScriptedMachine
+from tui.backend import ChainOrder
 from tui.jobs import LinkJob, LinkRequest
 from tui.messages import (
     CommandFailed,
@@ -191,11 +192,9 @@ def test_a_sampler_in_the_midst_of_a_tick_cannot_be_held(
             pass
 
 
-def job(
-    machine: ScriptedMachine, posted: Posted, request: LinkRequest, directory: Path
-) -> tuple[LinkJob, Target]:
+def job(machine: ScriptedMachine, posted: Posted, request: LinkRequest) -> tuple[LinkJob, Target]:
     tracking, target = machine.open_target(PID, None), Target(PID)
-    job = LinkJob(target, request, lambda: machine.open_chain(tracking, directory), posted)
+    job = LinkJob(target, request, tracking, machine, posted)
     job.start()
     return job, target
 
@@ -204,7 +203,7 @@ def job(
 def test_a_job_tells_its_progress_and_its_result(
     machine: ScriptedMachine, posted: Posted, tmp_path: Path, kind: LinkKind
 ) -> None:
-    done, target = job(machine, posted, LinkRequest(kind, tmp_path), tmp_path)
+    done, target = job(machine, posted, LinkRequest(kind, ChainOrder(tmp_path)))
     assert posted.next(LinkProgressed).progress.total_bytes
     made = posted.next(LinkMade)
     assert made.target is target
@@ -215,14 +214,14 @@ def test_a_job_tells_its_progress_and_its_result(
 def test_a_dump_is_told_what_becomes_of_the_target(
     machine: ScriptedMachine, posted: Posted, tmp_path: Path
 ) -> None:
-    job(machine, posted, LinkRequest(LinkKind.DUMP, tmp_path, After.STOP), tmp_path)
+    job(machine, posted, LinkRequest(LinkKind.DUMP, ChainOrder(tmp_path), After.STOP))
     posted.next(LinkMade)
     assert machine.afters == [After.STOP]
 
 
 def test_a_cancelled_job_ends(machine: ScriptedMachine, posted: Posted, tmp_path: Path) -> None:
     machine.linking.clear()
-    running, _ = job(machine, posted, LinkRequest(LinkKind.PRE_DUMP, tmp_path), tmp_path)
+    running, _ = job(machine, posted, LinkRequest(LinkKind.PRE_DUMP, ChainOrder(tmp_path)))
     posted.next(LinkProgressed)
     running.cancel()
     assert isinstance(posted.next(LinkNotMade).error, Cancelled)
@@ -233,7 +232,7 @@ def test_a_chain_that_cannot_be_begun_fails_the_job(
     machine: ScriptedMachine, posted: Posted, tmp_path: Path
 ) -> None:
     machine.chain_error = DirtytopError("no room")
-    job(machine, posted, LinkRequest(LinkKind.PRE_DUMP, tmp_path), tmp_path)
+    job(machine, posted, LinkRequest(LinkKind.PRE_DUMP, ChainOrder(tmp_path)))
     assert posted.next(LinkNotMade).error.message == "no room"
 
 
@@ -244,7 +243,7 @@ def test_a_target_is_let_go_only_once_its_job_has_ended(
     target = watched.watch(PID, interval_s=0.001, arm=False)
     posted.next(Sampled)
     machine.linking.clear()
-    watched.make_link(target, LinkRequest(LinkKind.PRE_DUMP, tmp_path))
+    watched.make_link(target, LinkRequest(LinkKind.PRE_DUMP, ChainOrder(tmp_path)))
     posted.next(LinkProgressed)
     watched.leave_all()
     assert isinstance(posted.next(LinkNotMade).error, Cancelled)

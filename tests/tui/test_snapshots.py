@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import pytest
 import textual
 from textual.pilot import Pilot
 
-from engine.tracking.sample import Sample
-from tests.tui.machine import Launch, ScriptedMachine, Until
+from engine.tracking.sample import Event, EventKind, Sample, TrackerKind
+from tests.tui.machine import CRIU, MEMORY, Launch, ScriptedMachine, Until
 from tui import messages
 from tui.app import DirtytopApp
 from tui.directory import DirectoryReport
 from tui.sampler import chart_point
+from tui.settings import Settings
 from tui.target import Stage, Target
 from widgets.process_table import ProcessTable
 
@@ -42,7 +44,7 @@ def _same_everywhere(monkeypatch: pytest.MonkeyPatch, machine: ScriptedMachine, 
     machine.ticking.clear()
     monkeypatch.setenv("XDG_STATE_HOME", "/var/lib/state")
     monkeypatch.setattr(
-        "tui.screens.dump.examine_directory", lambda path: DirectoryReport(path, "", free_bytes=64 << 30)
+        "tui.screens.dump.examine_directory", lambda path, _: DirectoryReport(path, "", free_bytes=64 << 30)
     )
     for name in ("COLORTERM", "NO_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
@@ -130,3 +132,40 @@ def test_the_picker(snap_compare: Compare, launch: Launch, until: Until, size: t
         await pilot.pause(0.2)
 
     assert snap_compare(app, terminal_size=size, run_before=listed)
+
+
+def test_the_dump_dialog_with_criu_and_a_job_of_a_shell(
+    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    machine.reports = (MEMORY, replace(CRIU, needs_shell_job=True))
+    app = launch(POSTGRES, interval_s=1.0, settings=Settings(engine="criu"))
+    fill = filled(app, machine, until, "D")
+
+    async def examined(pilot: Pilot[Any]) -> None:
+        await fill(pilot)
+        await until(pilot, lambda: app.desk.watched.targets[0].engines)
+        await pilot.pause(0.2)
+
+    assert snap_compare(app, terminal_size=size, run_before=examined)
+
+
+def test_a_chain_of_criu_broken_by_a_foreign_clear(
+    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    machine.tracker = TrackerKind.SOFT_DIRTY
+    app = launch(POSTGRES, interval_s=1.0, directory=Path("/var/lib/chain"))
+    fill = filled(app, machine, until, "d", "d")
+
+    async def broken(pilot: Pilot[Any]) -> None:
+        await fill(pilot)
+        target = app.desk.watched.targets[0]
+        assert target.live.sample is not None
+        app.post_message(messages.Sampled(target, target.live.sample, True, target.live.history, lent=True))
+        await until(pilot, lambda: target.is_lent)
+        event = Event(EventKind.FOREIGN_CLEAR, POSTGRES, "another program cleared the soft-dirty bits")
+        app.post_message(messages.EventsSeen(target, (event,)))
+        await until(pilot, lambda: target.broken)
+        app.clear_notifications()
+        await pilot.pause(0.2)
+
+    assert snap_compare(app, terminal_size=size, run_before=broken)

@@ -170,9 +170,12 @@ async def test_the_chain_teaches_shows_its_flow_and_its_links(stage: Stage) -> N
         await pilot.pause()
         flow, header, *rows = text_of(chain)
         assert flow == "1 → 2 → ■"
-        assert header.split() == ["kind", "size", "written", "pg", "in", "parent", "pg", "stopped", "took"]
+        assert header.split() == [
+            "kind", "size", "written", "pg", "in", "parent", "pg", "stopped", "took", "engine",
+        ]  # fmt: skip
         assert rows[0].split() == [
-            "1", "pre-dump", "47.0", "MiB", "12,044", "119,028", "14.2", "ms", "61.0", "ms", "memory", "only",
+            "1", "pre-dump", "47.0", "MiB", "12,044", "119,028", "14.2", "ms", "61.0", "ms", "memory",
+            "memory", "only",
         ]  # fmt: skip
         assert rows[2].split()[:2] == ["■", "dump"]
         assert rows[2].endswith("restorable")

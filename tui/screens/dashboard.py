@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from engine.printable import printable
+from engine.tracking.sample import RateMode
 from tui.desk import Change, Desk, What
 from tui.screens.filter_bar import FilterBar
 from tui.screens.target_strip import TargetStrip
@@ -22,6 +23,11 @@ from widgets.totals_bar import TotalsBar
 from widgets.vma_table import VmaTable
 
 _TITLES: Final = {"chart": "1 written", "table": "2 mappings", "chain": "3 chain", "log": "4 events"}
+_CUMULATIVE_TITLES: Final = {
+    "chart": "1 first written since armed",
+    "table": "2 mappings · new: first written since armed",
+}
+"""Of a tracker that only reads."""
 _OFF: Final = "-off"
 _AGE_S: Final = 1.0
 """How often the age of a paused view is told anew."""
@@ -109,6 +115,7 @@ class Dashboard(Vertical):
                 self._show_sample(target)
             case What.STATUS:
                 self._show_status(target)
+                self.query_one(ChainView).show_warning(target.broken)
             case What.LINKS:
                 self._show_links(target)
             case What.PROGRESS:
@@ -140,6 +147,7 @@ class Dashboard(Vertical):
         self.query_one(TotalsBar).show_sample(None)
         self.query_one(RateChart).show_history(())
         self.query_one(ChainView).show_links(())
+        self.query_one(ChainView).show_warning("")
         self.query_one(ChainView).show_progress(None)
         self._say("nothing is watched: o picks a process", "information")
 
@@ -152,12 +160,20 @@ class Dashboard(Vertical):
         self.query_one(TotalsBar).show_sample(view.sample)
         self.query_one(RateChart).show_history(view.history, target.marks)
         if view.sample is not None:
+            self._name_rates(view.sample.mode)
             self.table.show_sample(view.sample)
             self.filter_bar.show_count()
+
+    def _name_rates(self, mode: RateMode) -> None:
+        """Where ticks only read, a page counts once: when it is first written after arming."""
+        titles = _CUMULATIVE_TITLES if mode is RateMode.CUMULATIVE else _TITLES
+        for panel in _CUMULATIVE_TITLES:
+            self.query_one(f"#{panel}").border_title = Content(titles[panel])
 
     def _show_links(self, target: Target) -> None:
         chain = self.query_one(ChainView)
         chain.show_links(target.links)
+        chain.show_warning(target.broken)
         chain.border_subtitle = Content(printable(target.directory.name)) if target.directory else ""
         self.query_one(RateChart).show_history(target.view.history, target.marks)
 

@@ -1,4 +1,4 @@
-"""Where and how to make a link: asked before every dump, and before the first pre-dump of a chain.
+"""Where, by whom and how a link is made: asked before every dump, and before the first pre-dump of a chain.
 
 Nothing here is dangerous by default: the target runs on, and Enter on a dump's fresh dialog leaves
 everything as it is. Killing the target is asked about once more.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -18,36 +19,35 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
-from textual.widgets import Button, Input, RadioButton, RadioSet, Static
+from textual.widgets import Button, Checkbox, Input, RadioButton, RadioSet, Static
 
 from engine.checkpoint.link import After, Engine
 from engine.images.layout import LinkKind
 from engine.printable import printable
+from tui.backend import ChainOrder
 from tui.desk import Desk
 from tui.directory import DirectoryReport, default_directory, examine_directory
 from tui.jobs import LinkRequest
 from tui.keys import key
+from tui.screens.choice import Choice, Tick
 from tui.screens.confirm import ConfirmScreen
+from tui.screens.engine_choice import EngineChoice
 from tui.target import Target
 from tui.words import AFTER, ENGINES, KINDS, link_name
 from widgets.units import say_bytes
 
+if TYPE_CHECKING:
+    from engine.checkpoint.engines import EarlierChain, EngineReport
+
 _BUTTON = {LinkKind.PRE_DUMP: "Pre-dump", LinkKind.DUMP: "Dump"}
-
-
-class Choice(RadioButton):
-    """A radio button whose state shows without colours too."""
-
-    BUTTON_LEFT = BUTTON_RIGHT = " "
-
-    def watch_value(self) -> None:
-        """Fill or empty the circle."""
-        self.BUTTON_INNER = "●" if self.value else "○"
-        super().watch_value()
-
-    def on_mount(self) -> None:
-        """What it was made with is no change."""
-        self.BUTTON_INNER = "●" if self.value else "○"
+_KILLED_FOR_GOOD = (
+    "It is killed once it has been dumped, and this dump cannot be restored from:"
+    " it holds memory and registers only."
+)
+_KILLED_AND_RESTORABLE = (
+    "It is killed once all its images are on disk. `dirtytop restore` makes it again from them,"
+    " if nothing that it has open is changed meanwhile."
+)
 
 
 class DumpScreen(ModalScreen[LinkRequest | None]):
@@ -72,6 +72,13 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
             super().__init__()
             self.report = report
 
+    class EnginesExamined(Message):
+        """What can make links of the target."""
+
+        def __init__(self, reports: tuple[EngineReport, ...]) -> None:
+            super().__init__()
+            self.reports = reports
+
     def __init__(self, desk: Desk, target: Target, kind: LinkKind) -> None:
         super().__init__()
         self._desk = desk
@@ -81,6 +88,7 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
         # A path the user chose may hold what cannot be typed or shown; the line shows it printable.
         self._path = default_directory(desk, target)
         self._report: DirectoryReport | None = None
+        self._engines = EngineChoice(desk.backend.engines(), kind, _preferred(desk))
 
     # What is asked.
 
@@ -99,10 +107,16 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
                     id="chain-choice",
                     compact=True,
                 )
+                yield Static(
+                    Content.assemble(("engine  ", "$foreground 60%"), ENGINES[self._chain.engine]),
+                    id="engine",
+                )
+            yield self._engines
             yield Static("directory", markup=False, classes="label")
             with Horizontal(classes="row"):
                 yield Input(printable(str(self._path)), id="directory", compact=True, select_on_focus=False)
                 yield Button(Content("Browse"), id="browse", compact=True)
+            yield Tick("", id="there", compact=True)
             yield Static("", id="space", markup=False)
             if self._kind is LinkKind.DUMP:
                 yield Static("the target, once dumped", markup=False, classes="label")
@@ -114,8 +128,6 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
                     id="after",
                     compact=True,
                 )
-            engine = Content.assemble(("engine  ", "$foreground 60%"), ENGINES[Engine.MEMORY])
-            yield Static(engine, id="engine")
             with Horizontal(classes="buttons"):
                 yield Button(Content("Cancel"), id="cancel", compact=True)
                 yield Button(Content(_BUTTON[self._kind]), id="make", variant="warning", compact=True)
@@ -124,13 +136,19 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
         """Put the focus where Enter does no harm, and look at the directory."""
         self.app.clear_notifications()  # a toast would cover the buttons
         self.query_one("#make" if self._kind is LinkKind.PRE_DUMP else "#cancel").focus()
+        self.query_one("#there").display = False
+        if self._target.engines:
+            self._engines.show_reports(self._target.engines)
         self._follow_choice()
+        self._examine_engines()
 
     def _going_on(self) -> str:
         last = self._target.links[-1]
+        if self._target.broken:
+            return f"go on: link {last.number + 1}, a full one ({say_bytes(self._target.next_bytes)})"
         return (
             f"go on: link {last.number + 1}, on top of {link_name(last)}"
-            f" (writes about {say_bytes(self._target.pending_bytes)})"
+            f" (writes about {say_bytes(self._target.next_bytes)})"
         )
 
     def _starting_anew(self) -> str:
@@ -148,7 +166,16 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
 
     @property
     def _needed_bytes(self) -> int:
-        return self._target.pending_bytes if self._goes_on else self._target.whole_bytes
+        return self._target.next_bytes if self._goes_on else self._target.whole_bytes
+
+    @property
+    def _earlier(self) -> EarlierChain | None:
+        """The chain in the directory, if one can go on with it."""
+        return None if self._goes_on or self._report is None else self._report.earlier
+
+    @property
+    def _is_there(self) -> bool:
+        return self._earlier is not None and self.query_one("#there", Tick).value
 
     @property
     def _after(self) -> After:
@@ -158,9 +185,13 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
 
     @on(RadioSet.Changed, "#chain-choice")
     def _follow_choice(self) -> None:
+        goes_on = self._goes_on
         line = self.query_one("#directory", Input)
-        line.disabled = self.query_one("#browse").disabled = self._goes_on
+        line.disabled = self.query_one("#browse").disabled = goes_on
         line.value = printable(str(self._where))
+        self._engines.display = not goes_on
+        if self._chain is not None:
+            self.query_one("#engine").display = goes_on
         self._examine()
 
     @on(Input.Changed, "#directory")
@@ -169,33 +200,79 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
             self._path = Path(os.path.expanduser(event.value.strip()))
         self._examine()
 
-    def _examine(self) -> None:
-        path = self._where
-        self._report = None
-        self.query_one("#make").disabled = not path.is_absolute()
+    # What is found out, each in a thread of its own: a directory on a server that is gone, or a
+    # program that does not answer, would hold up everything else.
+
+    def _examine_engines(self) -> None:
+        tracking = self._target.tracking
+        if tracking is None:
+            return
 
         def look() -> None:
-            self.post_message(self.Examined(examine_directory(path)))
+            self.post_message(self.EnginesExamined(self._desk.backend.examine_engines(tracking)))
 
-        # A thread of its own: a directory on a server that is gone would hold up everything else.
+        threading.Thread(target=look, name="examine engines", daemon=True).start()
+
+    @on(EnginesExamined)
+    def _engines_examined(self, message: EnginesExamined) -> None:
+        self._target.engines = message.reports
+        self._engines.show_reports(message.reports)
+
+    def _examine(self) -> None:
+        path, tracking = self._where, self._target.tracking
+        self._report = None
+        self._show_state()
+        if tracking is None:
+            return
+        find_chain = partial(self._desk.backend.examine_chain, tracking)
+
+        def look() -> None:
+            self.post_message(self.Examined(examine_directory(path, find_chain)))
+
         threading.Thread(target=look, name="examine directory", daemon=True).start()
 
     @on(Examined)
     def _examined(self, message: Examined) -> None:
-        report = message.report
-        if report.path != self._where:
-            return
-        self._report = report
-        problem = "" if self._goes_on else report.problem
-        space = self.query_one("#space", Static)
-        self.query_one("#make").disabled = bool(problem)
-        needed, free = say_bytes(self._needed_bytes), say_bytes(report.free_bytes)
+        if message.report.path == self._where:
+            self._report = message.report
+            self._show_state()
+
+    @on(EngineChoice.Changed)
+    @on(Checkbox.Changed, "#there")
+    def _show_state(self) -> None:
+        """Whether it can be done as it stands, and what speaks against it."""
+        earlier = self._earlier
+        there = self.query_one("#there", Tick)
+        there.display = earlier is not None
+        if earlier is not None:
+            there.label = Content(_going_on_there(earlier))
+        self._engines.force(earlier.engine if earlier is not None and there.value else None)
+        problem = self._problem()
+        self.query_one("#make").disabled = bool(problem) or not self._where.is_absolute()
+        if self._kind is LinkKind.PRE_DUMP and self.focused is None and not problem:
+            self.query_one("#make").focus()
+        report = self._report
         if problem:
-            space.update(Content.styled(f"✗ {problem}", "$error"))
-        elif report.free_bytes < self._needed_bytes:
-            space.update(Content.styled(f"! {free} free, about {needed} needed", "$warning"))
+            said = Content.styled(f"✗ {problem}", "$error")
+        elif report is None:
+            said = Content()
         else:
-            space.update(Content.styled(f"✓ {free} free, about {needed} needed", "$success"))
+            needed, free = say_bytes(self._needed_bytes), say_bytes(report.free_bytes)
+            is_enough = report.free_bytes >= self._needed_bytes
+            said = Content.styled(
+                f"{'✓' if is_enough else '!'} {free} free, about {needed} needed",
+                "$success" if is_enough else "$warning",
+            )
+        self.query_one("#space", Static).update(said)
+
+    def _problem(self) -> str:
+        if self._goes_on:
+            return ""
+        if self._report is not None and self._report.problem:
+            return self._report.problem
+        if self._earlier is not None and not self._is_there:
+            return "it holds a chain already: go on with it, or choose another directory"
+        return self._engines.problem
 
     # What is done.
 
@@ -234,16 +311,36 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
             return
         question = ConfirmScreen(
             f"Kill {self._target.command} {self._target.pid}?",
-            "It is killed once it has been dumped, and this dump cannot be restored from:"
-            " it holds memory and registers only.",
+            _KILLED_AND_RESTORABLE if self._is_restorable else _KILLED_FOR_GOOD,
             confirm="Dump and kill",
             refuse="Cancel",
         )
         self.app.push_screen(question, lambda sure: self._answer() if sure else None)
 
+    @property
+    def _is_restorable(self) -> bool:
+        if self._chain is not None and self._goes_on:
+            return self._chain.engine is not Engine.MEMORY
+        return self._engines.is_restorable
+
     def _answer(self) -> None:
         if self._goes_on:
             self.dismiss(LinkRequest(self._kind, None, self._after))
             return
-        self._desk.remember(last_directory=str(self._path.parent))
-        self.dismiss(LinkRequest(self._kind, self._path, self._after))
+        engine = self._engines.engine
+        self._desk.remember(last_directory=str(self._path.parent), engine=engine.value)
+        order = ChainOrder(self._path, engine, self._engines.options, is_there=self._is_there)
+        self.dismiss(LinkRequest(self._kind, order, self._after))
+
+
+def _preferred(desk: Desk) -> Engine:
+    """The engine of the last time, if it is still one."""
+    return next(
+        (engine for engine in desk.backend.engines() if engine.value == desk.settings.engine), Engine.MEMORY
+    )
+
+
+def _going_on_there(earlier: EarlierChain) -> str:
+    """As in "go on with the chain there, link 3: full (the target has been armed since)"."""
+    how = f"full ({earlier.why_full})" if earlier.why_full else "on top of the last"
+    return f"go on with the chain there, link {earlier.link_count + 1}: {how}"

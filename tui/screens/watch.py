@@ -13,14 +13,19 @@ from textual.widgets import Footer
 from engine.images.layout import LinkKind
 from engine.tracking.sample import RateMode
 from tui import keys
+from tui.backend import ChainOrder
 from tui.desk import Change, Desk, What
 from tui.directory import first_directory
 from tui.jobs import LinkRequest
 from tui.screens.dashboard import Dashboard
+from tui.screens.maker_log import show_maker_log
+from tui.screens.restore import copy_restore
 from tui.screens.target_strip import TargetStrip
 from tui.settings import longer_interval, shorter_interval
 from tui.target import Target
+from tui.words import lent_text
 from widgets.line_table import LineTable
+from widgets.units import say_bytes
 
 PANELS: Final = ("chart", "table", "chain", "log")
 _ACTS: Final = frozenset({"arm", "pre_dump", "dump", "next_mode"})
@@ -74,6 +79,10 @@ class WatchScreen(Screen[None]):
             return target is not None and len(target.modes) > 1
         if action == "turn":
             return len(self._desk.watched.targets) > 1
+        if action == "copy_restore":
+            return target is not None and target.newest_restorable is not None
+        if action == "maker_log":
+            return target is not None and (target.failed_log is not None or bool(target.links))
         if action == "links":
             return target is not None and bool(target.links)
         if action == "clear_filter":
@@ -81,14 +90,33 @@ class WatchScreen(Screen[None]):
         return True
 
     def action_arm(self) -> None:
-        """See writes from now on. Nothing is lost by it: what is pending stays pending."""
-        if self.target is not None and self.target.sampler is not None:
-            self.target.sampler.arm()
+        """See writes from now on. Nothing is lost by it, but a chain of CRIU's is asked about first."""
+        target = self.target
+        if target is None or target.sampler is None:
+            return
+        if not target.is_lent:
+            target.sampler.arm()
+            return
+        from tui.screens.confirm import ConfirmScreen
+
+        sampler = target.sampler
+        question = ConfirmScreen(
+            "Arm, and break CRIU's chain?",
+            f"Arming clears the soft-dirty bits that the next link of CRIU's chain{_in(target)} relies on."
+            f" Nothing is lost, but that link will be a full one: about {say_bytes(target.whole_bytes)},"
+            f" and not {say_bytes(target.next_bytes)}.",
+            confirm="Arm all the same",
+            refuse="Leave it",
+        )
+        self.app.push_screen(question, lambda sure: sampler.arm(even_if_lent=True) if sure else None)
 
     def action_next_mode(self) -> None:
         """Go to the tracker's next mode."""
         target = self.target
         if target is None or target.sampler is None or target.live.sample is None:
+            return
+        if target.is_lent:
+            self._desk.tell(f"{lent_text(target.chain_directory)}.", title="Mode", severity="warning")
             return
         at = target.modes.index(target.live.sample.mode) + 1
         mode = target.modes[at % len(target.modes)]
@@ -129,7 +157,7 @@ class WatchScreen(Screen[None]):
             return
         directory = first_directory(self._desk, target)
         if directory is not None:
-            self._make(target, LinkRequest(LinkKind.PRE_DUMP, directory))
+            self._make(target, LinkRequest(LinkKind.PRE_DUMP, ChainOrder(directory)))
         else:
             self._ask(target, LinkKind.PRE_DUMP)
 
@@ -165,7 +193,22 @@ class WatchScreen(Screen[None]):
         if self.target is not None and self.target.links:
             from tui.screens.links import LinksScreen
 
-            self.app.push_screen(LinksScreen(self.target))
+            self.app.push_screen(LinksScreen(self._desk, self.target))
+
+    def action_copy_restore(self) -> None:
+        """Put the command that makes the target again into the clipboard."""
+        if self.target is not None and self.target.newest_restorable is not None:
+            copy_restore(self.app, self._desk, self.target.newest_restorable)
+
+    def action_maker_log(self) -> None:
+        """Show the log of the program that made the last link, or failed to."""
+        target = self.target
+        if target is None:
+            return
+        path = target.failed_log
+        if path is None and target.links:
+            path = self._desk.backend.find_log(target.links[-1].path)
+        show_maker_log(self.app, self._desk, path)
 
     def action_log(self) -> None:
         """Show the whole event log."""
@@ -258,3 +301,7 @@ class WatchScreen(Screen[None]):
         self._desk.announce(self.target, What.TARGETS)
         if self.target is None:
             self.action_pick()
+
+
+def _in(target: Target) -> str:
+    return f" in {target.chain_directory}" if target.chain_directory is not None else ""

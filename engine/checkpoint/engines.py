@@ -1,0 +1,289 @@
+"""What can make links of a target here, and what each can and cannot do: data for whoever lets choose.
+
+An engine is one entry in `_EXAMINERS`, which says what it can do with a target, and one in `_OPENERS`,
+which begins a chain with it. One that can go on with a chain of an earlier program is also in `_RESUMERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Protocol
+
+from engine.checkpoint.criu.chain import CriuChain
+from engine.checkpoint.criu.directory import LOG
+from engine.checkpoint.criu.features import examine_criu
+from engine.checkpoint.criu.options import CriuOptions, needs_shell_job
+from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress
+from engine.checkpoint.memory import MemoryChain
+from engine.checkpoint.sidecar import Sidecar, boot_id, link_digest, read_sidecar
+from engine.errors import BadImage, DirtytopError, NotSupported
+from engine.images.chain import read_chain
+from engine.images.layout import LinkKind
+from engine.images.link import Link
+from engine.tracking.sample import TrackerKind
+from engine.tracking.session import Session
+
+DEFAULT_OPTIONS: Final = CriuOptions()
+
+
+class Chain(Protocol):
+    """A chain of links in one directory, whoever makes them."""
+
+    @property
+    def engine(self) -> Engine:
+        """Who makes them."""
+        ...
+
+    @property
+    def directory(self) -> Path:
+        """Where they are made."""
+        ...
+
+    @property
+    def next_path(self) -> Path:
+        """Where the next one will be."""
+        ...
+
+    @property
+    def links(self) -> tuple[LinkResult, ...]:
+        """Those there are, oldest first."""
+        ...
+
+    @property
+    def is_ended(self) -> bool:
+        """True after a dump: nothing can be added."""
+        ...
+
+    def pre_dump(self, progress: Progress = ..., cancelled: Cancelled = ...) -> LinkResult:
+        """Add a link of memory only."""
+        ...
+
+    def dump(self, after: After = ..., progress: Progress = ..., cancelled: Cancelled = ...) -> LinkResult:
+        """Add the last link."""
+        ...
+
+
+# -- what there is
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReport:
+    """An engine and what it can do with one target on this machine; all texts are one printable line."""
+
+    engine: Engine
+    version: str
+    """Of the program that does it, as in "4.1.1"; empty if that is us, or if there is none."""
+    holds: str
+    """What its dump holds, and whether that is enough for a restore."""
+    pre_dump_stops: str
+    """What a pre-dump does to the target."""
+    dump_stops: str
+    """What a dump does to the target."""
+    is_restorable: bool
+    """Whether the target can be made again from its dump."""
+    why_no_pre_dump: str = ""
+    """Why it can make no pre-dump here; empty if it can."""
+    why_no_dump: str = ""
+    """Why it can make no dump here; empty if it can."""
+    hint: str = ""
+    """What to do about that."""
+    needs_shell_job: bool = False
+    """Whether it takes this target only with the option `shell_job`."""
+
+    def why_not(self, kind: LinkKind) -> str:
+        """Why it can make no link of this kind here; empty if it can."""
+        return self.why_no_pre_dump if kind is LinkKind.PRE_DUMP else self.why_no_dump
+
+    def stops(self, kind: LinkKind) -> str:
+        """What a link of this kind does to the target."""
+        return self.pre_dump_stops if kind is LinkKind.PRE_DUMP else self.dump_stops
+
+
+def examine_engines(session: Session) -> tuple[EngineReport, ...]:
+    """Every engine there is, working here or not. Asks programs what they can: may take seconds."""
+    return tuple(examine(session) for examine in _EXAMINERS.values())
+
+
+def _examine_memory(session: Session) -> EngineReport:
+    by_write_protect = session.tracker is TrackerKind.WRITE_PROTECT
+    pre_dump = "never stops the target" if by_write_protect else "stops the target to read what is dirty"
+    return EngineReport(
+        engine=Engine.MEMORY,
+        version="",
+        holds="memory and registers, not restorable",
+        pre_dump_stops=pre_dump,
+        dump_stops="stops the target while what is pending is copied",
+        is_restorable=False,
+    )
+
+
+def _examine_criu(session: Session) -> EngineReport:
+    report = EngineReport(
+        engine=Engine.CRIU,
+        version="",
+        holds="all of the target, restorable",
+        pre_dump_stops="stops the target while its pages are listed, and runs code in it",
+        dump_stops="stops the target for the whole copy, and runs code in it",
+        is_restorable=True,
+    )
+    try:
+        criu = examine_criu()
+        report = replace(report, version=criu.version_text)
+        criu.require_dump()
+        needs = needs_shell_job(session.root.pid)
+    except DirtytopError as error:
+        why = error.message
+        return replace(report, why_no_pre_dump=why, why_no_dump=why, hint=error.hint)
+    report = replace(report, needs_shell_job=needs)
+    if not criu.has_memory_tracking:
+        why = "this kernel has no soft-dirty bits, without which criu makes no pre-dumps"
+        return replace(report, why_no_pre_dump=why, hint="it can make a dump alone")
+    return report
+
+
+_EXAMINERS: Final[dict[Engine, Callable[[Session], EngineReport]]] = {
+    Engine.MEMORY: _examine_memory,
+    Engine.CRIU: _examine_criu,
+}
+
+
+ENGINES: Final = tuple(_EXAMINERS)
+
+# -- beginning a chain, or going on with one
+
+
+def open_chain(
+    engine: Engine, session: Session, directory: Path, options: CriuOptions = DEFAULT_OPTIONS
+) -> Chain:
+    """Begin a chain in a directory that holds no images.
+
+    Args:
+        engine: who is to make the links.
+        session: the target.
+        directory: made if it is missing.
+        options: for CRIU; other engines have none.
+
+    Raises:
+        NotSupported: the engine does not work here, or cannot do what `options` say.
+        ShellJobNeeded: CRIU would refuse this target without `shell_job`.
+        NotPermitted: it needs more rights than we have.
+        TargetGone: the root has exited.
+        LinkFailed: the directory cannot be made or holds images already.
+    """
+    return _opener(_OPENERS, engine)(session, directory, options)
+
+
+def go_on(engine: Engine, session: Session, directory: Path, options: CriuOptions = DEFAULT_OPTIONS) -> Chain:
+    """Go on with a chain that an earlier program made of the same target; see `examine_chain`.
+
+    Raises:
+        NotSupported: the engine cannot go on with a chain.
+        BadImage: the images there cannot be read.
+        As of `open_chain` besides.
+    """
+    return _opener(_RESUMERS, engine)(session, directory, options)
+
+
+_Opener = Callable[[Session, Path, CriuOptions], Chain]
+
+_OPENERS: Final[dict[Engine, _Opener]] = {
+    Engine.MEMORY: lambda session, directory, options: MemoryChain(session, directory),
+    Engine.CRIU: CriuChain,
+}
+_RESUMERS: Final[dict[Engine, _Opener]] = {
+    Engine.MEMORY: lambda session, directory, options: MemoryChain.go_on(session, directory),
+}
+
+
+def _opener(openers: dict[Engine, _Opener], engine: Engine) -> _Opener:
+    if engine not in openers:
+        raise NotSupported(f"the {engine.value} engine cannot do that", hint="choose another engine")
+    return openers[engine]
+
+
+def close_chain(chain: Chain) -> None:
+    """Make no more links of it: if the session has lent its epoch to it, that is taken back."""
+    if isinstance(chain, CriuChain):
+        chain.close()
+
+
+def why_next_is_full(chain: Chain) -> str:
+    """Why the next link will not build on the last one, as far as is known; empty if it will."""
+    return chain.broken if isinstance(chain, CriuChain) and chain.links else ""
+
+
+def find_log(link: Path, since_s: float = 0.0) -> Path | None:
+    """The log of the program that made a link, or failed to: in the link, or beside it as `NAME.log`.
+
+    Args:
+        link: the link's directory, whether it is there or not.
+        since_s: what was last written before this, in seconds since 1970, is of another attempt.
+    """
+    for place in (link / LOG, link.with_name(f"{link.name}.log")):
+        try:
+            if place.stat().st_mtime >= since_s:
+                return place
+        except FileNotFoundError:
+            continue
+    return None
+
+
+# -- a chain that is there already
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierChain:
+    """A chain found in a directory, and whether one can go on with it; texts are one printable line."""
+
+    directory: Path
+    engine: Engine | None
+    """Who made it; None if that is not known."""
+    link_count: int
+    why_not: str
+    """Why nothing can be added to it; empty if something can."""
+    why_full: str
+    """Why the next link would be a full one; empty if it can build on the last one."""
+
+
+def examine_chain(session: Session, directory: Path) -> EarlierChain | None:
+    """What can be done with the chain in a directory; None if there is none that can be read."""
+    try:
+        links = read_chain(directory).links
+        sidecar = read_sidecar(links[-1].path)
+    except BadImage:
+        return None
+    return EarlierChain(
+        directory=directory,
+        engine=sidecar.owner if sidecar is not None else None,
+        link_count=len(links),
+        why_not=_why_not_on(session, links[-1], sidecar),
+        why_full=_why_full(session, links[-1], sidecar) if sidecar is not None else "",
+    )
+
+
+def _why_not_on(session: Session, last: Link, sidecar: Sidecar | None) -> str:
+    if last.kind is LinkKind.DUMP:
+        return "the chain there has ended with a dump"
+    if sidecar is None:
+        return "the chain there does not say who made it, and of which process"
+    made_of = {process.identity for process in sidecar.processes}
+    if sidecar.boot_id != boot_id() or session.root not in made_of:
+        return "the chain there was made of another process"
+    if sidecar.owner not in _RESUMERS:
+        return f"the chain there is of the {sidecar.owner.value} engine, which cannot go on with one"
+    return ""
+
+
+def _why_full(session: Session, last: Link, sidecar: Sidecar) -> str:
+    """What can be told beforehand. What else disturbs an epoch is told in the notes of the next link."""
+    if sidecar.tracker is not TrackerKind.SOFT_DIRTY:
+        return "write-protect tracking ended with the program that made it"
+    if session.tracker is not sidecar.tracker:
+        return "it was tracked by soft-dirty bits"
+    if session.is_armed:
+        return "the target has been armed since"
+    if sidecar.digest != link_digest(last.path):
+        return "it is not as it was made"
+    return ""
