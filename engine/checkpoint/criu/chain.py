@@ -188,7 +188,7 @@ class CriuChain:
         require_same(self._session.root)
         self._session.follow_tree()
         for process in self._session.processes:
-            _require_untraced(process.identity.pid)
+            require_untraced(process.identity.pid)
 
     def _disturbance(self) -> str:
         """What speaks against building on the last link, in words; empty if nothing does."""
@@ -279,7 +279,7 @@ def _covered(link: Link, process: TrackedProcess) -> PageSet:
     return link.pagemap(pid).covered if pid in link.pids else EMPTY
 
 
-def _require_untraced(pid: int) -> None:
+def require_untraced(pid: int) -> None:
     """Say before CRIU does who is in its way.
 
     Raises:
