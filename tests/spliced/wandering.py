@@ -1,10 +1,10 @@
 """A tree that judges itself while its memory comes and goes: every page it owns has a shadow.
 
-Run as a script: `wandering.py SEED`. Standard library only. Each process rewrites, maps, unmaps, moves, grows,
-discards and protects memory at random, and now and then forks; children inherit what their parent
+Run as a script: `wandering.py SEED`. Standard library only. Each process rewrites, maps, unmaps, moves,
+grows, discards and protects memory at random, and now and then forks; children inherit what their parent
 had. All of them write to pages of a memory that they share. For each line on standard input every process
-compares every page, and the root answers `ROUNDS WRONG`: how often anything was changed, and how many pages
-were ever wrong in any of them.
+compares every page, and the root answers `ROUNDS WRONG`: how often anything was changed, and how many
+pages were ever wrong in any of them.
 """
 
 from __future__ import annotations
@@ -154,7 +154,9 @@ class Wanderer:
         else:
             self.shared_shadow = rng.randrange(256)
             at = self.board.area(self.number)
-            self.board.memory[at : at + _SHARED_PAGES * PAGE] = bytes([self.shared_shadow]) * (_SHARED_PAGES * PAGE)
+            self.board.memory[at : at + _SHARED_PAGES * PAGE] = bytes([self.shared_shadow]) * (
+                _SHARED_PAGES * PAGE
+            )
 
     def judge(self) -> None:
         self.wrong += sum(mapping.wrong_pages() for mapping in self.mappings)
