@@ -81,6 +81,23 @@ def test_a_target_that_never_rests_finds_no_page_wrong(
     assert wrong == 0
 
 
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize(
+    "mebibytes", [16, *(pytest.param(size, marks=pytest.mark.soak) for size in (256, 1024, 4096))]
+)
+def test_memory_of_all_sizes_comes_back(
+    criu: Criu, kind: TrackerKind, mebibytes: int, tmp_path: Path, chain_directory: Path
+) -> None:
+    with Outliving.judging(tmp_path, pages=(mebibytes << 20) // PAGE_SIZE, threads=4) as target:
+        with Session(target.pid, kind) as session:
+            chain = SplicedChain(session, chain_directory, criu=criu)
+            for _ in range(2):
+                chain.pre_dump()
+            last = chain.dump(After.KILL)
+        assert last.pages_in_parent > 0
+        assert wrong_after_restore(chain_directory, target, criu) == 0
+
+
 def test_stock_criu_restores_it_by_itself(criu: Criu, chain: SplicedChain, judge: Outliving) -> None:
     chain.pre_dump()
     judge.judge()
