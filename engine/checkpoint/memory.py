@@ -159,7 +159,7 @@ class MemoryChain:
                 frozen_us=stopped_us,
                 memwrite_us=int(copy_s * 1e6),
             )
-            write_sidecar(link, self._session, self.engine)
+            write_sidecar(link, self._session, MemoryChain.engine)
             committed = link.commit(stats, uptime_us)
             self._settle(covered)
         return self._done(

@@ -90,6 +90,12 @@ class PartialDirectory:
         finally:
             os.close(fd)
 
+    def replace(self, name: str, replaced: str) -> None:
+        """Give a file the name of another, which goes."""
+        with writing(self.path / replaced, "replace it"):
+            os.rename(name, replaced, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+            self.names = [kept for kept in self.names if kept not in (name, replaced)] + [replaced]
+
     def link(self, name: str, target: str) -> None:
         """Make a symbolic link."""
         with writing(self.path / name, "make it"):

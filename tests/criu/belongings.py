@@ -6,6 +6,7 @@ looks at what it owns, uses it once more, and answers "ok" or what is wrong.
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import random
@@ -121,11 +122,11 @@ def threads() -> Iterator[bool]:
         yield not wrong
 
 
-def a_tree() -> Iterator[bool]:
-    """A child and a grandchild, joined by pipes, each with memory of its own and some of all three."""
+def a_tree(depth: int = 2) -> Iterator[bool]:
+    """A child and a grandchild and so on, joined by pipes, each with memory of its own and some of all."""
     shared = mmap.mmap(-1, 10 * PAGE)
     shared[: 2 * PAGE] = b"s" * 2 * PAGE
-    to_child, from_child = _fork_server(shared, depth=2)
+    to_child, from_child = _fork_server(shared, depth)
     number = 0
     while True:
         os.write(to_child, b"%04d" % number)
@@ -157,6 +158,128 @@ def _fork_server(shared: mmap.mmap, depth: int) -> tuple[int, int]:
     os._exit(0)
 
 
+def children_born_one_by_one() -> Iterator[bool]:
+    """Each time another child that has what its parent had then, and memory of its own."""
+    own = mmap.mmap(-1, 300 * PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    children: list[tuple[int, int]] = []
+    number = 0
+    while True:
+        own[:] = bytes([number % 256]) * len(own)
+        if len(children) < 5:
+            child_reads, we_write = os.pipe()
+            we_read, child_writes = os.pipe()
+            if os.fork() == 0:
+                _remember(own, number, child_reads, child_writes)
+            os.close(child_reads)
+            os.close(child_writes)
+            children.append((we_write, we_read))
+        answers = []
+        for to_child, from_child in children:
+            os.write(to_child, b"?")
+            answers.append(os.read(from_child, 100))
+        yield answers == [b"ok"] * len(children) and own[:] == bytes([number % 256]) * len(own)
+        number += 1
+
+
+def _remember(inherited: mmap.mmap, number: int, questions: int, answers: int) -> None:
+    own = mmap.mmap(-1, 100 * PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    rounds = 0
+    while os.read(questions, 1):
+        fine = inherited[:] == bytes([number % 256]) * len(inherited)
+        fine = fine and own[:] == bytes([rounds % 256]) * len(own)
+        rounds += 1
+        own[:] = bytes([rounds % 256]) * len(own)
+        os.write(answers, b"ok" if fine else b"wrong")
+    os._exit(0)
+
+
+def a_heap_that_breathes() -> Iterator[bool]:
+    """Blocks of all sizes, more and more of them, and then fewer again."""
+    rng = random.Random(1)
+    blocks: list[tuple[int, bytearray]] = []
+    grows = True
+    while True:
+        yield all(block.count(value) == len(block) for value, block in blocks)
+        for _ in range(200):
+            if grows:
+                value = rng.randrange(256)
+                blocks.append((value, bytearray([value]) * rng.randrange(1, 60_000)))
+            elif blocks:
+                blocks.pop(rng.randrange(len(blocks)))
+        grows = not grows
+
+
+def mappings_that_come_and_go() -> Iterator[bool]:
+    """Mappings that are made, written, and gone two rounds later, often where another one was."""
+    rng = random.Random(1)
+    mapped: list[tuple[int, mmap.mmap]] = []
+    while True:
+        yield all(area[:] == bytes([value]) * len(area) for value, area in mapped)
+        del mapped[:3]
+        while len(mapped) < 6:
+            value = rng.randrange(256)
+            area = mmap.mmap(-1, rng.choice((1, 7, 300)) * PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            area[:] = bytes([value]) * len(area)
+            mapped.append((value, area))
+
+
+def advised_memory(advice: int) -> Iterator[bool]:
+    """Memory with or without transparent huge pages, a part of which changes."""
+    area = mmap.mmap(-1, 8 << 20, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    area.madvise(advice)
+    area[:] = b"a" * len(area)
+    expected = bytearray(area[:])
+    rng = random.Random(1)
+    while True:
+        yield area[:] == expected
+        for _ in range(20):
+            page = rng.randrange(len(area) // PAGE) * PAGE
+            area[page : page + 8] = expected[page : page + 8] = rng.randbytes(8)
+        first = rng.randrange(len(area) // PAGE) * PAGE
+        length = min(16 * PAGE, len(area) - first)
+        area.madvise(mmap.MADV_DONTNEED, first, length)
+        expected[first : first + length] = bytes(length)
+
+
+def locked_memory() -> Iterator[bool]:
+    """Memory that may not be swapped, beside some that may."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    areas = [mmap.mmap(-1, 200 * PAGE, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) for _ in range(2)]
+    address = ctypes.addressof(ctypes.c_char.from_buffer(areas[0]))
+    locked = libc.mlock(ctypes.c_void_p(address), ctypes.c_size_t(len(areas[0]))) == 0
+    number = 0
+    while True:
+        yield locked and all(area[:] == bytes([number % 256]) * len(area) for area in areas)
+        number += 1
+        for area in areas:
+            area[:] = bytes([number % 256]) * len(area)
+
+
+def pages_of_a_file(directory: Path) -> Iterator[bool]:
+    """A private mapping of a file, some pages of which are the process's own by now."""
+    content = os.urandom(60 * PAGE)
+    (directory / "mapped").write_bytes(content)
+    with open(directory / "mapped", "rb") as file:
+        area = mmap.mmap(file.fileno(), len(content), mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
+    expected = bytearray(content)
+    rng = random.Random(1)
+    while True:
+        yield area[:] == expected
+        page = rng.randrange(60) * PAGE
+        area[page : page + 100] = expected[page : page + 100] = rng.randbytes(100)
+
+
+def an_aio_ring() -> Iterator[bool]:
+    """A ring for asynchronous reads and writes, which the kernel maps and writes to."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    set_up, get_events = {"x86_64": (206, 208), "aarch64": (0, 4)}[os.uname().machine]
+    context = ctypes.c_ulong(0)
+    made = libc.syscall(set_up, 16, ctypes.byref(context)) == 0
+    no_time = (ctypes.c_long * 2)(0, 0)
+    while True:
+        yield made and libc.syscall(get_events, context, 0, 16, None, no_time) == 0
+
+
 def a_python_program() -> Iterator[bool]:
     """Objects of all sorts, rebuilt from what they were."""
     ours, theirs = random.Random(1), random.Random(1)
@@ -180,6 +303,15 @@ KINDS: dict[str, Callable[[Path], Iterator[bool]]] = {
     "a memfd": lambda directory: a_memfd(),
     "threads": lambda directory: threads(),
     "a tree": lambda directory: a_tree(),
+    "a tree of five": lambda directory: a_tree(4),
+    "children born one by one": lambda directory: children_born_one_by_one(),
+    "a heap that breathes": lambda directory: a_heap_that_breathes(),
+    "mappings that come and go": lambda directory: mappings_that_come_and_go(),
+    "huge pages": lambda directory: advised_memory(mmap.MADV_HUGEPAGE),
+    "no huge pages": lambda directory: advised_memory(mmap.MADV_NOHUGEPAGE),
+    "locked memory": lambda directory: locked_memory(),
+    "pages of a file": pages_of_a_file,
+    "an AIO ring": lambda directory: an_aio_ring(),
     "a Python program": lambda directory: a_python_program(),
 }
 

@@ -11,7 +11,7 @@ LAB: Final = PROJECT / ".lab"
 """Everything that was downloaded, built or reported; ignored by git, removed by `rm -rf`."""
 
 TEST_DIRECTORIES: Final = (
-    *("tests/kernel", "tests/tracking", "tests/checkpoint", "tests/criu"),
+    *("tests/kernel", "tests/tracking", "tests/checkpoint", "tests/criu", "tests/spliced"),
     "tests/images/test_crit.py",
 )
 """The tests that depend on the kernel or on CRIU; the image format's and the dashboard's do not."""

@@ -242,7 +242,7 @@ class CriuChain:
         require_same(self._session.root)
         self._session.follow_tree()
         for process in self._session.processes:
-            _require_untraced(process.identity.pid)
+            require_untraced(process.identity.pid)
 
     def _other_program(self, sidecar: Sidecar) -> str:
         """Which process has started another program since a link was made, in words; empty if none."""
@@ -342,7 +342,7 @@ def _covered(link: Link, process: TrackedProcess) -> PageSet:
     return link.pagemap(pid).covered if pid in link.pids else EMPTY
 
 
-def _require_untraced(pid: int) -> None:
+def require_untraced(pid: int) -> None:
     """Say before CRIU does who is in its way.
 
     Raises:

@@ -103,6 +103,8 @@ class LinkJob:
         self._is_approved = False
         """Whether CRIU may do to the target what was ordered: from then on nothing is given up."""
         self._stopped: list[Identity] = []
+        self._inherited: tuple[int, ...] = ()
+        """Descriptors that CRIU gets besides that of the link's directory."""
 
     def run(self) -> LinkMade:
         """Make the link.
@@ -132,8 +134,9 @@ class LinkJob:
         """Returns what the user should know of how it went."""
         work_fd = os.open(directory.work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         answer, silence = None, ""
+        inherited = (directory.fileno(), *self._inherited)
         try:
-            with Worker(self._criu.program, directory.work, inherited=(directory.fileno(),)) as worker:
+            with Worker(self._criu.program, directory.work, inherited=inherited) as worker:
                 try:
                     answer = worker.ask(
                         self._request(directory, work_fd),
@@ -208,6 +211,7 @@ class LinkJob:
         if script != _POST_DUMP:
             return True
         self._check_wanted()
+        self._while_frozen(directory)
         if self._order.after is not After.RUN:
             done_bytes = directory.page_bytes()
             self._progress(LinkProgress("syncing", done_bytes, done_bytes))
@@ -218,6 +222,9 @@ class LinkJob:
         self._is_approved = True
         directory.is_only_copy = self._order.after is After.KILL
         return True
+
+    def _while_frozen(self, directory: CriuDirectory) -> None:
+        """All of CRIU's images are written, and the tree has not gone on yet."""
 
     # -- the target
 

@@ -1,0 +1,1 @@
+"""Restorable chains on every kernel: our memory, spliced into the dump that CRIU makes."""

@@ -1,0 +1,169 @@
+"""The engine that makes restorable chains on every kernel: links of our own, then one made with CRIU.
+
+CRIU's incremental dumps need soft-dirty bits, and stop the target for each link. Here all links but the last
+are ours (`MemoryChain.pre_dump`): by write-protection they never stop it. The last is CRIU's own dump, but
+for private anonymous memory, which is most of a process: of that we copy what is pending while CRIU
+holds the tree frozen, and leave the rest to our parents. CRIU's images are rewritten to say so, and are
+then what `criu restore` has always taken.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final, Self
+
+from engine.checkpoint.copying import Gauge
+from engine.checkpoint.criu.chain import require_untraced
+from engine.checkpoint.criu.features import Criu, examine_criu
+from engine.checkpoint.criu.job import LinkMade, LinkOrder
+from engine.checkpoint.criu.options import CriuOptions, require_session_leader
+from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
+from engine.checkpoint.memory import MemoryChain
+from engine.checkpoint.spliced.frozen_pages import FrozenPages
+from engine.checkpoint.spliced.job import SpliceJob
+from engine.images.layout import LinkKind
+from engine.images.link import read_link
+from engine.kernel.memory import PageBuffer
+from engine.kernel.process import require_same
+from engine.pageset import EMPTY
+from engine.tracking.session import Session
+
+_DEFAULT_OPTIONS: Final = CriuOptions()
+
+
+def _unheeded(progress: LinkProgress) -> None:
+    """Nobody wants to know."""
+
+
+def _wanted() -> bool:
+    """Never cancelled."""
+    return False
+
+
+class SplicedChain(MemoryChain):
+    """A chain of links 1, 2, … in one directory: pre-dumps of ours, and a dump that can be restored."""
+
+    engine = Engine.SPLICED
+
+    def __init__(
+        self,
+        session: Session,
+        directory: Path,
+        options: CriuOptions = _DEFAULT_OPTIONS,
+        criu: Criu | None = None,
+    ) -> None:
+        """Begin a chain; its first link will be a full one.
+
+        Args:
+            session: the target; it is armed by the first link if it is not yet.
+            directory: made if it is missing, private to us; must hold no images.
+            options: how CRIU is to make its part of the dump.
+            criu: which one; None finds it.
+
+        Raises:
+            NotSupported: there is no CRIU, or it does not work here or cannot do what `options` say.
+            NotPermitted: we are not root.
+            ShellJobNeeded: the root is no session leader, and `options` do not say `shell_job`.
+            TargetGone: the root has exited.
+            LinkFailed: the directory cannot be made or holds images already.
+        """
+        self._take_criu(session, options, criu)
+        super().__init__(session, directory)
+
+    @classmethod
+    def go_on(
+        cls,
+        session: Session,
+        directory: Path,
+        options: CriuOptions = _DEFAULT_OPTIONS,
+        criu: Criu | None = None,
+    ) -> Self:
+        """Go on with a chain of pre-dumps of ours. See `MemoryChain.go_on`, and for the rest `__init__`."""
+        chain = super().go_on(session, directory)
+        chain._take_criu(session, options, criu)
+        return chain
+
+    def _take_criu(self, session: Session, options: CriuOptions, criu: Criu | None) -> None:
+        self.criu = criu or examine_criu()
+        self.criu.require_dump()
+        self.options = options
+        options.require_possible(self.criu)
+        if not options.shell_job:
+            require_session_leader(session.root.pid)
+
+    def dump(
+        self, after: After = After.RUN, progress: Progress = _unheeded, cancelled: Cancelled = _wanted
+    ) -> LinkResult:
+        """Stop the tree, save all that a restore needs, and end the chain.
+
+        Ticks of the session wait while the tree is stopped.
+
+        Args:
+            after: what becomes of the tree. It is stopped or killed only once the images are durable; if it
+                is to run on it does so as soon as what is pending has been copied to memory.
+            progress: told how far it is, from this thread.
+            cancelled: asked some twenty times a second, until all is written.
+
+        Raises:
+            LinkFailed: CRIU failed, or the disk would not take it; the message says why.
+            AlreadyTraced: a process of the tree is being debugged.
+            TargetGone: the root has exited. Cancelled: `cancelled` said so.
+            In each case there is no link, the tree runs on, and its pages are pending as before.
+        """
+        began_s = time.perf_counter()
+        require_same(self._session.root)
+        notes = self._take_over()
+        self._session.follow_tree()
+        for process in self._session.processes:
+            require_untraced(process.identity.pid)
+        parent = read_link(self._fingerprints[-1][0]) if self._fingerprints else None
+        gauge = Gauge(progress, cancelled)
+        buffer = PageBuffer(self._stash_bytes())
+        order = LinkOrder(
+            kind=LinkKind.DUMP,
+            root=self._session.root,
+            path=self.next_path.absolute(),
+            parent=None,
+            after=after,
+            expected_bytes=buffer.size_bytes,
+        )
+        try:
+            with FrozenPages(self._session, parent, buffer, gauge) as pages:
+                with ExitStack() as session_waits:
+                    session_waits.enter_context(self._session.lock)
+                    job = SpliceJob(
+                        self.criu, self.options, order, progress, cancelled, pages, session_waits.close
+                    )
+                    made = job.run()
+                self._settle({p: pages.covered.get(p, EMPTY) for p in self._session.processes})
+        except BaseException:
+            with self._session.lock:
+                for process in self._session.processes:
+                    process.abandon_link()
+            raise
+        self.is_ended = True
+        return self._done(
+            self._result(made, order, pages, [*notes, *made.notes], time.perf_counter() - began_s)
+        )
+
+    def _result(
+        self, made: LinkMade, order: LinkOrder, pages: FrozenPages, notes: list[str], seconds: float
+    ) -> LinkResult:
+        stats = made.stats
+        return LinkResult(
+            number=self._next_number,
+            kind=order.kind,
+            path=order.path,
+            engine=self.engine,
+            pages_written=stats.pages_written + stats.shpages_written,
+            pages_in_parent=stats.pages_skipped_parent + stats.shpages_skipped_parent,
+            size_bytes=made.size_bytes,
+            stopped_us=stats.frozen_us,
+            copy_s=pages.copy_s,
+            sync_s=made.sync_s,
+            seconds=seconds,
+            restorable=True,
+            notes=tuple(notes),
+        )

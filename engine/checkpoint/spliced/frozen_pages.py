@@ -1,0 +1,205 @@
+"""The pages that CRIU leaves to us: found and copied while it holds the tree frozen, written afterwards.
+
+CRIU has listed, process by process, which pages the dump needs and does not hold (`PE_LAZY`). Of these one is
+left to the parent only if our tracker says that it is clean, the parent really lists it, and
+the process is the very one that was tracked. Every other page is copied now.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from engine.checkpoint.copying import CHUNK_BYTES, Gauge, Stash, most_stash_bytes
+from engine.errors import LinkFailed, TargetGone
+from engine.images.files import write_fully
+from engine.images.layout import PARENT, pagemap_name, pagemap_pid
+from engine.images.link import Link
+from engine.images.pagemap import read_pagemap
+from engine.images.partial import PartialDirectory
+from engine.images.splicing import promised_pages, splice
+from engine.kernel.memory import MOST_RANGES, PageBuffer, TargetMemory
+from engine.kernel.process import Identity, child_processes, innermost_pid, require_same
+from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
+from engine.tracking.session import Session
+from engine.tracking.tracked_process import LinkPlan, TrackedProcess, memory_identity
+
+
+@dataclass(slots=True)
+class _Share:
+    """What is ours to save of one process."""
+
+    name: str
+    """Of its pagemap."""
+    memory: TargetMemory
+    needed: PageSet
+    holes: PageSet
+    offset: int = 0
+    """Where its pages begin in the stash."""
+
+
+class FrozenPages:
+    """What CRIU leaves to us of one dump, from `with` to the end of it."""
+
+    def __init__(self, session: Session, parent: Link | None, buffer: PageBuffer, gauge: Gauge) -> None:
+        """Nothing is read yet.
+
+        Args:
+            session: the target; its lock is held by the caller for as long as the tree is frozen.
+            parent: the link that clean pages are left to.
+            buffer: room for what is pending, and a little more.
+            gauge: told how far it is.
+        """
+        self._session = session
+        self._parent = parent
+        self._listed = {pid: parent.pagemap(pid).covered for pid in parent.pids} if parent else {}
+        self._stash = Stash(buffer)
+        self._gauge = gauge
+        self._shares: list[_Share] = []
+        self._plans: dict[TrackedProcess, LinkPlan] = {}
+        self.is_copied = False
+        """Whether all of it is in memory of ours, so that the tree may go on."""
+        self.covered: dict[TrackedProcess, PageSet] = {}
+        """What the link holds of each tracked process, once it is spliced."""
+        self.notes: list[str] = []
+        self.collect_s = 0.0
+        """Time to find out what is to be copied."""
+        self.copy_s = 0.0
+        """Time to copy it, or to write it where it was not copied before."""
+
+    # -- while the tree is frozen
+
+    def save(self, images: PartialDirectory) -> None:
+        """Find out what is needed, and copy it, unless it is too much for memory.
+
+        Args:
+            images: where CRIU has written its part.
+
+        Raises:
+            TargetGone: a process was killed in its sleep.
+            LinkFailed: a page cannot be read, or a pagemap is of no process of the tree.
+            BadImage: a pagemap is damaged. Cancelled: see `Gauge`.
+        """
+        began_s = time.perf_counter()
+        self._plan()
+        self._divide(images)
+        self._gauge.total_bytes = sum(share.needed.size_bytes for share in self._shares)
+        self.collect_s = time.perf_counter() - began_s
+        self._gauge.advance("copying", 0)
+        if self._stash.buffer.size_bytes < self._gauge.total_bytes <= most_stash_bytes():
+            self._stash = Stash(PageBuffer(self._gauge.total_bytes))  # it wrote faster than we foresaw
+        if self._gauge.total_bytes > self._stash.buffer.size_bytes:
+            self.notes.append(
+                "more was pending than fits beside the target in memory: it was stopped until all was written"
+            )
+            return
+        for share in self._shares:
+            share.offset = self._stash.used_bytes
+            copied = self._stash.copy(share.memory.pid, share.memory, share.needed, self._gauge)
+            self._require(share, share.needed - copied)
+        self.is_copied = True
+        self.copy_s = time.perf_counter() - began_s - self.collect_s
+
+    def _plan(self) -> None:
+        """Collect from every process that still is what was tracked."""
+        for process in self._session.processes:
+            try:
+                if memory_identity(require_same(process.identity)) == process.memory_identity:
+                    self._plans[process] = process.plan_link(stopped=True)
+            except TargetGone:
+                if process.identity == self._session.root:
+                    raise
+
+    def _divide(self, images: PartialDirectory) -> None:
+        """Between the parent and us, what CRIU has listed."""
+        held = {process.inner_pid: plan.held for process, plan in self._plans.items()}
+        pids = self._pids()
+        for name in sorted(os.listdir(images.partial_path)):
+            inner_pid = pagemap_pid(name)
+            if inner_pid is None:
+                continue
+            promised = promised_pages(read_pagemap(images.partial_path / name))
+            if inner_pid not in pids:
+                raise LinkFailed(f"criu has dumped a process {inner_pid} that cannot be found")
+            holes = promised & held.get(inner_pid, EMPTY) & self._listed.get(inner_pid, EMPTY)
+            memory = TargetMemory(pids[inner_pid].pid)
+            self._shares.append(_Share(name, memory, promised - holes, holes))
+
+    def _pids(self) -> dict[int, Identity]:
+        """Every process of the frozen tree, by the pid that it knows itself by."""
+        root = self._session.root
+        found = {}
+        for identity in (root, *(stat.identity for stat in child_processes({root.pid}))):
+            try:
+                found[innermost_pid(identity.pid)] = identity
+            except TargetGone:
+                continue
+        return found
+
+    # -- then
+
+    def splice(self, images: PartialDirectory) -> None:
+        """Make one link of CRIU's part, ours, and the parent.
+
+        If `is_copied` the tree may run meanwhile.
+
+        Raises:
+            LinkFailed: the disk would not take it. BadImage: CRIU's part is damaged.
+            TargetGone, Cancelled: as of `save`.
+        """
+        began_s = time.perf_counter()
+        by_name = {pagemap_name(process.inner_pid): process for process in self._plans}
+        for share in self._shares:
+            pagemap = splice(images, share.name, share.needed, partial(self._write, share), share.holes)
+            if share.name in by_name:
+                self.covered[by_name[share.name]] = pagemap.covered
+        if self._parent is not None:
+            images.link(PARENT, os.path.relpath(self._parent.path, images.path))
+        if not self.is_copied:
+            self.copy_s = time.perf_counter() - began_s
+
+    def _write(self, share: _Share, fd: int, pages: PageSet) -> None:
+        """Write some pages of a process, which are consecutive in what was needed of it."""
+        if not pages:
+            return
+        if not self.is_copied:
+            self._stream(share, fd, pages)
+            return
+        begin = share.offset + (int(share.needed.count_below(pages.starts[:1])[0]) << PAGE_SHIFT)
+        for at in range(begin, begin + pages.size_bytes, CHUNK_BYTES):
+            data = self._stash.buffer.view[at : min(at + CHUNK_BYTES, begin + pages.size_bytes)]
+            write_fully(fd, data)
+            self._gauge.advance("writing", len(data))
+
+    def _stream(self, share: _Share, fd: int, pages: PageSet) -> None:
+        """Write pages straight from the frozen process."""
+        buffer = self._stash.buffer
+        for chunk in pages.chunks(buffer.size_bytes >> PAGE_SHIFT, MOST_RANGES):
+            got = share.memory.read(chunk, buffer)
+            self._require(share, chunk - got)
+            write_fully(fd, buffer.view[: got.size_bytes])
+            self._gauge.advance("writing", got.size_bytes)
+
+    def _require(self, share: _Share, unreadable: PageSet) -> None:
+        if unreadable:
+            pid = share.memory.pid
+            raise LinkFailed(
+                f"process {pid}: {unreadable.count} pages cannot be read, the first at "
+                f"{int(unreadable.starts[0]) << PAGE_SHIFT:#x}",
+                pid=pid,
+            )
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give descriptors back."""
+        for share in self._shares:
+            share.memory.close()

@@ -1,0 +1,104 @@
+"""Puts pages into a dump that CRIU made without them.
+
+A dump with lazy pages (criu/mem.c, criu/page-xfer.c) holds the data of what can only be saved by CRIU. All
+other memory it just lists, as `PE_LAZY` alone: a server was to hand that out. Here such a dump becomes
+one that stock `criu restore` takes: every listed page gets its data, or is left to the parent.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Final
+
+from engine.errors import LinkFailed
+from engine.images.files import open_image, writing
+from engine.images.framing import bad
+from engine.images.layout import pages_name
+from engine.images.pagemap import Pagemap, read_pagemap
+from engine.images.partial import PartialDirectory
+from engine.pageset import PAGE_SHIFT, PageSet
+from engine.printable import printable
+
+WriteSaved = Callable[[int, PageSet], None]
+"""Writes the data of some of the saved pages, in ascending order, to a descriptor."""
+
+_NEW: Final = "spliced.img"
+_BEYOND: Final = 1 << 62
+
+
+def promised_pages(pagemap: Pagemap) -> PageSet:
+    """What a dump lists without having it: left to a server of lazy pages."""
+    return pagemap.covered - pagemap.present - pagemap.in_parent
+
+
+def splice(
+    images: PartialDirectory, name: str, saved: PageSet, write_saved: WriteSaved, holes: PageSet
+) -> Pagemap:
+    """Give the pages that one pagemap only promises their data, or leave them to the parent.
+
+    What the dump holds already stays as it is, in its order.
+
+    Args:
+        images: the dump, not yet published.
+        name: the pagemap's file.
+        saved: pages whose data `write_saved` has.
+        write_saved: called with ascending parts of `saved`, all of which it gets.
+        holes: pages that the parent lists and that have not changed since.
+
+    Returns:
+        The pagemap as it is now.
+
+    Raises:
+        BadImage: the dump is damaged.
+        LinkFailed: the disk would not take it, or a page is in neither set.
+    """
+    theirs = read_pagemap(images.partial_path / name)
+    promised = promised_pages(theirs)
+    if promised != saved | holes:
+        nowhere = promised - saved - holes
+        raise LinkFailed(
+            f"{printable(str(images.path / name))}: {nowhere.count} pages are neither saved nor in the parent"
+        )
+    if saved:
+        _interleave(images, theirs, saved, write_saved)
+    present = theirs.present | saved
+    ours = Pagemap.of(theirs.pages_id, present, theirs.in_parent | holes, theirs.lazy)
+    images.write(_NEW, ours.encode())
+    images.replace(_NEW, name)
+    return ours
+
+
+def _interleave(images: PartialDirectory, theirs: Pagemap, saved: PageSet, write_saved: WriteSaved) -> None:
+    """Make a new pages file of CRIU's and the saved pages, ascending, in place of CRIU's."""
+    name = pages_name(theirs.pages_id)
+    fd = images.create(_NEW)
+    try:
+        after = 0
+        if theirs.present:
+            with open_image(images.partial_path / name) as source:
+                offset = 0
+                for first, end in theirs.present.ranges():
+                    with writing(images.path / name, "write pages"):
+                        write_saved(fd, saved.clip(after, first))
+                    length = (end - first) << PAGE_SHIFT
+                    _copy(images, name, source, fd, offset, length)
+                    offset += length
+                    after = end
+        with writing(images.path / name, "write pages"):
+            write_saved(fd, saved.clip(after, _BEYOND))
+    finally:
+        os.close(fd)
+    images.replace(_NEW, name)
+
+
+def _copy(images: PartialDirectory, name: str, source: int, fd: int, offset: int, length: int) -> None:
+    end = offset + length
+    with writing(images.path / name, "write pages"):
+        while offset < end:
+            copied = os.sendfile(fd, source, offset, end - offset)
+            if not copied:
+                raise bad(
+                    images.path / name, offset, f"the file ends where {end - offset} more bytes should be"
+                )
+            offset += copied
