@@ -261,7 +261,11 @@ class TrackedProcess:
             pending_pages=pending_pages,
             last_write_s=now_s - self._ages.last_write_s(maps),
             totals=Totals(
-                *(int(np.sum(c)) for c in (present_pages, written_pages, since_armed_pages, pending_pages))
+                present_pages=int(present_pages.sum()),
+                written_pages=int(written_pages.sum()),
+                since_armed_pages=int(since_armed_pages.sum()),
+                pending_pages=int(pending_pages.sum()),
+                dumpable_pages=in_use.dumpable.count,
             ),
             untracked=collected.untracked,
             stopped_us=stopped_us,
