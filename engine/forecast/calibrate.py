@@ -58,6 +58,14 @@ def probe(directory: Path, cancelled: Cancelled = _wanted) -> Parts:
     return Parts(reading, writing, CostLine(syncs), touching_s / writing.s_per_byte)
 
 
+def device_of(directory: Path) -> int:
+    """Number of the file system that links to this directory would be on. Raises LinkFailed."""
+    try:
+        return os.stat(_existing(directory)).st_dev
+    except OSError as error:
+        raise _refusal(directory, error) from error
+
+
 def _copy(source: PageBuffer, buffer: PageBuffer, cancelled: Cancelled) -> Iterator[Timed]:
     """Pieces of our own memory, as far apart as in links: some in one piece, some page by page."""
     first = source.address >> PAGE_SHIFT
@@ -98,15 +106,19 @@ def _write(directory: Path, cancelled: Cancelled) -> tuple[tuple[Timed, ...], tu
                 left -= size
                 size *= 2
     except OSError as error:
-        why = os.strerror(error.errno or 0)
-        raise LinkFailed(
-            f"{printable(str(directory))}: cannot write there ({why})", hint="choose another directory"
-        ) from error
+        raise _refusal(directory, error) from error
     if len(writes) < 2:
         raise LinkFailed(
             f"{printable(str(directory))}: too little space is left there", hint="choose another directory"
         )
     return tuple(writes), tuple(syncs)
+
+
+def _refusal(directory: Path, error: OSError) -> LinkFailed:
+    why = os.strerror(error.errno or 0)
+    return LinkFailed(
+        f"{printable(str(directory))}: cannot write there ({why})", hint="choose another directory"
+    )
 
 
 def _append(fd: int, piece: memoryview, size: int) -> None:

@@ -127,7 +127,7 @@ class Forecaster:
         self._link_ended_s = ended_s
         self._is_new_chain = result.kind is LinkKind.DUMP
         if foreseen is not None:
-            self.truth = self.truth.after(Outcome.of(foreseen, result))
+            self.truth = self.truth.after(Outcome.of(foreseen, result, after))
 
     def forget_links(self) -> None:
         """Another chain begins: there is no link yet, what they cost is still known."""

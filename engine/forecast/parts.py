@@ -37,7 +37,7 @@ class Parts:
 
     @property
     def touching_s_per_byte(self) -> float:
-        """Of memory that was not used before: it costs what page cache costs, and is as slow where that is."""
+        """Of memory that was not used before: like page cache, and as slow where that is."""
         return self.touching_per_writing * self.writing.s_per_byte
 
     def collect_s(self, guess_s: float) -> float:

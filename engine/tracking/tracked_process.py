@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-import numpy as np
-
 from engine.kernel.maps import Maps, MapsReader
 from engine.kernel.process import Identity, ProcessStat, innermost_pid, resident_pages
 from engine.pageset import EMPTY, PageSet
