@@ -75,4 +75,4 @@ def lent_text(directory: Path | None) -> str:
 
 def inflation_text(sample: Sample) -> str:
     """How far huge pages make the figures larger than what was written."""
-    return f"THP: up to {sample.huge_inflation_pages:,} pages counted for writes to others of their huge page"
+    return f"THP: up to {sample.most_pages_per_write} pages counted for one write"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from engine.checkpoint.link import Cancelled, LinkProgress, Progress
@@ -23,6 +26,8 @@ class Gauge:
     cancelled: Cancelled
     total_bytes: int = 0
     done_bytes: int = 0
+    read_s: float = 0.0
+    """What reading the target's memory took."""
 
     def advance(self, stage: str, more_bytes: int) -> None:
         """Report, and stop here if the user wants to.
@@ -33,6 +38,13 @@ class Gauge:
         self.done_bytes += more_bytes
         self.progress(LinkProgress(stage, self.done_bytes, max(self.total_bytes, self.done_bytes)))
         self.check()
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Count this as reading the target's memory."""
+        began_s = time.perf_counter()
+        yield
+        self.read_s += time.perf_counter() - began_s
 
     def check(self) -> None:
         """Raise Cancelled if the link is no longer wanted."""
@@ -54,7 +66,8 @@ def copy_to_file(
     """
     copied: list[PageSet] = []
     for chunk in needed.chunks(buffer.size_bytes >> PAGE_SHIFT, MOST_RANGES):
-        got = memory.read(chunk, buffer)
+        with gauge.reading():
+            got = memory.read(chunk, buffer)
         pages.write(buffer.view[: got.size_bytes], got)
         copied.append(got)
         gauge.advance("copying", chunk.size_bytes)
@@ -74,7 +87,8 @@ class Stash:
         """Copy pages here. Returns those that were there; errors as of `copy_to_file`."""
         copied: list[PageSet] = []
         for chunk in needed.chunks(CHUNK_BYTES >> PAGE_SHIFT, MOST_RANGES):
-            got = memory.read(chunk, self.buffer, self.used_bytes)
+            with gauge.reading():
+                got = memory.read(chunk, self.buffer, self.used_bytes)
             if got:
                 self.pieces.setdefault(pid, []).append((got, self.used_bytes))
                 self.used_bytes += got.size_bytes

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from engine.images.layout import LinkKind
 from engine.images.link import LinkInfo
@@ -39,6 +39,20 @@ class LinkProgress:
     total_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class LinkTimes:
+    """Where a link's time went, as far as its engine could measure it; 0 where it could not."""
+
+    lead_s: float = 0.0
+    """From the order until the target was stopped, or looked at: it still wrote till then."""
+    collect_s: float = 0.0
+    """Stopping the target, if it was stopped; what was written; registers: until copying began."""
+    read_s: float = 0.0
+    """Reading the target's memory."""
+
+
+NOT_MEASURED: Final = LinkTimes()
+
 Progress = Callable[[LinkProgress], None]
 Cancelled = Callable[[], bool]
 
@@ -69,6 +83,8 @@ class LinkResult:
     """What a checkpoint of this target would need and this link does not hold, in words."""
     notes: tuple[str, ...] = ()
     """What the user should know of how it went."""
+    times: LinkTimes = NOT_MEASURED
+    """What a forecast learns from."""
 
     @classmethod
     def of_earlier(cls, info: LinkInfo, engine: Engine) -> Self:

@@ -24,7 +24,7 @@ from engine.checkpoint.directory import highest_number, prepare
 from engine.checkpoint.fingerprint import Fingerprint, fingerprint
 from engine.checkpoint.frozen_tree import FrozenTree
 from engine.checkpoint.going_on import read_open_chain, require_chain_of, resume_epoch
-from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
+from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, LinkTimes, Progress
 from engine.checkpoint.omissions import of_dump, of_pre_dump
 from engine.checkpoint.rules import by_the_rules, lazy_pages
 from engine.checkpoint.sidecar import write_sidecar
@@ -133,6 +133,7 @@ class MemoryChain:
         gauge = Gauge(progress, cancelled)
         notes = self._take_over()
         with self._link(LinkKind.PRE_DUMP) as (link, uptime_us), ExitStack() as held:
+            looking_s = time.perf_counter()
             plans, memories = self._plan(held, stopped=False)
             gauge.total_bytes = sum(plan.needed.size_bytes for plan in plans.values())
             stopped_us = sum(process.take_stopped_us() for process in plans)
@@ -178,6 +179,7 @@ class MemoryChain:
                 restorable=False,
                 not_held=of_pre_dump(plans, self._session.refused),
                 notes=tuple(notes),
+                times=LinkTimes(looking_s - began_s, copying_s - looking_s, gauge.read_s),
             )
         )
 
@@ -210,6 +212,7 @@ class MemoryChain:
             FrozenTree(self._session) as tree,
             ExitStack() as held,
         ):
+            lead_s = time.perf_counter() - tree.freezing_us / 1e6 - began_s
             with self._session.lock:
                 plans, memories = self._plan(held, stopped=True)
                 plans = {p: plan for p, plan in plans.items() if p.identity in tree.stopped}
@@ -282,6 +285,7 @@ class MemoryChain:
                 restorable=False,
                 not_held=of_dump(plans, list(states.values()), self._session.refused, unreadable),
                 notes=tuple(notes),
+                times=LinkTimes(lead_s, copying_s - began_s - lead_s, gauge.read_s),
             )
         )
 

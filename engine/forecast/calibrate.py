@@ -20,7 +20,7 @@ from engine.checkpoint.link import Cancelled
 from engine.errors import Cancelled as CancelledError
 from engine.errors import LinkFailed
 from engine.forecast.cost_line import CostLine, Timed
-from engine.forecast.cost_model import Probe
+from engine.forecast.parts import Parts
 from engine.kernel.memory import MOST_RANGES, PageBuffer, TargetMemory
 from engine.pageset import PAGE_SHIFT, PageSet
 from engine.printable import printable
@@ -38,7 +38,7 @@ def _wanted() -> bool:
     return False
 
 
-def probe(directory: Path, cancelled: Cancelled = _wanted) -> Probe:
+def probe(directory: Path, cancelled: Cancelled = _wanted) -> Parts:
     """Measure what links will cost, in well under a second.
 
     Args:
@@ -49,14 +49,25 @@ def probe(directory: Path, cancelled: Cancelled = _wanted) -> Probe:
         LinkFailed: nothing can be written there.
         Cancelled: `cancelled` said so.
     """
-    copying = CostLine(tuple(_copy(cancelled)))
-    writes, syncs = _write(_existing(directory), cancelled)
-    return Probe(copying, CostLine(writes), CostLine(syncs))
-
-
-def _copy(cancelled: Cancelled) -> Iterator[Timed]:
-    """Pieces of our own memory, as far apart as in links: some in one piece, some page by page."""
+    began_s = time.perf_counter()
     source, buffer = PageBuffer(_COPIED_BYTES), PageBuffer(_COPIED_BYTES // 2)
+    touching_s = (time.perf_counter() - began_s) / (_COPIED_BYTES + _COPIED_BYTES // 2)
+    reading = CostLine(tuple(_copy(source, buffer, cancelled)))
+    writes, syncs = _write(_existing(directory), cancelled)
+    writing = CostLine(writes)
+    return Parts(reading, writing, CostLine(syncs), touching_s / writing.s_per_byte)
+
+
+def device_of(directory: Path) -> int:
+    """Number of the file system that links to this directory would be on. Raises LinkFailed."""
+    try:
+        return os.stat(_existing(directory)).st_dev
+    except OSError as error:
+        raise _refusal(directory, error) from error
+
+
+def _copy(source: PageBuffer, buffer: PageBuffer, cancelled: Cancelled) -> Iterator[Timed]:
+    """Pieces of our own memory, as far apart as in links: some in one piece, some page by page."""
     first = source.address >> PAGE_SHIFT
     memory = TargetMemory(os.getpid())
     try:
@@ -95,15 +106,19 @@ def _write(directory: Path, cancelled: Cancelled) -> tuple[tuple[Timed, ...], tu
                 left -= size
                 size *= 2
     except OSError as error:
-        why = os.strerror(error.errno or 0)
-        raise LinkFailed(
-            f"{printable(str(directory))}: cannot write there ({why})", hint="choose another directory"
-        ) from error
+        raise _refusal(directory, error) from error
     if len(writes) < 2:
         raise LinkFailed(
             f"{printable(str(directory))}: too little space is left there", hint="choose another directory"
         )
     return tuple(writes), tuple(syncs)
+
+
+def _refusal(directory: Path, error: OSError) -> LinkFailed:
+    why = os.strerror(error.errno or 0)
+    return LinkFailed(
+        f"{printable(str(directory))}: cannot write there ({why})", hint="choose another directory"
+    )
 
 
 def _append(fd: int, piece: memoryview, size: int) -> None:

@@ -65,6 +65,10 @@ class CostLine:
         size = 64 << 20
         return cls((Timed(0, fixed_s), Timed(size, fixed_s + size * s_per_byte)))
 
+    def on(self, fixed_s: float, s_per_byte: float) -> CostLine:
+        """What was done, on top of another first guess."""
+        return CostLine(CostLine.of(fixed_s, s_per_byte).probed, self.done)
+
     @property
     def bytes_per_s(self) -> float:
         """The rate, without the fixed part."""

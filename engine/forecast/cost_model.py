@@ -8,19 +8,8 @@ from typing import Final
 from engine.checkpoint.link import After, Engine, LinkResult
 from engine.forecast.cost_line import CostLine
 from engine.forecast.estimate import Estimate
+from engine.forecast.parts import Parts
 from engine.images.layout import LinkKind
-
-
-@dataclass(frozen=True, slots=True)
-class Probe:
-    """What `calibrate` measured: each a fixed part and so much a byte."""
-
-    copying: CostLine
-    """Reading another process's memory into ours."""
-    writing: CostLine
-    """Handing memory to the page cache of the chosen directory's file system."""
-    syncing: CostLine
-    """Making that durable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +38,22 @@ _HABITS: Final = {
 }
 
 
+_STASH_PER_BYTE: Final = 1.25
+"""What a dump maps in to copy to, for each byte that is pending when it looks."""
+_STASH_SPARE_BYTES: Final = 8 << 20
+_PRE_DUMPS_OF: Final = {Engine.SPLICED: (Engine.SPLICED, Engine.MEMORY)}
+"""Whose pre-dumps tell of an engine, where not its own alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What a first guess is made from, beside what was measured."""
+
+    tick_s: float
+    processes: int
+    soft_dirty: bool
+
+
 @dataclass(frozen=True, slots=True)
 class CostModel:
     """Times of pre-dumps and dumps by their size in bytes. Immutable: `after` gives the next."""
@@ -62,12 +67,15 @@ class CostModel:
     """How long the target is stopped, if it is to run on."""
     dump_lead: CostLine
     """From the order to dump until the target is stopped: what it writes meanwhile has to be saved too."""
+    parts: Parts | None = None
+    """What these are made of; without them pre-dumps tell nothing about dumps."""
+    setting: _Setting = _Setting(0.003, 1, False)
 
     @classmethod
     def first_guess(
         cls,
         engine: Engine,
-        probe: Probe,
+        parts: Parts,
         tick_s: float = 0.003,
         processes: int = 1,
         *,
@@ -77,35 +85,31 @@ class CostModel:
 
         Args:
             engine: who will make them.
-            probe: of this machine and the chosen directory.
+            parts: of this machine and the chosen directory.
             tick_s: what a tick of this target takes; a link looks at as many pages.
             processes: of the target's tree.
             soft_dirty: whether that is the tracker: then a pre-dump stops the target to collect.
         """
-        habits = _HABITS[engine]
-        copy, write, sync = probe.copying, probe.writing, probe.syncing
-        save_s_per_byte = copy.s_per_byte + write.s_per_byte + sync.s_per_byte
-        stopping_s = habits.fixed_stop_s + habits.stop_per_process_s * processes + habits.walks * tick_s
-        stop_s_per_byte = copy.s_per_byte + (write.s_per_byte if habits.writes_while_stopped else 0.0)
+        habits, setting = _HABITS[engine], _Setting(tick_s, processes, soft_dirty)
+        save_s_per_byte = sum(each.s_per_byte for each in (parts.reading, parts.writing, parts.syncing))
+        collect_s = habits.walks * tick_s
         pre_dump_stop = CostLine.of(0.0, 0.0)
         if habits.pre_dump_stops:
-            pre_dump_stop = CostLine.of(stopping_s, copy.s_per_byte)
+            pre_dump_stop = CostLine.of(_stopping_s(habits, parts, setting), parts.reading.s_per_byte)
         elif soft_dirty:
-            pre_dump_stop = CostLine.of(habits.stop_per_process_s * processes + habits.walks * tick_s, 0.0)
-        return cls(
+            pre_dump_stop = CostLine.of(habits.stop_per_process_s * processes + collect_s, 0.0)
+        nothing = CostLine.of(0.0, 0.0)
+        model = cls(
             engine,
-            pre_dump=CostLine.of(
-                habits.walks * tick_s + habits.pre_dump_files * sync.fixed_s, save_s_per_byte
-            ),
-            pre_dump_stop=pre_dump_stop,
-            # Memory to copy to is mapped in before the target is stopped: about as dear as copying.
-            dump=CostLine.of(
-                stopping_s + habits.walks * tick_s + habits.dump_files * sync.fixed_s,
-                save_s_per_byte + copy.s_per_byte,
-            ),
-            dump_stop=CostLine.of(stopping_s, stop_s_per_byte),
-            dump_lead=CostLine.of(habits.lead_s + habits.walks * tick_s, copy.s_per_byte),
+            CostLine.of(collect_s + habits.pre_dump_files * parts.syncing.fixed_s, save_s_per_byte),
+            pre_dump_stop,
+            dump=nothing,
+            dump_stop=nothing,
+            dump_lead=nothing,
+            parts=parts,
+            setting=setting,
         )
+        return model._with_parts(parts)
 
     @property
     def drain_bytes_per_s(self) -> float:
@@ -131,21 +135,58 @@ class CostModel:
             result: what it took; a link of another engine teaches nothing.
             after: what became of the target. Unless it ran on, its stop had no end that could be measured.
         """
-        if result.engine is not self.engine or result.seconds <= 0:
-            return self
         size, stopped_s = result.size_bytes, result.stopped_us / 1e6
+        if result.seconds <= 0:
+            return self
         if result.kind is LinkKind.PRE_DUMP:
-            return replace(
+            if result.engine not in _PRE_DUMPS_OF.get(self.engine, (self.engine,)):
+                return self
+            model = replace(
                 self,
                 pre_dump=self.pre_dump.after(size, result.seconds),
                 pre_dump_stop=self.pre_dump_stop.after(size, stopped_s),
             )
+            return model._with_parts(self.parts.after(result)) if self.parts else model
+        if result.engine is not self.engine:
+            return self
         model = replace(self, dump=self.dump.after(size, result.seconds))
+        if self.parts:
+            model = model._with_parts(self.parts.after(result))
         if after is not After.RUN:
             return model
-        saving_s = max(result.copy_s + result.sync_s, stopped_s)
+        lead_s = result.times.lead_s or result.seconds - max(result.copy_s, stopped_s) - result.sync_s
         return replace(
             model,
-            dump_stop=self.dump_stop.after(size, stopped_s),
-            dump_lead=self.dump_lead.after(size, max(0.0, result.seconds - saving_s)),
+            dump_stop=model.dump_stop.after(size, stopped_s),
+            dump_lead=model.dump_lead.after(size, max(0.0, lead_s)),
         )
+
+    def _with_parts(self, parts: Parts) -> CostModel:
+        """What is known of dumps by what their parts cost; what dumps themselves told stays on top of it."""
+        habits, before = _HABITS[self.engine], self.setting
+        stopping_s = _stopping_s(habits, parts, before)
+        stop_s_per_byte = parts.reading.s_per_byte
+        if habits.writes_while_stopped:
+            stop_s_per_byte += parts.writing.s_per_byte
+        # Memory to copy to is mapped in before the target is stopped.
+        stash_s_per_byte = 0.0 if habits.writes_while_stopped else _STASH_PER_BYTE * parts.touching_s_per_byte
+        lead_s = habits.lead_s + habits.walks * before.tick_s
+        if stash_s_per_byte:
+            lead_s += _STASH_SPARE_BYTES * parts.touching_s_per_byte
+        more_files = habits.dump_files - habits.pre_dump_files
+        return replace(
+            self,
+            parts=parts,
+            dump=self.dump.on(
+                self.pre_dump.fixed_s + lead_s + stopping_s + more_files * parts.syncing.fixed_s,
+                self.pre_dump.s_per_byte + stash_s_per_byte,
+            ),
+            dump_stop=self.dump_stop.on(stopping_s, stop_s_per_byte),
+            dump_lead=self.dump_lead.on(lead_s, stash_s_per_byte),
+        )
+
+
+def _stopping_s(habits: _Habits, parts: Parts, setting: _Setting) -> float:
+    """What a stop takes whatever its size."""
+    threads_s = habits.fixed_stop_s + habits.stop_per_process_s * setting.processes
+    return threads_s + parts.collect_s(habits.walks * setting.tick_s)

@@ -14,7 +14,7 @@ from engine.forecast.cost_model import CostModel
 from engine.forecast.expectation import Expectation
 from engine.forecast.look import Look
 from engine.forecast.rhythm import Rhythm, State, rhythm_of
-from engine.forecast.rounds import LinkForecast, Outset
+from engine.forecast.rounds import MOST_PRE_DUMPS, LinkForecast, Outset, plan
 from engine.forecast.truth import Outcome, Truth
 from engine.forecast.verdict import STOP_BUDGET_S, Forecast, foresee
 from engine.images.layout import LinkKind
@@ -29,7 +29,12 @@ class Forecaster:
     """Shown samples and links as they come, it tells what is to be expected. To be used from one thread."""
 
     def __init__(
-        self, costs: CostModel | None = None, *, budget_s: float = STOP_BUDGET_S, think_s: float = 0.0
+        self,
+        costs: CostModel | None = None,
+        *,
+        budget_s: float = STOP_BUDGET_S,
+        think_s: float = 0.0,
+        most_pre_dumps: int = MOST_PRE_DUMPS,
     ) -> None:
         """Begin with no history.
 
@@ -37,13 +42,16 @@ class Forecaster:
             costs: what links cost; without it there is a rhythm, and no forecast.
             budget_s: how long the target may stop at the end; 0 asks for the shortest stop.
             think_s: pause between two links.
+            most_pre_dumps: 0 where the engine can make none.
         """
         self.costs = costs
         self.budget_s = budget_s
         self.think_s = think_s
+        self.most_pre_dumps = most_pre_dumps
         self.truth = Truth()
         self._looks: deque[Look] = deque(maxlen=_MOST_LOOKS)
         self._link_looked_s: float | None = None
+        self._is_new_chain = True
         self._link_ended_s = -math.inf
         self._rhythm = Rhythm()
 
@@ -74,32 +82,29 @@ class Forecaster:
 
         After a link it is not known before the next sample: what is pending has changed.
         """
-        looks = tuple(self._looks)
-        if not looks:
-            return Forecast(0.0, self.budget_s)
-        newest = looks[-1]
-        if self.costs is None or newest.curve.window_s == 0 or newest.time_s < self._link_ended_s:
-            return Forecast(newest.time_s, self.budget_s)
-        outset = Outset(
-            newest,
-            Expectation(looks, self._rhythm),
-            delay_s=max(0.0, now_s - newest.time_s) if now_s is not None else 0.0,
-            link_age_s=self._link_age_s(newest),
-            growth_pages_per_s=_growth(looks[-_GROWTH_LOOKS:]),
-        )
+        outset = self._outset(now_s)
+        if outset is None or self.costs is None:
+            return Forecast(self._looks[-1].time_s if self._looks else 0.0, self.budget_s)
         lull = None
         if self._rhythm.state is State.BURST:
-            lull = Expectation(looks, self._rhythm, State.LULL)
+            lull = Expectation(tuple(self._looks), self._rhythm, State.LULL)
         return foresee(
-            outset, self.costs, self._rhythm, budget_s=self.budget_s, think_s=self.think_s, lull=lull
+            outset,
+            self.costs,
+            self._rhythm,
+            budget_s=self.budget_s,
+            think_s=self.think_s,
+            lull=lull,
+            most_pre_dumps=self.most_pre_dumps,
         )
 
     def next_link(self, kind: LinkKind, now_s: float | None = None) -> LinkForecast | None:
         """What the very next link would be like; to be kept and given to `link_made`."""
-        forecast = self.forecast(now_s)
-        if not forecast.plans:
+        outset = self._outset(now_s)
+        if outset is None or self.costs is None:
             return None
-        return forecast.plans[0 if kind is LinkKind.DUMP else 1].links[0]
+        # One link is told more cheaply than every plan there is.
+        return plan(outset, self.costs, 0 if kind is LinkKind.DUMP else 1, self.think_s).links[0]
 
     def link_made(
         self,
@@ -118,13 +123,32 @@ class Forecaster:
         """
         if self.costs is not None:
             self.costs = self.costs.after(result, after)
-        self._link_looked_s, self._link_ended_s = ended_s - result.seconds, ended_s
+        self._link_looked_s = ended_s - result.seconds + result.times.lead_s
+        self._link_ended_s = ended_s
+        self._is_new_chain = result.kind is LinkKind.DUMP
         if foreseen is not None:
-            self.truth = self.truth.after(Outcome.of(foreseen, result))
+            self.truth = self.truth.after(Outcome.of(foreseen, result, after))
 
     def forget_links(self) -> None:
         """Another chain begins: there is no link yet, what they cost is still known."""
         self._link_looked_s = None
+        self._is_new_chain = True
+
+    def _outset(self, now_s: float | None) -> Outset | None:
+        """Where a chain stands; None if that is not known."""
+        looks = tuple(self._looks)
+        if not looks:
+            return None
+        newest = looks[-1]
+        if newest.curve.window_s == 0 or newest.time_s < self._link_ended_s:
+            return None
+        return Outset(
+            newest.of_new_chain() if self._is_new_chain else newest,
+            Expectation(looks, self._rhythm),
+            delay_s=max(0.0, now_s - newest.time_s) if now_s is not None else 0.0,
+            link_age_s=None if self._is_new_chain else self._link_age_s(newest),
+            growth_pages_per_s=_growth(looks[-_GROWTH_LOOKS:]),
+        )
 
     def _link_age_s(self, newest: Look) -> float | None:
         if self._link_looked_s is None:

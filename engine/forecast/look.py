@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from engine.pageset import PAGE_SIZE
 from engine.tracking.curve import WorkingSetCurve
@@ -25,6 +25,8 @@ class Look:
     processes: int = 1
     tick_s: float = 0.003
     page_bytes: int = PAGE_SIZE
+    dumpable_pages: int | None = None
+    """What the first link of a chain would have to save; None: what is pending."""
 
     @classmethod
     def of(cls, sample: Sample) -> Look:
@@ -40,7 +42,12 @@ class Look:
             processes=len(sample.processes),
             tick_s=sample.tick_ms / 1e3,
             page_bytes=sample.page_bytes,
+            dumpable_pages=totals.dumpable_pages or None,
         )
+
+    def of_new_chain(self) -> Look:
+        """The same if everything were pending."""
+        return self if self.dumpable_pages is None else replace(self, pending_pages=self.dumpable_pages)
 
     @property
     def began_s(self) -> float:

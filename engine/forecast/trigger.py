@@ -73,7 +73,18 @@ class Every:
         return f"every {words.exact_duration(self.seconds)}{until}"
 
 
-Condition = StopBelow | QuietFor | AtTime | Every
+@dataclass(frozen=True, slots=True)
+class AnyOf:
+    """When one of these is the case, whichever is first."""
+
+    conditions: tuple[StopBelow | QuietFor | AtTime | Every, ...]
+
+    def __str__(self) -> str:
+        """As it is written."""
+        return " or ".join(map(str, self.conditions))
+
+
+Condition = StopBelow | QuietFor | AtTime | Every | AnyOf
 
 
 class AtDeadline(Enum):
@@ -102,6 +113,12 @@ class Trigger:
     """From when it is armed; None waits for ever."""
     at_deadline: AtDeadline = AtDeadline.DUMP
     may_pre_dump: bool = True
+    pre_dump_every_s: float | None = None
+    """Pre-dump so often while waiting, whatever is waited for."""
+
+    def __str__(self) -> str:
+        """What is waited for, as it is written."""
+        return str(self.condition)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +148,7 @@ class Armed:
     trigger: Trigger
     since_s: float
     due: datetime | None = None
-    """When the time is fixed."""
+    """When the time is fixed: the first there is."""
     pre_dumps: int = 0
     """How many it has asked for."""
     last_pre_dump_s: float | None = None
@@ -141,12 +158,10 @@ class Armed:
     @classmethod
     def arm(cls, trigger: Trigger, time_s: float, clock: datetime) -> Armed:
         """Begin to wait. `time_s` is monotonic, `clock` local time."""
-        due = None
-        if isinstance(trigger.condition, AtTime):
-            due = datetime.combine(clock.date(), trigger.condition.clock)
-            if due < clock:
-                due += timedelta(days=1)
-        return cls(trigger, time_s, due)
+        condition = trigger.condition
+        each = condition.conditions if isinstance(condition, AnyOf) else (condition,)
+        dues = [_next(one.clock, clock) for one in each if isinstance(one, AtTime)]
+        return cls(trigger, time_s, min(dues, default=None))
 
     def left_s(self, time_s: float) -> float | None:
         """Until the deadline."""
@@ -162,9 +177,13 @@ class Armed:
         """
         if self.is_done:
             return self, Decision(Action.WAIT, "it is over")
-        decision = self._decide(moment)
-        if decision.action is Action.WAIT and self.left_s(moment.time_s) == 0:
-            decision = self._at_deadline(decision)
+        decision = self._decide(self.trigger.condition, moment)
+        if decision.action is Action.WAIT:
+            if self.left_s(moment.time_s) == 0:
+                decision = self._at_deadline(decision)
+            elif self._is_pre_dump_due(moment.time_s):
+                every = words.duration(self.trigger.pre_dump_every_s or 0.0)
+                decision = Decision(Action.PRE_DUMP, f"every {every}")
         if decision.action is Action.PRE_DUMP:
             return replace(self, pre_dumps=self.pre_dumps + 1, last_pre_dump_s=moment.time_s), decision
         if decision.action in (Action.DUMP, Action.GIVE_UP):
@@ -176,8 +195,20 @@ class Armed:
             return Decision(Action.DUMP, f"the deadline has come ({waiting.reason})")
         return Decision(Action.GIVE_UP, f"the deadline has come, and nothing is dumped ({waiting.reason})")
 
-    def _decide(self, moment: Moment) -> Decision:
-        condition = self.trigger.condition
+    def _is_pre_dump_due(self, time_s: float) -> bool:
+        every_s = self.trigger.pre_dump_every_s
+        if every_s is None or not self.trigger.may_pre_dump:
+            return False
+        return self.last_pre_dump_s is None or time_s >= self.last_pre_dump_s + every_s
+
+    def _decide(self, condition: Condition, moment: Moment) -> Decision:
+        if isinstance(condition, AnyOf):
+            decisions = [self._decide(one, moment) for one in condition.conditions]
+            for action in (Action.DUMP, Action.PRE_DUMP):
+                for decision in decisions:
+                    if decision.action is action:
+                        return decision
+            return Decision(Action.WAIT, "; ".join(decision.reason for decision in decisions))
         if isinstance(condition, QuietFor):
             return _when_quiet(condition.seconds, moment.rhythm)
         if isinstance(condition, AtTime):
@@ -218,19 +249,27 @@ class Armed:
         forecast = moment.forecast
         budget_s = forecast.budget_s if condition.stop_s is None else condition.stop_s
         stop_s = forecast.now.stopped_s.mid
-        if self.pre_dumps and stop_s <= budget_s:
+        if (self.pre_dumps or not self.trigger.may_pre_dump) and stop_s <= budget_s:
             return Decision(Action.DUMP, f"it {words.stop(stop_s)}")
         no_gain = len(forecast.plans) > 1 and forecast.plans[1].stopped_s.mid >= _NO_GAIN * stop_s
         if self.pre_dumps >= 2 and no_gain and condition.stop_s is None:
             return Decision(
                 Action.DUMP, f"it {words.stop(stop_s)}, and another pre-dump would not make it shorter"
             )
+        if not self.trigger.may_pre_dump:
+            return Decision(Action.WAIT, f"it would stop for {words.duration(stop_s)}")
         if self.last_pre_dump_s is None:
             return Decision(Action.PRE_DUMP, "the first")
         left_s = self.last_pre_dump_s + condition.seconds - moment.time_s
         if left_s <= 0:
             return Decision(Action.PRE_DUMP, f"{words.duration(condition.seconds)} have passed")
         return Decision(Action.WAIT, f"the next pre-dump in {words.duration(left_s)}")
+
+
+def _next(wanted: time, clock: datetime) -> datetime:
+    """When the clock next shows this time."""
+    due = datetime.combine(clock.date(), wanted)
+    return due if due >= clock else due + timedelta(days=1)
 
 
 def _when_quiet(wanted_s: float, rhythm: Rhythm) -> Decision:

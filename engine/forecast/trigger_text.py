@@ -1,12 +1,13 @@
-"""Triggers as one writes them: `stop<50ms`, `quiet 3s`, `at 12:30`, `every 10s until stop<50ms`."""
+"""Triggers as one writes them: `stop<50ms`, `quiet 3s or at 12:30`, `every 10s until stop<50ms`."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import time
 from typing import Final
 
-from engine.forecast.trigger import AtTime, Condition, Every, QuietFor, StopBelow
+from engine.forecast.trigger import AnyOf, AtTime, Condition, Every, QuietFor, StopBelow
 from engine.printable import printable
 
 FORMS: Final = "stop<50ms, quiet 3s, at 12:30, every 10s, every 10s until stop<50ms"
@@ -28,12 +29,15 @@ class BadTrigger(ValueError):
 
 
 def parse_condition(text: str) -> Condition:
-    """What a text means.
+    """What a text means. Several, joined by "or", mean whichever is the case first.
 
     Raises:
         BadTrigger: nothing; the message shows what would.
     """
     plain = " ".join(text.lower().split())
+    alternatives = plain.split(" or ")
+    if len(alternatives) > 1:
+        return any_of([parse_condition(each) for each in alternatives])
     if found := _EVERY.fullmatch(plain):
         limit_s = _stop_limit(found[2], text) if found[2] is not None else None
         return Every(_duration_in(found[1], text), limit_s)
@@ -44,6 +48,16 @@ def parse_condition(text: str) -> Condition:
     if found := _AT.fullmatch(plain):
         return AtTime(_clock_in(found[1], text))
     raise BadTrigger(f"“{printable(text)}” is not a trigger: write one of {FORMS}")
+
+
+def any_of(conditions: Sequence[Condition]) -> Condition:
+    """Whichever of these, of which there is at least one, is the case first."""
+    each = tuple(
+        one
+        for condition in conditions
+        for one in (condition.conditions if isinstance(condition, AnyOf) else (condition,))
+    )
+    return each[0] if len(each) == 1 else AnyOf(each)
 
 
 def parse_duration(text: str) -> float:

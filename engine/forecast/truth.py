@@ -8,7 +8,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from engine.checkpoint.link import LinkResult
+from engine.checkpoint.link import After, LinkResult
 from engine.forecast.estimate import Estimate
 from engine.forecast.rounds import LinkForecast
 from engine.images.layout import LinkKind
@@ -28,11 +28,20 @@ class Outcome:
     pages: int
     seconds: float
     stopped_s: float
+    ran_on: bool = True
+    """Whether the stop had an end that could be measured."""
 
     @classmethod
-    def of(cls, foreseen: LinkForecast, result: LinkResult) -> Self:
-        """Put a forecast beside its link."""
-        return cls(foreseen, result.kind, result.pages_written, result.seconds, result.stopped_us / 1e6)
+    def of(cls, foreseen: LinkForecast, result: LinkResult, after: After = After.RUN) -> Self:
+        """Put a forecast beside its link, after which this became of the target."""
+        return cls(
+            foreseen,
+            result.kind,
+            result.pages_written,
+            result.seconds,
+            result.stopped_us / 1e6,
+            after is After.RUN,
+        )
 
     @property
     def pages_error(self) -> float:
@@ -78,8 +87,8 @@ class Truth:
 
     @property
     def stops(self) -> Errors:
-        """Of the time that dumps stopped the target."""
-        dumps = [outcome for outcome in self.outcomes if outcome.kind is LinkKind.DUMP]
+        """Of the time that dumps stopped the target, if it ran on."""
+        dumps = [outcome for outcome in self.outcomes if outcome.kind is LinkKind.DUMP and outcome.ran_on]
         return _errors((o.stop_error, o.foreseen.stopped_s, o.stopped_s) for o in dumps)
 
     @property

@@ -19,6 +19,7 @@ _NO_WORSE: Final = 1.05
 _WORTH_IT: Final = 0.9
 _WORTH_WAITING: Final = 0.5
 _KEEPS_UP: Final = 0.9
+_MOST_IN_LULL: Final = 2
 
 
 class Verdict(Enum):
@@ -113,21 +114,25 @@ def foresee(
         budget_s: how long the target may stop at the end; 0 asks for the shortest stop.
         think_s: pause between two links.
         lull: what to expect of windows that begin with a lull, if there are any.
-        most_pre_dumps: plans beyond this are not looked at.
+        most_pre_dumps: plans beyond this are not looked at; 0 where none can be made.
     """
-    plans = tuple(plan(outset, costs, count, think_s) for count in range(most_pre_dumps + 1))
+    # One pre-dump is looked at in any case: it tells whether the disk keeps up.
+    plans = tuple(plan(outset, costs, count, think_s) for count in range(max(most_pre_dumps, 1) + 1))
+    longest, plans = plans[-1], plans[: most_pre_dumps + 1]
     best = _best(plans, budget_s)
-    first, second = plans[-1].links[0], plans[-1].links[1]
+    first, second = longest.links[0], longest.links[1]
     written_bytes_per_s = second.size_bytes.mid / second.after_s if second.after_s > 0 else 0.0
     # Where rounds shrink no more because each costs a little whatever its size, the disk is not the cause.
     converges = (
         second.pages.mid < _KEEPS_UP * first.pages.mid
         or written_bytes_per_s < _KEEPS_UP * costs.drain_bytes_per_s
     )
-    in_lull, lull_in_s = _next_lull(outset, costs, rhythm, lull, budget_s, think_s)
+    in_lull, lull_in_s = _next_lull(
+        outset, costs, rhythm, lull, budget_s, think_s, min(most_pre_dumps, _MOST_IN_LULL)
+    )
     present = outset.look.present_pages
     # A plan of all pre-dumps has every round that a policy could ask for; beyond it rounds stay the same.
-    rounds = [Round.foreseen(link, present) for link in plans[-1].links[:-1]]
+    rounds = [Round.foreseen(link, present) for link in longest.links[:-1]]
     return Forecast(
         time_s=outset.look.time_s,
         budget_s=budget_s,
@@ -139,8 +144,10 @@ def foresee(
         converges=converges,
         in_lull=in_lull,
         lull_in_s=lull_in_s,
-        is_rough=min(link.after_s for link in plans[-1].links[1:]) < outset.expectation.finest_s,
-        others=tuple((name, rounds_under(policy, rounds)) for name, policy in POLICIES.items()),
+        is_rough=min(link.after_s for link in longest.links[1:]) < outset.expectation.finest_s,
+        others=tuple((name, rounds_under(policy, rounds)) for name, policy in POLICIES.items())
+        if most_pre_dumps
+        else (),
     )
 
 
@@ -187,6 +194,7 @@ def _next_lull(
     lull: Expectation | None,
     budget_s: float,
     think_s: float,
+    most_pre_dumps: int,
 ) -> tuple[Plan | None, float | None]:
     """The best plan that fits into a lull, and how soon one should come."""
     if rhythm.state is State.LULL:
@@ -196,7 +204,7 @@ def _next_lull(
         return None, None
     remaining = rhythm.remaining_s
     then = Outset(outset.look, lull, link_age_s=outset.link_age_s)
-    plans = tuple(plan(then, costs, count, think_s) for count in range(3))
+    plans = tuple(plan(then, costs, count, think_s) for count in range(most_pre_dumps + 1))
     fitting = tuple(each for each in plans if each.seconds.mid <= lasts.mid)
     if not fitting:
         return None, remaining.mid if remaining else None

@@ -44,6 +44,8 @@ class Totals:
     """What the next image must save: everything dumpable before the first, then what changed."""
     pages_per_s: float = 0.0
     """`written_pages` over the measured interval; 0 in the first sample."""
+    dumpable_pages: int = 0
+    """What an image without a parent must save."""
 
 
 @dataclass(frozen=True, slots=True)

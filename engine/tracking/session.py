@@ -369,6 +369,7 @@ class Session:
                 since_armed_pages=sum(process.totals.since_armed_pages for process in processes),
                 pending_pages=sum(process.totals.pending_pages for process in processes),
                 pages_per_s=written / interval_s if interval_s > 0 else 0.0,
+                dumpable_pages=sum(process.totals.dumpable_pages for process in processes),
             ),
             tick_ms=(time.perf_counter() - began_s) * 1e3,
             stopped_us=stopped_us,

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-import numpy as np
-
 from engine.kernel.huge_pages import inflation
 from engine.kernel.maps import Maps, MapsReader
 from engine.kernel.process import Identity, ProcessStat, innermost_pid, resident_pages
@@ -263,7 +261,11 @@ class TrackedProcess:
             pending_pages=pending_pages,
             last_write_s=now_s - self._ages.last_write_s(maps),
             totals=Totals(
-                *(int(np.sum(c)) for c in (present_pages, written_pages, since_armed_pages, pending_pages))
+                present_pages=int(present_pages.sum()),
+                written_pages=int(written_pages.sum()),
+                since_armed_pages=int(since_armed_pages.sum()),
+                pending_pages=int(pending_pages.sum()),
+                dumpable_pages=in_use.dumpable.count,
             ),
             untracked=collected.untracked,
             stopped_us=stopped_us,

@@ -14,10 +14,11 @@ from engine.forecast.calibrate import MOST_FILE_BYTES, probe
 
 def test_it_measures_rates_and_leaves_nothing_behind(tmp_path: Path) -> None:
     found = probe(tmp_path)
-    for line in (found.copying, found.writing, found.syncing):
+    for line in (found.reading, found.writing, found.syncing):
         assert line.bytes_per_s > 0
         assert line.fixed_s >= 0
         assert all(timed.seconds >= 0 for timed in line.probed)
+    assert found.touching_s_per_byte > 0
     assert os.listdir(tmp_path) == []
 
 

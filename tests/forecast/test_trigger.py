@@ -11,6 +11,7 @@ from engine.forecast.rhythm import Rhythm, Spell, State
 from engine.forecast.rounds import MOST_PRE_DUMPS, LinkForecast, Plan
 from engine.forecast.trigger import (
     Action,
+    AnyOf,
     Armed,
     AtDeadline,
     AtTime,
@@ -189,3 +190,37 @@ def test_without_a_deadline_it_waits_for_ever() -> None:
     driven = Driven(QuietFor(3))
     assert driven.armed.left_s(1e9) is None
     assert driven.shown(moment(1e6)) is Action.WAIT
+
+
+class TestAnyOf:
+    def test_whichever_is_the_case_first_dumps(self) -> None:
+        either = AnyOf((StopBelow(0.05), QuietFor(3.0)))
+        assert Driven(either).shown(moment(1.0, forecast(0.01))) is Action.DUMP
+        assert Driven(either).shown(moment(1.0, quiet_s=4.0)) is Action.DUMP
+        waiting = Driven(either)
+        assert waiting.shown(moment(1.0, quiet_s=1.0)) is Action.WAIT
+        assert waiting.reason == "it would stop for 9 s; quiet for 1 s so far"
+
+    def test_a_pre_dump_of_one_serves_the_others_too(self) -> None:
+        driven = Driven(AnyOf((Every(10.0), StopBelow(0.05))))
+        assert driven.shown(moment(0.0, forecast(9.0, 0.01))) is Action.PRE_DUMP
+        assert driven.armed.pre_dumps == 1
+        assert driven.shown(moment(1.0, forecast(9.0, 9.0))) is Action.WAIT
+
+    def test_of_several_times_the_first_counts(self) -> None:
+        driven = Driven(AnyOf((AtTime(time(11, 0)), AtTime(time(12, 1)))))
+        assert driven.armed.due == NOON + timedelta(minutes=1)
+
+
+def test_it_pre_dumps_while_it_waits_if_it_was_told_how_often() -> None:
+    driven = Driven(QuietFor(3.0), pre_dump_every_s=10.0)
+    assert driven.shown(moment(0.0)) is Action.PRE_DUMP
+    assert driven.shown(moment(9.0)) is Action.WAIT
+    assert driven.shown(moment(10.0)) is Action.PRE_DUMP
+    assert driven.shown(moment(11.0, quiet_s=3.0)) is Action.DUMP
+
+
+@pytest.mark.parametrize("condition", [Every(10.0), StopBelow(0.05), AtTime(time(12, 1))])
+def test_where_no_pre_dump_can_be_made_none_is_asked_for(condition: Condition) -> None:
+    driven = Driven(condition, may_pre_dump=False, pre_dump_every_s=1.0)
+    assert driven.shown(moment(0.0, forecast(9.0))) is Action.WAIT

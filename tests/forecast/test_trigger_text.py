@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.forecast.trigger import AtTime, Condition, Every, QuietFor, StopBelow
+from engine.forecast.trigger import AnyOf, AtTime, Condition, Every, QuietFor, StopBelow
 from engine.forecast.trigger_text import BadTrigger, parse_condition, parse_duration
 from engine.printable import printable
 
@@ -36,6 +36,10 @@ CONDITIONS = st.one_of(
         ("at 7:05:09", AtTime(time(7, 5, 9))),
         ("every 10s", Every(10)),
         ("every 1m until stop<50ms", Every(60, 0.05)),
+        (
+            "quiet 3s or every 1m until stop<50ms or at 12:30",
+            AnyOf((QuietFor(3), Every(60, 0.05), AtTime(time(12, 30)))),
+        ),
     ],
 )
 def test_it_means_what_it_says(text: str, condition: Condition) -> None:

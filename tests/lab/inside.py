@@ -63,6 +63,8 @@ def run_tests(results: Path, arguments: Sequence[str]) -> None:
         ),
         *(f"--junitxml={results / REPORT}", "-o", "junit_family=xunit2"),
         *(f"--timeout={_TEST_TIMEOUT_S}", "--hypothesis-profile=ci"),
+        # A guest's files are in its memory: images of tests that passed would fill it.
+        *("-o", "tmp_path_retention_policy=failed"),
         *(() if _names_tests(arguments) else TEST_DIRECTORIES),
         *arguments,
     ]

@@ -79,7 +79,7 @@ def run_guest(guest: Guest, pytest_arguments: Sequence[str], *, kvm: bool) -> st
     results = results_directory(guest.name)
     arguments = [*pytest_arguments, *(() if kvm else ("-p", "tests.lab.first_batches"))]
     command = [
-        *(str(vng), "--force-9p", "--verbose", "--name", guest.name, "--memory", "2G", "--cpus", "2"),
+        *(str(vng), "--force-9p", "--verbose", "--name", guest.name, "--memory", "3G", "--cpus", "2"),
         *("--run", str(kernel / f"boot/vmlinuz-{kernel_release(kernel)}")),
         *("--root-disk", str(image), "--root-fstype", "ext4"),
         *("--rwdir", f"/{SHARED_IN_GUEST}={results}"),

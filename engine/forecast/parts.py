@@ -1,0 +1,58 @@
+"""What making links consists of, whoever asks for them: measured by a probe, then by every link.
+
+A dump comes once in a chain, at its end, so what it costs must be told by what came before: pre-dumps
+find out what was written and read it just as a dump does, and what they write goes to memory as new as
+that which a dump maps in to copy to.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, replace
+from typing import Final
+
+from engine.checkpoint.link import LinkResult
+from engine.forecast.cost_line import CostLine
+from engine.images.layout import LinkKind
+
+_COLLECTS: Final = 5
+_LEAST_TELLING_BYTES: Final = 1 << 18
+"""Less than this is read and written in no time that could be measured well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Each a fixed part and so much a byte. Immutable: `after` gives the next."""
+
+    reading: CostLine
+    """Reading another process's memory into ours."""
+    writing: CostLine
+    """Handing memory to the page cache of the chosen directory's file system."""
+    syncing: CostLine
+    """Making one file durable."""
+    touching_per_writing: float
+    """Mapping in memory that was not used before takes this many times as long as writing as much."""
+    collects_s: tuple[float, ...] = ()
+    """What finding out what was written took in the last pre-dumps."""
+
+    @property
+    def touching_s_per_byte(self) -> float:
+        """Of memory that was not used before: like page cache, and as slow where that is."""
+        return self.touching_per_writing * self.writing.s_per_byte
+
+    def collect_s(self, guess_s: float) -> float:
+        """Finding out what was written; `guess_s` before any link told."""
+        return statistics.median(self.collects_s) if self.collects_s else guess_s
+
+    def after(self, result: LinkResult) -> Parts:
+        """The same once this link has been made; one that did not measure its parts teaches nothing."""
+        times = result.times
+        parts = self
+        if result.kind is LinkKind.PRE_DUMP and times.collect_s > 0:
+            parts = replace(parts, collects_s=(*parts.collects_s, times.collect_s)[-_COLLECTS:])
+        if times.read_s > 0 and result.size_bytes >= _LEAST_TELLING_BYTES:
+            size = result.size_bytes
+            parts = replace(parts, reading=parts.reading.after(size, times.read_s))
+            if result.kind is LinkKind.PRE_DUMP and result.copy_s > times.read_s:
+                parts = replace(parts, writing=parts.writing.after(size, result.copy_s - times.read_s))
+        return parts
