@@ -22,7 +22,7 @@ AFTER = {
 ENGINES = {
     Engine.MEMORY: "memory and registers: not restorable",
     Engine.CRIU: "CRIU",
-    Engine.SPLICED: "CRIU, with memory of ours",
+    Engine.SPLICED: "CRIU, its memory saved by us",
 }
 
 

@@ -18,6 +18,7 @@ from engine.checkpoint.criu.options import CriuOptions, needs_shell_job
 from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.sidecar import Sidecar, boot_id, link_digest, read_sidecar
+from engine.checkpoint.spliced.chain import SplicedChain
 from engine.errors import BadImage, DirtytopError, NotSupported
 from engine.images.chain import read_chain
 from engine.images.layout import LinkKind
@@ -143,9 +144,28 @@ def _examine_criu(session: Session) -> EngineReport:
     return report
 
 
+def _examine_spliced(session: Session) -> EngineReport:
+    report = EngineReport(
+        engine=Engine.SPLICED,
+        version="",
+        holds="all of the target, restorable; its memory saved by us",
+        pre_dump_stops=_examine_memory(session).pre_dump_stops,
+        dump_stops="stops the target while CRIU saves the rest and what is pending is copied",
+        is_restorable=True,
+    )
+    try:
+        criu = examine_criu()
+        report = replace(report, version=criu.version_text)
+        criu.require_dump()
+        return replace(report, needs_shell_job=needs_shell_job(session.root.pid))
+    except DirtytopError as error:
+        return replace(report, why_no_pre_dump=error.message, why_no_dump=error.message, hint=error.hint)
+
+
 _EXAMINERS: Final[dict[Engine, Callable[[Session], EngineReport]]] = {
     Engine.MEMORY: _examine_memory,
     Engine.CRIU: _examine_criu,
+    Engine.SPLICED: _examine_spliced,
 }
 
 
@@ -163,7 +183,7 @@ def open_chain(
         engine: who is to make the links.
         session: the target.
         directory: made if it is missing.
-        options: for CRIU; other engines have none.
+        options: for CRIU, alone or as a part of spliced; memory has none.
 
     Raises:
         NotSupported: the engine does not work here, or cannot do what `options` say.
@@ -191,9 +211,12 @@ _Opener = Callable[[Session, Path, CriuOptions], Chain]
 _OPENERS: Final[dict[Engine, _Opener]] = {
     Engine.MEMORY: lambda session, directory, options: MemoryChain(session, directory),
     Engine.CRIU: CriuChain,
+    Engine.SPLICED: SplicedChain,
 }
 _RESUMERS: Final[dict[Engine, _Opener]] = {
     Engine.MEMORY: lambda session, directory, options: MemoryChain.go_on(session, directory),
+    Engine.CRIU: CriuChain.go_on,
+    Engine.SPLICED: SplicedChain.go_on,
 }
 
 
@@ -280,7 +303,7 @@ def _why_full(session: Session, last: Link, sidecar: Sidecar) -> str:
     """What can be told beforehand. What else disturbs an epoch is told in the notes of the next link."""
     if sidecar.tracker is not TrackerKind.SOFT_DIRTY:
         return "write-protect tracking ended with the program that made it"
-    if session.tracker is not sidecar.tracker:
+    if sidecar.owner is not Engine.CRIU and session.tracker is not sidecar.tracker:
         return "it was tracked by soft-dirty bits"
     if session.is_armed:
         return "the target has been armed since"

@@ -1,4 +1,4 @@
-"""The other way round: pre-dumps of ours, and on top of them a plain `criu dump --track-mem --prev-images-dir`.
+"""The other way round: pre-dumps of ours, and on top a plain `criu dump --track-mem --prev-images-dir`.
 
 Needs soft-dirty bits, for those are what CRIU goes by. It finds our links sound if they say when tracking was
 cleared, list every page there was, and nobody has cleared since.

@@ -117,8 +117,8 @@ class EngineChoice(Vertical):
 
     @property
     def options(self) -> CriuOptions | None:
-        """What CRIU is told; None for another engine."""
-        if self.engine is not Engine.CRIU:
+        """What CRIU is told; None for an engine without it."""
+        if self.engine is Engine.MEMORY:
             return None
         from engine.checkpoint.criu.options import CriuOptions
 
@@ -160,7 +160,7 @@ class EngineChoice(Vertical):
             choice.disabled = forced_out or bool(self._why_not(engine))
         self.query_one("#engine-detail", Static).update(self._detail())
         report = self._reports.get(self.engine)
-        self.query_one("#criu-options").display = self.engine is Engine.CRIU
+        self.query_one("#criu-options").display = self.engine is not Engine.MEMORY
         self.query_one("#shell_job").display = report is not None and report.needs_shell_job
 
     def _label(self, engine: Engine) -> Content:
