@@ -11,6 +11,7 @@ from typing import Self
 from engine.checkpoint.link import After
 from engine.errors import TargetGone
 from engine.kernel.process import Identity, require_same
+from engine.kernel.smaps import SmapsEntry, read_smaps
 from engine.kernel.stopping import StoppedProcess
 from engine.tracking.session import Session
 
@@ -88,3 +89,14 @@ class FrozenTree:
     ) -> None:
         """Let it go on, unless `release` was called."""
         self.release()
+
+
+def read_flags(session: Session) -> dict[int, list[SmapsEntry]]:
+    """Flags of mappings, by pid. Making smaps walks all pages: it is done before the tree is stopped."""
+    flags = {}
+    for process in session.processes:
+        try:
+            flags[process.identity.pid] = read_smaps(process.identity.pid)
+        except TargetGone:
+            continue
+    return flags

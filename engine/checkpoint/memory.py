@@ -22,7 +22,7 @@ from typing import Self
 from engine.checkpoint.copying import CHUNK_BYTES, Gauge, Stash, copy_to_file, most_stash_bytes
 from engine.checkpoint.directory import highest_number, prepare
 from engine.checkpoint.fingerprint import Fingerprint, fingerprint
-from engine.checkpoint.frozen_tree import FrozenTree
+from engine.checkpoint.frozen_tree import FrozenTree, read_flags
 from engine.checkpoint.going_on import read_open_chain, require_chain_of, resume_epoch
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, LinkTimes, Progress
 from engine.checkpoint.omissions import of_dump, of_pre_dump
@@ -34,7 +34,6 @@ from engine.images.layout import LinkKind
 from engine.images.stats import DumpStats
 from engine.images.writer import LinkWriter
 from engine.kernel.memory import PageBuffer, TargetMemory
-from engine.kernel.smaps import SmapsEntry, read_smaps
 from engine.kernel.stopping import on_own_thread
 from engine.pageset import EMPTY, PAGE_SIZE, PageSet
 from engine.printable import printable
@@ -108,6 +107,8 @@ class MemoryChain:
             session.attach()
             session.forget_images(chain)
             chain._notes = resume_epoch(session, images.links[-1], sidecar)
+            if not any(process.clean for process in session.processes):
+                chain._fingerprints.clear()  # nothing is left to those links: the next one needs no parent
         return chain
 
     @property
@@ -205,7 +206,7 @@ class MemoryChain:
 
     def _dump(self, after: After, gauge: Gauge, notes: list[str]) -> LinkResult:
         began_s = time.perf_counter()
-        smaps = self._read_smaps()
+        smaps = read_flags(self._session)
         stash = Stash(PageBuffer(self._stash_bytes()))
         with (
             self._link(LinkKind.DUMP) as (link, uptime_us),
@@ -387,16 +388,6 @@ class MemoryChain:
                     continue
                 pending_bytes += process.pending.size_bytes
         return min(pending_bytes + pending_bytes // 4 + _SPARE_BYTES, most_stash_bytes())
-
-    def _read_smaps(self) -> dict[int, list[SmapsEntry]]:
-        """Flags of mappings. Making smaps walks all pages, so this is done before the tree is stopped."""
-        flags = {}
-        for process in self._session.processes:
-            try:
-                flags[process.identity.pid] = read_smaps(process.identity.pid)
-            except TargetGone:
-                continue
-        return flags
 
 
 def _uptime_us() -> int:
