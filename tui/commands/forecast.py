@@ -118,11 +118,10 @@ def _look(session: Session, advisor: Advisor, span_s: float, interruption: Inter
         if not sample.processes:
             raise TargetGone(f"process {session.root.pid} has exited", pid=session.root.pid)
         advisor.see(sample)
-        if time.monotonic() >= end_s and not advisor.is_looking_closely:
-            # One that is rough asks for a close look, which is worth waiting for.
-            if advisor.forecast().is_rough and advisor.is_looking_closely:
-                continue
-            return sample
+        if time.monotonic() >= end_s:
+            advisor.forecast()  # one that is rough asks for a close look, which is worth waiting for
+            if not advisor.is_looking_closely:
+                return sample
     return None
 
 
