@@ -23,6 +23,7 @@ _MODULES: Final = {
     "demo": "demo",
     "doctor": "doctor",
     "watch": "watch",
+    "forecast": "forecast",
     "checkpoint": "checkpoint",
     "restore": "restore",
     "images": "images",

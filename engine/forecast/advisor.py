@@ -244,10 +244,14 @@ class Advisor:
 
     # -- links
 
-    def chain_begun(self) -> None:
-        """Links made from now on belong to a new chain; what they cost is still known."""
+    def chain_begun(self, *, is_new: bool = True) -> None:
+        """Links made from now on belong to another chain; what they cost is still known.
+
+        Args:
+            is_new: whether it has no links yet. If it was begun earlier, what is pending is as samples say.
+        """
         with self._lock:
-            self._forecaster.forget_links()
+            self._forecaster.forget_links(is_new=is_new)
 
     @contextmanager
     def link(

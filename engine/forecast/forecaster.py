@@ -129,10 +129,10 @@ class Forecaster:
         if foreseen is not None:
             self.truth = self.truth.after(Outcome.of(foreseen, result, after))
 
-    def forget_links(self) -> None:
-        """Another chain begins: there is no link yet, what they cost is still known."""
+    def forget_links(self, *, is_new: bool = True) -> None:
+        """Another chain begins, or one is gone on with; what links cost is still known."""
         self._link_looked_s = None
-        self._is_new_chain = True
+        self._is_new_chain = is_new
 
     def _outset(self, now_s: float | None) -> Outset | None:
         """Where a chain stands; None if that is not known."""

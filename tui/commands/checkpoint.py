@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 import click
+from click.core import ParameterSource
 
 from engine.checkpoint.criu.chain import CriuChain
 from engine.checkpoint.criu.features import examine_criu
@@ -24,6 +26,8 @@ from tui.commands.criu_options import criu_options, given_options
 from tui.commands.interruption import Interruption
 from tui.commands.output import OutputClosed, emit, emit_json
 from tui.commands.progress import ProgressLine
+from tui.commands.waiting import Waiter, prepare_to_wait, tracker_to_wait_by
+from tui.commands.when_options import When, given_when, when_options
 from tui.words import describe_cost, describe_link, link_name
 
 _AUTO: Final = "auto"
@@ -66,6 +70,7 @@ _Chain = MemoryChain | CriuChain
     is_flag=True,
     help="Go on with the chain in DIR, which an earlier dirtytop began; auto is then its engine.",
 )
+@when_options
 @criu_options
 @json_option
 def checkpoint(
@@ -81,6 +86,7 @@ def checkpoint(
     """Take a checkpoint of process PID and its descendants, as a chain of links DIR/1, DIR/2, …
 
     Pre-dumps save memory while the target runs, so that little is left for the dump, which stops it.
+    With --when, links are made when it pays, and not by the clock.
     Ctrl-C gives up cleanly: finished links stay, and the target runs on.
     """
     if goes_on:
@@ -94,28 +100,59 @@ def checkpoint(
     options = given_options()
     if options and engine != Engine.CRIU.value:
         raise click.UsageError("CRIU's options go with `--engine criu` only", click.get_current_context())
+    when = _what_to_wait_for(engine, pre_dumps, every)
     show = emit_object if as_json else emit_link
-    with Interruption() as interruption, Session(pid) as session:
+    # An epoch that is gone on with is of the tracker that began it.
+    tracker = tracker_to_wait_by() if when and not goes_on else None
+    with Interruption() as interruption, Session(pid, tracker) as session:
+        if when and not goes_on:
+            prepare_to_wait(session)
         if engine == Engine.CRIU.value:
-            chain: _Chain = _criu_chain(session, directory, options or CriuOptions(), pre_dumps, goes_on)
+            must_pre_dump = not when and pre_dumps > 0
+            chain: _Chain = _criu_chain(session, directory, options or CriuOptions(), must_pre_dump, goes_on)
         elif goes_on:
             chain = MemoryChain.go_on(session, directory)
         else:
-            session.arm()
+            if not session.is_armed:
+                session.arm()
             chain = MemoryChain(session, directory)
         try:
-            make_links(chain, pre_dumps, every, After(after), interruption, show)
+            if when:
+                if not session.is_armed:
+                    session.attach()
+                waiter = Waiter(session, chain, when, interruption, show, as_json=as_json, goes_on=goes_on)
+                waiter.run(After(after))
+            else:
+                make_links(chain, pre_dumps, every, After(after), interruption, show)
         except DirtytopError as error:
             error.hint = _what_is_there(chain, error.hint)
             raise
 
 
+def _what_to_wait_for(engine: str, pre_dumps: int, every_s: float) -> When | None:
+    """What `--when` says; with it, pre-dumps are made as they pay, or so often, or not at all."""
+    context = click.get_current_context()
+    is_given = {
+        name: context.get_parameter_source(name) is not ParameterSource.DEFAULT
+        for name in ("pre_dumps", "every")
+    }
+    when = given_when(
+        pre_dump_every_s=every_s if is_given["every"] else None,
+        may_pre_dump=not is_given["pre_dumps"] or pre_dumps > 0,
+    )
+    if when and is_given["pre_dumps"] and pre_dumps:
+        raise click.UsageError("--when decides how many pre-dumps pay; it takes --pre-dumps 0 only", context)
+    if when and engine == Engine.CRIU.value and not examine_criu().has_memory_tracking:
+        return When(replace(when.trigger, may_pre_dump=False), when.budget_s)
+    return when
+
+
 def _criu_chain(
-    session: Session, directory: Path, options: CriuOptions, pre_dumps: int, goes_on: bool
+    session: Session, directory: Path, options: CriuOptions, must_pre_dump: bool, goes_on: bool
 ) -> CriuChain:
     """A chain of CRIU's, if it can make all that is wanted."""
     criu = examine_criu()
-    if pre_dumps:
+    if must_pre_dump:
         criu.require_memory_tracking()
     if goes_on:
         return CriuChain.go_on(session, directory, options, criu)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from types import TracebackType
@@ -42,6 +43,20 @@ class ProgressLine:
         self._next_s = now + _EVERY_S
         done, total = format_bytes(done_bytes).strip(), format_bytes(total_bytes).strip()
         self._write(f"{self._title}: {stage} {done} of {total}")
+
+    def say(self, text: str) -> None:
+        """Show this sentence, cut to the width of the terminal."""
+        width = shutil.get_terminal_size().columns - 1
+        self._write(text if len(text) <= width else f"{text[: width - 1]}…")
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self._write("")
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is a terminal to show it on."""
+        return self._shows
 
     def _write(self, text: str) -> None:
         if self._shows:
