@@ -98,7 +98,7 @@ class MemoryChain:
             LinkFailed: they are of another process or another engine, or have ended with a dump.
         """
         images = read_open_chain(directory)
-        sidecar = require_chain_of(images, session.root, cls.engine)
+        sidecar = require_chain_of(images, session.root, MemoryChain.engine)
         chain = cls.__new__(cls)
         chain._begin(session, directory)
         chain.links = tuple(LinkResult.of_earlier(info, cls.engine) for info in images.infos())

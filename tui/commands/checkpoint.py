@@ -11,13 +11,12 @@ from typing import Final
 import click
 from click.core import ParameterSource
 
-from engine.checkpoint.criu.chain import CriuChain
 from engine.checkpoint.criu.features import examine_criu
-from engine.checkpoint.criu.options import CriuOptions
+from engine.checkpoint.criu.options import CriuOptions, require_session_leader
+from engine.checkpoint.engines import Chain, close_chain, go_on, open_chain
 from engine.checkpoint.going_on import engine_of, read_open_chain
 from engine.checkpoint.link import After, Engine, LinkResult
-from engine.checkpoint.memory import MemoryChain
-from engine.errors import Cancelled, DirtytopError, NotSupported
+from engine.errors import Cancelled, DirtytopError, NotPermitted, NotSupported
 from engine.images.layout import LinkKind
 from engine.printable import printable
 from engine.tracking.session import Session
@@ -31,16 +30,13 @@ from tui.commands.when_options import When, given_when, when_options
 from tui.words import describe_cost, describe_link, link_name
 
 _AUTO: Final = "auto"
-_NOT_YET: Final = (Engine.SPLICED.value,)
-
-_Chain = MemoryChain | CriuChain
 
 
 @click.command(
     short_help="Take a checkpoint of a process, as a chain of links.",
     epilog=example(
         "three pre-dumps two seconds apart, then the dump; the target runs on",
-        "dirtytop checkpoint 1234 /var/tmp/job --engine criu --pre-dumps 3 --every 2",
+        "dirtytop checkpoint 1234 /var/tmp/job --engine spliced --pre-dumps 3 --every 2",
     ),
 )
 @click.argument("pid", type=PID)
@@ -54,8 +50,9 @@ _Chain = MemoryChain | CriuChain
     type=click.Choice([_AUTO, *(engine.value for engine in Engine)]),
     default=_AUTO,
     show_default=True,
-    help="Who writes the images: memory (ours: memory and registers, not restorable) or criu (all of it, "
-    "for `dirtytop restore`); auto is memory.",
+    help="Who writes the images: memory (ours: memory and registers, not restorable), criu (all of it, "
+    "for `dirtytop restore`), or spliced (the same, with pre-dumps of ours on any kernel); "
+    "auto is spliced where criu can dump the target, else memory.",
 )
 @click.option(
     "--after",
@@ -68,7 +65,7 @@ _Chain = MemoryChain | CriuChain
     "--continue",
     "goes_on",
     is_flag=True,
-    help="Go on with the chain in DIR, which an earlier dirtytop began; auto is then its engine.",
+    help="Go on with the chain in DIR, which an earlier dirtytop began; a chain of criu's goes on with criu.",
 )
 @when_options
 @criu_options
@@ -89,33 +86,29 @@ def checkpoint(
     With --when, links are made when it pays, and not by the clock.
     Ctrl-C gives up cleanly: finished links stay, and the target runs on.
     """
-    if goes_on:
-        begun = read_open_chain(directory)
-        engine = engine_of(begun).value if engine == _AUTO else engine
-    if engine in _NOT_YET:
-        raise NotSupported(
-            f"this version cannot make checkpoints with the {engine} engine yet",
-            hint="`--engine criu` makes what can be restored, `--engine memory` saves memory and registers",
-        )
+    begun = engine_of(read_open_chain(directory)) if goes_on else None
     options = given_options()
-    if options and engine != Engine.CRIU.value:
-        raise click.UsageError("CRIU's options go with `--engine criu` only", click.get_current_context())
-    when = _what_to_wait_for(engine, pre_dumps, every)
+    if options and engine == Engine.MEMORY.value:
+        raise click.UsageError(
+            "CRIU's options go with `--engine criu` and `--engine spliced` only", click.get_current_context()
+        )
+    wanted = None if engine == _AUTO else Engine(engine)
+    if wanted is None and begun is Engine.CRIU:
+        wanted = begun
+    when = _what_to_wait_for(wanted, pre_dumps, every)
     show = emit_object if as_json else emit_link
     # An epoch that is gone on with is of the tracker that began it.
     tracker = tracker_to_wait_by() if when and not goes_on else None
     with Interruption() as interruption, Session(pid, tracker) as session:
+        chosen = wanted or _choose(pid, options)
         if when and not goes_on:
             prepare_to_wait(session)
-        if engine == Engine.CRIU.value:
-            must_pre_dump = not when and pre_dumps > 0
-            chain: _Chain = _criu_chain(session, directory, options or CriuOptions(), must_pre_dump, goes_on)
-        elif goes_on:
-            chain = MemoryChain.go_on(session, directory)
-        else:
-            if not session.is_armed:
-                session.arm()
-            chain = MemoryChain(session, directory)
+        if chosen is Engine.CRIU and pre_dumps and not when:
+            examine_criu().require_memory_tracking()
+        begin = go_on if goes_on else open_chain
+        chain = begin(chosen, session, directory, options or CriuOptions())
+        if chosen is not Engine.CRIU and not session.is_armed:
+            session.arm()
         try:
             if when:
                 if not session.is_armed:
@@ -127,9 +120,11 @@ def checkpoint(
         except DirtytopError as error:
             error.hint = _what_is_there(chain, error.hint)
             raise
+        finally:
+            close_chain(chain)
 
 
-def _what_to_wait_for(engine: str, pre_dumps: int, every_s: float) -> When | None:
+def _what_to_wait_for(engine: Engine | None, pre_dumps: int, every_s: float) -> When | None:
     """What `--when` says; with it, pre-dumps are made as they pay, or so often, or not at all."""
     context = click.get_current_context()
     is_given = {
@@ -142,25 +137,35 @@ def _what_to_wait_for(engine: str, pre_dumps: int, every_s: float) -> When | Non
     )
     if when and is_given["pre_dumps"] and pre_dumps:
         raise click.UsageError("--when decides how many pre-dumps pay; it takes --pre-dumps 0 only", context)
-    if when and engine == Engine.CRIU.value and not examine_criu().has_memory_tracking:
+    if when and engine is Engine.CRIU and not examine_criu().has_memory_tracking:
         return When(replace(when.trigger, may_pre_dump=False), when.budget_s)
     return when
 
 
-def _criu_chain(
-    session: Session, directory: Path, options: CriuOptions, must_pre_dump: bool, goes_on: bool
-) -> CriuChain:
-    """A chain of CRIU's, if it can make all that is wanted."""
-    criu = examine_criu()
-    if must_pre_dump:
-        criu.require_memory_tracking()
-    if goes_on:
-        return CriuChain.go_on(session, directory, options, criu)
-    return CriuChain(session, directory, options, criu)
+def _choose(pid: int, options: CriuOptions | None) -> Engine:
+    """The engine that `auto` is: spliced where CRIU can dump the target, and memory where it cannot.
+
+    Args:
+        pid: the target.
+        options: what CRIU has been told. Then there is no doing without it.
+
+    Raises:
+        NotSupported, NotPermitted: CRIU cannot dump it, and has been told how to.
+        TargetGone: it has exited.
+    """
+    try:
+        examine_criu().require_dump()
+        if options is None or not options.shell_job:
+            require_session_leader(pid)
+    except (NotSupported, NotPermitted):
+        if options is not None:
+            raise
+        return Engine.MEMORY
+    return Engine.SPLICED
 
 
 def make_links(
-    chain: _Chain,
+    chain: Chain,
     pre_dumps: int,
     every_s: float,
     after: After,
@@ -200,11 +205,11 @@ def emit_object(result: LinkResult) -> None:
         emit_json(result.as_json())
 
 
-def _title(chain: _Chain, kind: LinkKind) -> str:
+def _title(chain: Chain, kind: LinkKind) -> str:
     return f"{kind.value} {chain.next_path.name}"
 
 
-def _what_is_there(chain: _Chain, hint: str) -> str:
+def _what_is_there(chain: Chain, hint: str) -> str:
     if not chain.links:
         return hint
     names = ", ".join(printable(str(link.path)) for link in chain.links)
