@@ -25,13 +25,9 @@ LINK_KEYS = {
     "seconds",
     "restorable",
 }
+pytestmark = pytest.mark.usefixtures("no_criu")
+
 QUICK = ("--every", 0.1)
-
-
-@pytest.fixture(autouse=True)
-def no_criu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `auto` is where there is no CRIU; the engines that call it are tried in `test_criu`."""
-    monkeypatch.setenv("DIRTYTOP_CRIU", "/nowhere/criu")
 
 
 def goes_on(workload: Workload) -> bool:

@@ -12,6 +12,8 @@ import pytest
 from engine.workloads import Workload
 from tests.cli.shell import Shell
 
+pytestmark = pytest.mark.usefixtures("no_criu")
+
 
 @pytest.fixture
 def chain(shell: Shell, steady: Workload, tmp_path: Path) -> Path:

@@ -11,6 +11,8 @@ import pytest
 from engine.workloads import Workload, start
 from tests.cli.shell import Shell, ended, is_untouched, line_of, objects
 
+pytestmark = pytest.mark.usefixtures("no_criu")
+
 LONG = ("--when", "quiet 1h")
 
 

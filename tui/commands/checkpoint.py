@@ -16,7 +16,7 @@ from engine.checkpoint.criu.options import CriuOptions, require_session_leader
 from engine.checkpoint.engines import Chain, close_chain, go_on, open_chain
 from engine.checkpoint.going_on import engine_of, read_open_chain
 from engine.checkpoint.link import After, Engine, LinkResult
-from engine.errors import Cancelled, DirtytopError, NotPermitted, NotSupported
+from engine.errors import Cancelled, DirtytopError, LinkFailed, NotPermitted, NotSupported
 from engine.images.layout import LinkKind
 from engine.printable import printable
 from engine.tracking.session import Session
@@ -118,6 +118,8 @@ def checkpoint(
             else:
                 make_links(chain, pre_dumps, every, After(after), interruption, show)
         except DirtytopError as error:
+            if wanted is None and chosen is Engine.SPLICED and isinstance(error, LinkFailed):
+                error.hint = f"{error.hint or 'see the log'}; `--engine memory` does without criu"
             error.hint = _what_is_there(chain, error.hint)
             raise
         finally:
