@@ -188,6 +188,12 @@ class Advisor:
 
     # -- advice
 
+    @property
+    def truth(self) -> Truth:
+        """How right the forecasts until now were."""
+        with self._lock:
+            return self._forecaster.truth
+
     def forecast(self, now_s: float | None = None) -> Forecast:
         """What a chain begun at `now_s` (monotonic) would be like; None: at the newest sample."""
         with self._lock:

@@ -50,13 +50,20 @@ def probe(directory: Path, cancelled: Cancelled = _wanted) -> Parts:
         LinkFailed: nothing can be written there.
         Cancelled: `cancelled` said so.
     """
-    began_s = time.perf_counter()
     source, buffer = PageBuffer(_COPIED_BYTES), PageBuffer(_COPIED_BYTES // 2)
-    touching_s = (time.perf_counter() - began_s) / (_COPIED_BYTES + _COPIED_BYTES // 2)
     reading = CostLine(tuple(_copy(source, buffer, cancelled)))
+    touching = CostLine(tuple(_touch()))
     writes, syncs = _write(_existing(directory), cancelled)
-    writing = CostLine(writes)
-    return Parts(reading, writing, CostLine(syncs), touching_s / writing.s_per_byte)
+    return Parts(reading, CostLine(writes), CostLine(syncs), touching)
+
+
+def _touch() -> Iterator[Timed]:
+    """Map memory in; it is held until all is measured, or the same would be mapped in again."""
+    held: list[PageBuffer] = []
+    for size in (_PIECE_BYTES, 4 * _PIECE_BYTES, 8 * _PIECE_BYTES, 8 * _PIECE_BYTES):
+        began_s = time.perf_counter()
+        held.append(PageBuffer(size))
+        yield Timed(size, time.perf_counter() - began_s)
 
 
 def device_of(directory: Path) -> int:

@@ -1,8 +1,7 @@
 """What making links consists of, whoever asks for them: measured by a probe, then by every link.
 
 A dump comes once in a chain, at its end, so what it costs must be told by what came before: pre-dumps
-find out what was written and read it just as a dump does, and what they write goes to memory as new as
-that which a dump maps in to copy to.
+find out what was written and read it just as a dump does.
 """
 
 from __future__ import annotations
@@ -30,15 +29,15 @@ class Parts:
     """Handing memory to the page cache of the chosen directory's file system."""
     syncing: CostLine
     """Making one file durable."""
-    touching_per_writing: float
-    """Mapping in memory that was not used before takes this many times as long as writing as much."""
+    touching: CostLine
+    """Mapping in memory that was not used before."""
     collects_s: tuple[float, ...] = ()
     """What finding out what was written took in the last pre-dumps."""
 
     @property
     def touching_s_per_byte(self) -> float:
-        """Of memory that was not used before: like page cache, and as slow where that is."""
-        return self.touching_per_writing * self.writing.s_per_byte
+        """Of memory that was not used before. What is written goes to such memory too, and is copied."""
+        return min(self.touching.s_per_byte, self.writing.s_per_byte)
 
     def collect_s(self, guess_s: float) -> float:
         """Finding out what was written; `guess_s` before any link told."""

@@ -80,6 +80,17 @@ def _sequential(buffer_pages: int = _pages(256), pages_per_s: int = _pages(32)) 
     )
 
 
+def _zipf(cold_pages: int = _pages(96), hot_pages: int = _pages(64), pages_per_s: int = 8000) -> Scenario:
+    return Scenario(
+        "zipf",
+        f"pages of {_size(hot_pages)} drawn at random, some much more often than others: "
+        f"{_rate(pages_per_s)}, many of them again",
+        (cold_pages + hot_pages) * _PAGE,
+        pages_per_s,
+        {"cold_pages": cold_pages, "hot_pages": hot_pages, "pages_per_s": pages_per_s},
+    )
+
+
 def _bursts(
     cold_pages: int = _pages(64),
     hot_pages: int = _pages(64),
@@ -154,6 +165,7 @@ def _fork_tree(
 _MAKERS: Final[dict[str, Callable[..., Scenario]]] = {
     "steady": _steady,
     "sequential": _sequential,
+    "zipf": _zipf,
     "bursts": _bursts,
     "growing": _growing,
     "sparse": _sparse,

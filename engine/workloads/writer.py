@@ -12,8 +12,10 @@ from __future__ import annotations
 import ctypes
 import errno
 import gc
+import itertools
 import mmap
 import os
+import random
 import select
 import sys
 import time
@@ -158,6 +160,27 @@ class Bursts:
         return self._writes.spans()
 
 
+class Zipf:
+    """Writes pages drawn at random, the n-th of them n times as seldom as the first."""
+
+    def __init__(self, hot_pages: int, pages_per_s: int, cold: Region | None = None) -> None:
+        self._region, self._rate, self._cold = _filled(hot_pages, "zipf"), pages_per_s, cold
+        self._dice = random.Random(1)  # the same pages in each run
+        self._places = self._dice.sample(range(hot_pages), hot_pages)
+        self._weights = list(itertools.accumulate(1 / rank for rank in range(1, hot_pages + 1)))
+
+    def step(self, number: int) -> int:
+        """Write as many as are due; one may come twice."""
+        count = due(number, self._rate)
+        for page in self._dice.choices(self._places, cum_weights=self._weights, k=count):
+            self._region.write(page, 1, 1, number)
+        return count
+
+    def spans(self) -> list[Span]:
+        """The region."""
+        return [(os.getpid(), self._region.start, self._region.end)]
+
+
 class Growing:
     """Maps and fills chunk after chunk, until it gives everything back and begins anew."""
 
@@ -298,6 +321,11 @@ def steady(cold_pages: int, hot_pages: int, pages_per_s: int) -> Writes:
     return Paced(Cycle(_filled(hot_pages, "hot set")), pages_per_s, cold)
 
 
+def zipf(cold_pages: int, hot_pages: int, pages_per_s: int) -> Writes:
+    """Some pages much more often than others, beside memory that is left alone."""
+    return Zipf(hot_pages, pages_per_s, _filled(cold_pages, "cold") if cold_pages else None)
+
+
 def sequential(buffer_pages: int, pages_per_s: int) -> Writes:
     """One pass after the other over all of a buffer."""
     return Paced(Cycle(_filled(buffer_pages, "buffer")), pages_per_s)
@@ -318,6 +346,7 @@ def sparse(reserved_pages: int, hot_pages: int, pages_per_s: int) -> Writes:
 SCENARIOS: Final[dict[str, Callable[..., Writes]]] = {
     "steady": steady,
     "sequential": sequential,
+    "zipf": zipf,
     "bursts": bursts,
     "growing": Growing,
     "sparse": sparse,

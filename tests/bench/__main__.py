@@ -1,4 +1,4 @@
-"""`python -m tests.bench [engine] [spliced] [dashboard]`: everything, or the named parts."""
+"""`python -m tests.bench [engine] [spliced] [dashboard] [forecast]`: everything, or the named parts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import platform
 import sys
 from pathlib import Path
 
-from tests.bench import dashboard_figures, engine_figures, spliced_figures
+from tests.bench import dashboard_figures, engine_figures, forecast_figures, spliced_figures
 from tests.bench.figure import Figure
 
 _PARTS = {
     "engine": engine_figures.measure,
     "spliced": spliced_figures.measure,
     "dashboard": dashboard_figures.measure,
+    "forecast": forecast_figures.measure,
 }
 
 

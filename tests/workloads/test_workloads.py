@@ -18,6 +18,7 @@ from engine.workloads.writer import STEP_MS
 SMALL = {
     "steady": {"cold_pages": 64, "hot_pages": 1000, "pages_per_s": 5000},
     "sequential": {"buffer_pages": 300, "pages_per_s": 1000},
+    "zipf": {"cold_pages": 16, "hot_pages": 200, "pages_per_s": 1000},
     "bursts": {"cold_pages": 0, "hot_pages": 64, "pages_per_s": 1000, "burst_ms": 100, "quiet_ms": 100},
     "growing": {"limit_pages": 64, "chunk_pages": 16, "pages_per_s": 1000},
     "sparse": {"hot_pages": 16, "pages_per_s": 100},
