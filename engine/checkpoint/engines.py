@@ -1,7 +1,7 @@
 """What can make links of a target here, and what each can and cannot do: data for whoever lets choose.
 
-An engine is one entry in `_EXAMINERS`, which says what it can do with a target, and one in `_OPENERS`,
-which begins a chain with it. One that can go on with a chain of an earlier program is also in `_RESUMERS`.
+An engine is one entry in `_EXAMINERS`, which says what it can do with a target, one in `_OPENERS`, which
+begins a chain with it, and one in `_RESUMERS`, which goes on with a chain of an earlier program.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progres
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.sidecar import Sidecar, boot_id, link_digest, read_sidecar
 from engine.checkpoint.spliced.chain import SplicedChain
-from engine.errors import BadImage, DirtytopError, NotSupported
+from engine.errors import BadImage, DirtytopError
 from engine.images.chain import read_chain
 from engine.images.layout import LinkKind
 from engine.images.link import Link
@@ -192,18 +192,17 @@ def open_chain(
         TargetGone: the root has exited.
         LinkFailed: the directory cannot be made or holds images already.
     """
-    return _opener(_OPENERS, engine)(session, directory, options)
+    return _OPENERS[engine](session, directory, options)
 
 
 def go_on(engine: Engine, session: Session, directory: Path, options: CriuOptions = DEFAULT_OPTIONS) -> Chain:
     """Go on with a chain that an earlier program made of the same target; see `examine_chain`.
 
     Raises:
-        NotSupported: the engine cannot go on with a chain.
         BadImage: the images there cannot be read.
         As of `open_chain` besides.
     """
-    return _opener(_RESUMERS, engine)(session, directory, options)
+    return _RESUMERS[engine](session, directory, options)
 
 
 _Opener = Callable[[Session, Path, CriuOptions], Chain]
@@ -218,12 +217,6 @@ _RESUMERS: Final[dict[Engine, _Opener]] = {
     Engine.CRIU: CriuChain.go_on,
     Engine.SPLICED: SplicedChain.go_on,
 }
-
-
-def _opener(openers: dict[Engine, _Opener], engine: Engine) -> _Opener:
-    if engine not in openers:
-        raise NotSupported(f"the {engine.value} engine cannot do that", hint="choose another engine")
-    return openers[engine]
 
 
 def close_chain(chain: Chain) -> None:
@@ -294,8 +287,6 @@ def _why_not_on(session: Session, last: Link, sidecar: Sidecar | None) -> str:
     made_of = {process.identity for process in sidecar.processes}
     if sidecar.boot_id != boot_id() or session.root not in made_of:
         return "the chain there was made of another process"
-    if sidecar.owner not in _RESUMERS:
-        return f"the chain there is of the {sidecar.owner.value} engine, which cannot go on with one"
     return ""
 
 

@@ -17,7 +17,7 @@ from engine.checkpoint.engines import (
 )
 from engine.checkpoint.link import Engine
 from engine.checkpoint.memory import MemoryChain
-from engine.errors import NotSupported
+from engine.errors import BadImage, NotSupported
 from engine.images.layout import SIDECAR, LinkKind
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
@@ -55,9 +55,12 @@ def test_a_chain_of_the_engine_that_is_wanted_is_opened(session: Session, chain_
     close_chain(chain)
 
 
-def test_an_engine_that_cannot_go_on_says_so(session: Session, chain_directory: Path) -> None:
-    with pytest.raises(NotSupported, match="spliced"):
-        go_on(Engine.SPLICED, session, chain_directory)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_where_there_is_no_chain_no_engine_goes_on(
+    engine: Engine, session: Session, chain_directory: Path
+) -> None:
+    with pytest.raises((BadImage, NotSupported)):
+        go_on(engine, session, chain_directory)
 
 
 def test_what_is_told_of_a_chain_that_is_there_is_what_going_on_with_it_then_does(
