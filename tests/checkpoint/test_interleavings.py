@@ -13,7 +13,7 @@ from engine.tracking.sample import TrackerKind
 from tests.checkpoint.story import LAST_PID, Story
 
 INTERLEAVINGS = 100
-_BATCH = 10
+_BATCH = 5
 
 
 @pytest.mark.timeout(600)

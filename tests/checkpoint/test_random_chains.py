@@ -26,7 +26,7 @@ from tests.targets import restless
 
 CHAINS = 200
 SOAK_CHAINS = 2000
-_BATCH = 20
+_BATCH = 5
 
 
 @contextmanager

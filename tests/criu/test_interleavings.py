@@ -18,7 +18,7 @@ from tests.checkpoint.story import Story
 from tests.criu.outliving import Outliving
 
 INTERLEAVINGS = 60
-_BATCH = 20
+_BATCH = 4
 
 
 class CriuStory(Story):

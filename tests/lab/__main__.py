@@ -4,20 +4,39 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
 from typing import Final, TextIO
 
 from tests.lab.commands import provide_tools
-from tests.lab.places import ALL, GUESTS, HOST, LAB, PROJECT, LabError, results_directory
-from tests.lab.provision import provide_host_criu, provide_image, provide_virtme
+from tests.lab.places import (
+    ALL,
+    DEB13,
+    GUESTS,
+    HOST,
+    LAB,
+    PROJECT,
+    CannotProvision,
+    LabError,
+    results_directory,
+)
+from tests.lab.provision import provide_host_criu, provide_image, provide_root
+from tests.lab.qemu import has_kvm, provide_qemu
 from tests.lab.report import KernelReport, as_markdown, merge, read_report, summary
-from tests.lab.running import has_kvm, run_guest, run_host
+from tests.lab.running import STOPPING, run_guest, run_host
+
+CANNOT_PROVISION: Final = 3
+"""The exit code where this machine cannot make the lab; nothing was tested then."""
 
 _TABLE: Final = PROJECT / "docs/tested-on.md"
 _MERGED: Final = LAB / "report.xml"
+_AT_ONCE: Final = 2
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
     parser.add_argument("kernels", nargs="*", metavar="KERNEL", help=f"of {', '.join(ALL)}; all by default")
     parser.add_argument("--no-kvm", action="store_true", help="emulate the CPU even where KVM works")
+    parser.add_argument("--every-batch", action="store_true", help="all random tests, even where emulated")
     parser.add_argument("--provision", action="store_true", help="only make what is missing, run nothing")
     options = parser.parse_args(ours)
     if unknown := set(options.kernels) - set(ALL):
@@ -35,15 +55,16 @@ def main(arguments: Sequence[str]) -> int:
     with (LAB / "lock").open("w") as lock:
         _take(lock)
         try:
-            if options.provision:
-                _provision(names)
-                return 0
-            provide_tools()
-            kvm = not options.no_kvm and has_kvm()
-            reports = [_run(name, pytest_arguments, kvm=kvm) for name in names]
+            _provision(names)
+        except CannotProvision as why:
+            print(f"lab: cannot be made on this machine: {why}", file=sys.stderr)
+            return CANNOT_PROVISION
         except LabError as error:
             print(f"lab: {error}", file=sys.stderr)
             return 1
+        if options.provision:
+            return 0
+        reports = _run(names, pytest_arguments, no_kvm=options.no_kvm, every_batch=options.every_batch)
     merge(reports, {name: results_directory(name) for name in names}, _MERGED)
     if names == list(ALL) and not pytest_arguments:
         _TABLE.write_text(as_markdown(reports))
@@ -70,28 +91,50 @@ def _split(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
 
 
 def _provision(names: Sequence[str]) -> None:
-    for name in names:
+    """Make what is missing, each beside the others: mostly one waits for the network."""
+    provide_tools()
+    guests = [GUESTS[name] for name in names if name != HOST]
+    makes: list[Callable[[], object]] = [partial(provide_image, guest) for guest in guests]
+    if guests:
+        makes.append(provide_qemu)
+    if HOST in names and DEB13 not in guests:
+        makes.append(partial(provide_root, DEB13))
+    with ThreadPoolExecutor(len(makes)) as pool:
+        for making in [pool.submit(make) for make in makes]:
+            making.result()
+
+
+def _run(
+    names: Sequence[str], pytest_arguments: Sequence[str], *, no_kvm: bool, every_batch: bool
+) -> list[KernelReport]:
+    """Two kernels beside each other: alone, one leaves a core idle as it boots and as it ends."""
+    qemu = provide_qemu() if set(names) != {HOST} else Path()
+    kvm = not no_kvm and bool(qemu.name) and has_kvm(qemu)
+    workers = 1 if len(names) > 1 and (os.cpu_count() or 1) <= _AT_ONCE else _AT_ONCE
+
+    def run(name: str) -> KernelReport:
+        began_s = time.monotonic()
         if name == HOST:
-            provide_host_criu()
+            problem = run_host(provide_host_criu(), pytest_arguments, workers=_AT_ONCE)
         else:
-            provide_virtme()
-            provide_image(GUESTS[name])
+            batch = None if kvm or every_batch else list(GUESTS).index(name)
+            problem = run_guest(GUESTS[name], qemu, pytest_arguments, kvm=kvm, workers=workers, batch=batch)
+        report = read_report(name, results_directory(name), problem)
+        print(f"{name}: {time.monotonic() - began_s:.0f} s", flush=True)
+        return report
 
-
-def _run(name: str, pytest_arguments: Sequence[str], *, kvm: bool) -> KernelReport:
-    began_s = time.monotonic()
-    if name == HOST:
-        problem = run_host(pytest_arguments)
-    else:
-        print(f"{name}: booting, {'with KVM' if kvm else 'the CPU emulated'}", flush=True)
-        problem = run_guest(GUESTS[name], pytest_arguments, kvm=kvm)
-    report = read_report(name, results_directory(name), problem)
-    print(f"{name}: {time.monotonic() - began_s:.0f} s", flush=True)
-    return report
+    if kvm is False and qemu.name:
+        print("no KVM: the CPU is emulated", flush=True)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        try:
+            return list(pool.map(run, names))
+        except BaseException:
+            STOPPING.set()
+            raise
 
 
 if __name__ == "__main__":
-    # As an exception it ends the guest too.
+    # As an exception it ends the guests too.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     sys.exit(main(sys.argv[1:]))

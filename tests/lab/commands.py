@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests.lab.places import LabError
+from tests.lab.places import CannotProvision, LabError
 
 PACKAGES: Final = {
-    "qemu-system-x86_64": "qemu-system-x86",
-    "busybox": "busybox-static",
     "depmod": "kmod",
     "mke2fs": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
@@ -22,6 +21,12 @@ PACKAGES: Final = {
 """Tools the lab needs, and the Debian packages that have them."""
 
 _TAIL_LINES: Final = 25
+
+# In the words of apt, pip and the resolver.
+_NO_NETWORK: Final = re.compile(
+    "Could not resolve|Temporary failure|Could not connect|Unable to connect|Network is unreachable"
+    "|Failed to establish a new connection|[Cc]onnection (timed out|refused)"
+)
 
 
 def run(command: Sequence[str | Path], doing: str, *, timeout_s: float, **environment: str) -> str:
@@ -34,6 +39,7 @@ def run(command: Sequence[str | Path], doing: str, *, timeout_s: float, **enviro
         environment: variables to add.
 
     Raises:
+        CannotProvision: it could not reach what it wanted to download.
         LabError: it failed, with the last lines of its output.
     """
     try:
@@ -53,7 +59,8 @@ def run(command: Sequence[str | Path], doing: str, *, timeout_s: float, **enviro
         raise LabError(f"{doing}: {command[0]} did not end within {timeout_s:.0f} s") from error
     if done.returncode:
         tail = "\n".join(f"  | {line}" for line in done.stdout.splitlines()[-_TAIL_LINES:])
-        raise LabError(f"{doing}: {command[0]} ended with {done.returncode}\n{tail}")
+        kind = CannotProvision if _NO_NETWORK.search(done.stdout) else LabError
+        raise kind(f"{doing}: {command[0]} ended with {done.returncode}\n{tail}")
     return done.stdout
 
 
@@ -61,14 +68,14 @@ def provide_tools() -> None:
     """Make sure that every tool of `PACKAGES` is there; install what is missing if we are root.
 
     Raises:
-        LabError: something is missing, and not ours to install.
+        CannotProvision: something is missing, and not ours to install.
     """
     missing = sorted({package for tool, package in PACKAGES.items() if shutil.which(tool) is None})
     if not missing:
         return
     install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise LabError(f"the lab needs {', '.join(missing)}:\n  sudo {' '.join(install)}")
+        raise CannotProvision(f"the lab needs {', '.join(missing)}:\n  sudo {' '.join(install)}")
     print(f"installing {', '.join(missing)}", flush=True)
     run(["apt-get", "update"], "updating the package lists", timeout_s=600)
     run(install, "installing packages", timeout_s=1800, DEBIAN_FRONTEND="noninteractive")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 import json
-import os
 import platform
 import re
 import subprocess
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.tracking.probe import TrackerSupport, probe
-from tests.lab.places import TEST_DIRECTORIES
+from tests.lab.places import INDEPENDENT, TEST_DIRECTORIES
 
 REPORT: Final = "junit.xml"
 FACTS: Final = "facts.json"
@@ -30,6 +29,8 @@ NO_CRIU: Final = "none"
 _TEST_TIMEOUT_S: Final = 900
 """Far beyond any test, even where the CPU is emulated: only what hangs runs into it."""
 
+
+_EVERYTHING: Final = (*TEST_DIRECTORIES, *(f"--ignore={path}" for path in INDEPENDENT))
 
 _PERF_EVENT_OPEN: Final = {"x86_64": 298, "aarch64": 241}
 _SOFTWARE: Final = 1
@@ -47,31 +48,31 @@ class _PerfEvent(ctypes.Structure):
     )
 
 
-def run_tests(results: Path, arguments: Sequence[str]) -> None:
-    """Run pytest; what remains of it is in `results`, the exit code last."""
+def run_tests(results: Path, workers: int, arguments: Sequence[str]) -> None:
+    """Run pytest; what remains of it is in `results`, the exit code last.
+
+    Args:
+        results: where.
+        workers: in how many processes; pytest's own is enough for one.
+        arguments: what to run, if not everything.
+    """
     (results / FACTS).write_text(json.dumps(facts(), indent=1))
     command = [
-        *(
-            sys.executable,
-            "-m",
-            "pytest",
-            "-n",
-            str(os.cpu_count() or 1),
-            "--color=no",
-            "-p",
-            "no:cacheprovider",
-        ),
+        *(sys.executable, "-m", "pytest", "--color=no", "-p", "no:cacheprovider"),
+        *(("-n", str(workers), "--dist=worksteal") if workers > 1 else ()),
         *(f"--junitxml={results / REPORT}", "-o", "junit_family=xunit2"),
         *(f"--timeout={_TEST_TIMEOUT_S}", "--hypothesis-profile=ci"),
         # A guest's files are in its memory: images of tests that passed would fill it.
         *("-o", "tmp_path_retention_policy=failed"),
-        *(() if _names_tests(arguments) else TEST_DIRECTORIES),
+        *(() if _names_tests(arguments) else _EVERYTHING),
         *arguments,
     ]
     _keep_context_switch_hooks()
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run([*command, f"--basetemp={scratch}/pytest"], stdin=subprocess.DEVNULL)
-    (results / EXIT_CODE).write_text(str(done.returncode))
+    unfinished = results / f"{EXIT_CODE}.partial"
+    unfinished.write_text(str(done.returncode))
+    unfinished.rename(results / EXIT_CODE)
 
 
 def _keep_context_switch_hooks() -> None:
@@ -128,4 +129,4 @@ def _criu_version() -> str:
 
 
 if __name__ == "__main__":
-    run_tests(Path(sys.argv[1]), sys.argv[2:])
+    run_tests(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

@@ -16,9 +16,16 @@ TEST_DIRECTORIES: Final = (
 )
 """The tests that depend on the kernel or on CRIU; the image format's and the dashboard's do not."""
 
+INDEPENDENT: Final = ("tests/criu/test_log.py", "tests/criu/test_requests.py", "tests/tracking/test_heat.py")
+"""What lies there and depends on neither."""
+
 
 class LabError(Exception):
     """The lab could not be made or run; one or more lines that say what to do."""
+
+
+class CannotProvision(LabError):
+    """This machine cannot make the lab, for no fault of ours: not root, no tools, no mirror in reach."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,21 @@ class Guest:
         """What was made for it."""
         return LAB / self.name
 
+    @property
+    def root(self) -> Path:
+        """Its root, as a directory."""
+        return self.directory / "root"
+
+    @property
+    def kernel(self) -> Path:
+        """Its kernel's unpacked package."""
+        return self.directory / "kernel"
+
+    @property
+    def image(self) -> Path:
+        """The disk it boots from."""
+        return self.directory / "root.ext4"
+
 
 DEB12: Final = Guest("deb12", "bookworm", "3.11")
 DEB13: Final = Guest("deb13", "trixie", "3.13")
@@ -44,6 +66,10 @@ HOST: Final = "host"
 """The machine's own kernel: nothing is booted, CRIU comes from Debian 13."""
 
 ALL: Final = (*GUESTS, HOST)
+
+PROJECT_IN_GUEST: Final = "/tmp/project"
+SHARED_IN_GUEST: Final = "/mnt/lab"
+VENV_IN_GUEST: Final = "/opt/venv"
 
 
 def results_directory(name: str) -> Path:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import sys
-import venv
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from tests.lab import roots
-from tests.lab.commands import provide_tools, run
-from tests.lab.places import DEB13, LAB, Guest
-
-_VIRTME_NG: Final = "virtme-ng==1.42"
+from tests.lab.commands import run
+from tests.lab.made import is_made, note_made, recipe_file
+from tests.lab.places import DEB13, LAB, PROJECT_IN_GUEST, SHARED_IN_GUEST, VENV_IN_GUEST, Guest
 
 _DISTRIBUTIONS: Final = (
     "numpy",
@@ -30,58 +26,32 @@ _DISTRIBUTIONS: Final = (
 
 _PLATFORMS: Final = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64")
 
-VENV_IN_GUEST: Final = "opt/venv"
-PROJECT_IN_GUEST: Final = "/tmp/project"
-SHARED_IN_GUEST: Final = "mnt/lab"
 
-
-def provide_virtme() -> Path:
-    """The `vng` program, in an environment of its own."""
-    environment = LAB / "venv"
-    recipe = {"virtme": _VIRTME_NG, "python": sys.version}
-    if not _is_made(environment, recipe):
-        print("installing virtme-ng", flush=True)
-        venv.create(environment, with_pip=True, clear=True)
-        run(
-            [environment / "bin/python", "-m", "pip", "install", "--quiet", _VIRTME_NG],
-            "installing virtme-ng",
-            timeout_s=600,
-        )
-        _note_made(environment, recipe)
-    return environment / "bin/vng"
-
-
-def provide_root(guest: Guest) -> Path:
+def provide_root(guest: Guest) -> None:
     """The root directory of a guest; its kernel is beside it."""
-    provide_tools()
-    root, kernel = guest.directory / "root", guest.directory / "kernel"
     recipe = {"suite": guest.suite, **roots.RECIPE}
-    if not _is_made(root, recipe):
-        for made in (root, kernel):
-            shutil.rmtree(made, ignore_errors=True)
-        guest.directory.mkdir(parents=True, exist_ok=True)
-        roots.make_root(guest, root, kernel)
-        (root / SHARED_IN_GUEST).mkdir()
-        _note_made(root, recipe)
-    return root
+    if not is_made(guest.root, recipe):
+        print(f"{guest.name}: making a root of Debian {guest.suite}", flush=True)
+        recipe_file(guest.root).unlink(missing_ok=True)
+        roots.make_root(guest)
+        (guest.root / SHARED_IN_GUEST.lstrip("/")).mkdir()
+        note_made(guest.root, recipe)
 
 
-def provide_image(guest: Guest) -> Path:
+def provide_image(guest: Guest) -> None:
     """The disk a guest boots from: its root, with the Python packages of the tests."""
-    root = provide_root(guest)
-    image = guest.directory / "root.ext4"
+    provide_root(guest)
     packages = [f"{name}=={version(name)}" for name in _DISTRIBUTIONS]
     recipe = {
-        "root": _recipe_file(root).read_text(),
+        "root": recipe_file(guest.root).read_text(),
         "python": f"{guest.python} in {VENV_IN_GUEST}, project in {PROJECT_IN_GUEST}",
         "packages": packages,
     }
-    if not _is_made(image, recipe):
-        image.unlink(missing_ok=True)
-        _install_packages(guest, root, packages)
-        _make_image(root, image)
-        _note_made(image, recipe)
-    return image
+    if not is_made(guest.image, recipe):
+        guest.image.unlink(missing_ok=True)
+        _install_packages(guest, packages)
+        _make_image(guest)
+        note_made(guest.image, recipe)
 
 
 def provide_host_criu() -> Path:
@@ -89,30 +59,21 @@ def provide_host_criu() -> Path:
 
     Debian 12's cannot read the vDSO of current kernels.
     """
-    root = provide_root(DEB13)
-    directory = LAB / "host/bin"
-    directory.mkdir(parents=True, exist_ok=True)
-    wrapper = directory / "criu"
-    libraries = f"{root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu"
-    wrapper.write_text(
-        "#!/bin/sh\n"
-        f"exec '{root}/lib64/ld-linux-x86-64.so.2' --library-path '{libraries}' \\\n"
-        f"  '{root}/usr/sbin/criu' \"$@\"\n"
-    )
-    wrapper.chmod(0o755)
-    return directory
+    provide_root(DEB13)
+    wrapper = LAB / "host/bin/criu"
+    roots.through_its_loader(wrapper, DEB13.root, "usr/sbin/criu")
+    return wrapper.parent
 
 
-def _install_packages(guest: Guest, root: Path, packages: list[str]) -> None:
+def _install_packages(guest: Guest, packages: list[str]) -> None:
     """Wheels are fetched for the guest's Python by ours: no network and no pip are needed in the root."""
     print(f"{guest.name}: installing the Python packages of the tests", flush=True)
-    environment = root / VENV_IN_GUEST
     run(
-        ["chroot", root, "python3", "-m", "venv", "--clear", "--without-pip", f"/{VENV_IN_GUEST}"],
+        ["chroot", guest.root, "python3", "-m", "venv", "--clear", "--without-pip", VENV_IN_GUEST],
         "making a Python environment",
         timeout_s=120,
     )
-    packages_directory = environment / f"lib/python{guest.python}/site-packages"
+    packages_directory = guest.root / f"{VENV_IN_GUEST}/lib/python{guest.python}/site-packages".lstrip("/")
     run(
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--only-binary=:all:"),
@@ -126,37 +87,19 @@ def _install_packages(guest: Guest, root: Path, packages: list[str]) -> None:
     # As an editable install would: programs that the engine starts find it too.
     (packages_directory / "dirtytop.pth").write_text(f"{PROJECT_IN_GUEST}\n")
     run(
-        ["chroot", root, "python3", "-m", "compileall", "-q", "-j", "0", f"/{VENV_IN_GUEST}"],
+        ["chroot", guest.root, "python3", "-m", "compileall", "-q", "-j", "0", VENV_IN_GUEST],
         "compiling the Python packages",
         timeout_s=600,
     )
 
 
-def _make_image(root: Path, image: Path) -> None:
-    """An ext4 image that is only read: the guest caches it, which 9p would not (ten times slower)."""
-    used_kib = int(run(["du", "-sk", root], "measuring the root", timeout_s=120).split()[0])
+def _make_image(guest: Guest) -> None:
+    """An ext4 image: the guest caches what it reads of it, which 9p would not (ten times slower)."""
+    used_kib = int(run(["du", "-sk", guest.root], "measuring the root", timeout_s=120).split()[0])
     size_kib = used_kib + used_kib // 4 + (64 << 10)
     options = ("-q", "-F", "-t", "ext4", "-O", "^has_journal", "-m", "0")
     run(
-        ["mke2fs", *options, "-d", root, image, f"{size_kib}k"],
+        ["mke2fs", *options, "-d", guest.root, guest.image, f"{size_kib}k"],
         "making the disk image",
         timeout_s=600,
     )
-
-
-def _recipe_file(made: Path) -> Path:
-    return made.with_name(f"{made.name}.recipe")
-
-
-def _is_made(made: Path, recipe: object) -> bool:
-    """Whether it was made, to the end, and by this very recipe."""
-    noted = _recipe_file(made)
-    return made.exists() and noted.exists() and noted.read_text() == _text(recipe)
-
-
-def _note_made(made: Path, recipe: object) -> None:
-    _recipe_file(made).write_text(_text(recipe))
-
-
-def _text(recipe: object) -> str:
-    return json.dumps(recipe, indent=1)

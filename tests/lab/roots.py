@@ -1,16 +1,18 @@
-"""Debian roots and kernels for the guests, made by mmdebstrap from the machine's own mirror."""
+"""Debian roots, kernels and single programs, made by mmdebstrap from the machine's own mirror."""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from tests.lab.commands import run
-from tests.lab.places import Guest, LabError
+from tests.lab.places import CannotProvision, Guest
 
-_INCLUDED: Final = ("criu", "python3", "procps", "kmod", "iproute2")
+_INCLUDED: Final = ("busybox-static", "criu", "iproute2", "kmod", "procps", "python3")
 _LEFT_OUT: Final = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*")
 
 # Only fetched: installing it would bring an initramfs and udev, which double the time of a boot.
@@ -27,7 +29,7 @@ def find_mirror() -> str:
     """The Debian mirror this machine installs from; LAB_MIRROR overrides it.
 
     Raises:
-        LabError: it installs from no Debian mirror.
+        CannotProvision: it installs from no Debian mirror.
     """
     if chosen := os.environ.get("LAB_MIRROR"):
         return chosen
@@ -37,7 +39,9 @@ def find_mirror() -> str:
         run(["apt-get", "update"], "updating the package lists", timeout_s=600)
     if mirror := _mirror_of_apt():
         return mirror
-    raise LabError("no Debian mirror in this machine's apt sources: name one in the variable LAB_MIRROR")
+    raise CannotProvision(
+        "no Debian mirror in this machine's apt sources: name one in the variable LAB_MIRROR"
+    )
 
 
 def _mirror_of_apt() -> str:
@@ -49,36 +53,64 @@ def _mirror_of_apt() -> str:
     return next(iter(listed.split()), "")
 
 
-def make_root(guest: Guest, root: Path, kernel: Path) -> None:
-    """Make the root and unpack the kernel of a Debian release, each into a directory that is not there.
+def make_root(guest: Guest) -> None:
+    """Make the root and unpack the kernel of a Debian release.
 
     Raises:
         LabError: not root, no mirror, or a tool failed.
     """
-    if os.geteuid() != 0:
-        raise LabError(f"the root of {guest.name} has to be made once by root:\n  sudo make lab-{guest.name}")
-    print(f"{guest.name}: making a root of Debian {guest.suite}", flush=True)
-    run(
-        [
-            "mmdebstrap",
-            "--variant=minbase",
-            f"--include={','.join(_INCLUDED)}",
-            *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
-            f"--customize-hook={_FETCH_KERNEL}",
-            guest.suite,
-            root,
-            find_mirror(),
-        ],
-        f"making a root of Debian {guest.suite}",
-        timeout_s=1800,
-        TMPDIR="/tmp",
+    root, kernel = guest.root, guest.kernel
+    _mmdebstrap(
+        root,
+        guest.suite,
+        _INCLUDED,
+        "--variant=minbase",
+        f"--customize-hook={_FETCH_KERNEL}",
+        doing=f"making a root of Debian {guest.suite}",
     )
+    shutil.rmtree(kernel, ignore_errors=True)
     (package,) = (root / "kernel").glob("linux-image-*.deb")
     run(["dpkg", "-x", package, kernel], "unpacking the kernel", timeout_s=300)
     shutil.rmtree(root / "kernel")
     if not (kernel / "lib").exists():  # since Debian 13 all of it lies below usr
         (kernel / "lib").symlink_to("usr/lib")
     run(["depmod", "-b", kernel, kernel_release(kernel)], "indexing the kernel's modules", timeout_s=300)
+
+
+def make_program_root(root: Path, suite: str, packages: Sequence[str]) -> None:
+    """Unpack packages and what they need, so that a program of theirs can run through its own loader.
+
+    Raises:
+        LabError: as for `make_root`.
+    """
+    _mmdebstrap(root, suite, packages, "--variant=extract", doing=f"fetching {', '.join(packages)}")
+
+
+def through_its_loader(wrapper: Path, root: Path, program: str, *arguments: str) -> None:
+    """Write a script that runs a program of another release's root with the libraries it was built for."""
+    libraries = f"{root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu"
+    loader = root / "usr/lib64/ld-linux-x86-64.so.2"
+    command = shlex.join([str(loader), "--library-path", libraries, str(root / program), *arguments])
+    wrapper.parent.mkdir(parents=True, exist_ok=True)
+    wrapper.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    wrapper.chmod(0o755)
+
+
+def _mmdebstrap(root: Path, suite: str, packages: Sequence[str], *options: str, doing: str) -> None:
+    if os.geteuid() != 0:
+        raise CannotProvision(f"{doing} takes root, once:\n  sudo make lab")
+    shutil.rmtree(root, ignore_errors=True)
+    root.parent.mkdir(parents=True, exist_ok=True)
+    run(
+        [
+            *("mmdebstrap", f"--include={','.join(packages)}", *options),
+            *(f"--dpkgopt=path-exclude={pattern}" for pattern in _LEFT_OUT),
+            *(suite, root, find_mirror()),
+        ],
+        doing,
+        timeout_s=1800,
+        TMPDIR="/tmp",
+    )
 
 
 def kernel_release(kernel: Path) -> str:

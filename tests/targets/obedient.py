@@ -1,15 +1,21 @@
-"""What runs in the target of `scripted`: nothing but the standard library, so that little else is written."""
+"""What runs in the target of `scripted`: it reads commands and obeys, one after the other.
+
+Nothing but the standard library, so that little else is written, and of it what loads quickly, as many
+tests start one, also where the CPU is emulated: commands and answers are marshalled.
+"""
 
 from __future__ import annotations
 
 import ctypes
-import json
+import marshal
 import mmap
 import os
-import signal
 import sys
-import threading
-from typing import Any
+import time
+
+TYPE_CHECKING = False  # as in typing, which would take as long to load as all of the others
+if TYPE_CHECKING:
+    from typing import Any
 
 READY = "ready"
 PAGE_SIZE = mmap.PAGESIZE
@@ -32,6 +38,7 @@ _MAP_NORESERVE = 0x4000
 _MAP_FIXED = 0x10
 _MREMAP_MAYMOVE = 1
 _MREMAP_FIXED = 2
+_SIGKILL = 9
 
 _swept = [0]
 """How many pages the last sweep has written."""
@@ -85,6 +92,8 @@ def _obey(libc: ctypes.CDLL, command: dict[str, Any]) -> Any:
         case "advise":
             return libc.madvise(base, pages * PAGE_SIZE, command["advice"])
         case "sweep":
+            import threading
+
             # Each page once, in the background, while other commands are obeyed.
             threading.Thread(target=_sweep, args=(base, pages, command["value"]), daemon=True).start()
         case "swept":
@@ -99,12 +108,14 @@ def _obey(libc: ctypes.CDLL, command: dict[str, Any]) -> Any:
                 os.close(0)
                 os.close(1)
                 while True:
-                    signal.pause()
+                    time.sleep(1000)
             return child
         case "end_child":
-            os.kill(command["pid"], signal.SIGKILL)
+            os.kill(command["pid"], _SIGKILL)
             os.waitpid(command["pid"], 0)
         case "threads":
+            import threading
+
             for _ in range(command["count"]):
                 threading.Thread(target=threading.Event().wait, daemon=True).start()
         case "exec":
@@ -114,9 +125,18 @@ def _obey(libc: ctypes.CDLL, command: dict[str, Any]) -> Any:
 
 def _serve() -> None:
     libc = _libc()
-    print(json.dumps(READY), flush=True)
-    for line in sys.stdin:
-        print(json.dumps(_obey(libc, json.loads(line))), flush=True)
+    _answer(READY)
+    while True:
+        try:
+            command = marshal.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        _answer(_obey(libc, command))
+
+
+def _answer(answer: Any) -> None:
+    marshal.dump(answer, sys.stdout.buffer)
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import marshal
 import subprocess
 import sys
 import time
@@ -33,13 +33,13 @@ class ScriptedTarget:
 
     def ask(self, **command: Any) -> Any:
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(command).encode() + b"\n")
+        marshal.dump(command, self.process.stdin)
         self.process.stdin.flush()
         return self._answer()
 
     def _answer(self) -> Any:
         assert self.process.stdout is not None
-        return json.loads(self.process.stdout.readline())
+        return marshal.load(self.process.stdout)
 
     def pages(self, numbers: Iterable[int], base: int | None = None) -> PageSet:
         """Pages by their number within the region (or a mapping of its own)."""
@@ -108,7 +108,7 @@ class ScriptedTarget:
     def exec_sleep(self) -> None:
         """Become `sleep`; answers no more."""
         assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps({"op": "exec"}).encode() + b"\n")
+        marshal.dump({"op": "exec"}, self.process.stdin)
         self.process.stdin.flush()
         while Path(f"/proc/{self.pid}/cmdline").read_bytes() != b"sleep\x001000\x00":
             time.sleep(0.001)

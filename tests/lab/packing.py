@@ -1,0 +1,54 @@
+"""The project as a guest gets it: one file, compiled already, as that is slow in there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+from typing import Final
+
+from tests.lab.places import PROJECT, PROJECT_IN_GUEST, TEST_DIRECTORIES, VENV_IN_GUEST, Guest
+
+_NEEDED_INSIDE: Final = ("engine", "tests", "pyproject.toml")
+_COMPILE_TIMEOUT_S: Final = 120.0
+
+# Only what pytest compiles when it collects has its assertions rewritten.
+_COMPILE: Final = f"""\
+cd {PROJECT_IN_GUEST} && {VENV_IN_GUEST}/bin/python -m compileall -q engine tests
+{VENV_IN_GUEST}/bin/python -m pytest -q -p no:cacheprovider --collect-only {" ".join(TEST_DIRECTORIES)}"""
+
+
+def pack_project(guest: Guest, archive: Path) -> None:
+    """Write `engine/`, `tests/` and `pyproject.toml` into an uncompressed archive."""
+    copy = guest.root / PROJECT_IN_GUEST.lstrip("/")
+    if os.geteuid() != 0:
+        _write(PROJECT, archive, with_compiled=False)
+        return
+    shutil.rmtree(copy, ignore_errors=True)
+    for name in _NEEDED_INSIDE:
+        source, target = PROJECT / name, copy / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target)
+    # What does not compile or collect is told by the guest, where the tests run.
+    subprocess.run(
+        ["chroot", guest.root, "sh", "-c", _COMPILE],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=_COMPILE_TIMEOUT_S,
+    )
+    _write(copy, archive, with_compiled=True)
+    shutil.rmtree(copy)
+
+
+def _write(project: Path, archive: Path, *, with_compiled: bool) -> None:
+    def chosen(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        return member if with_compiled or not member.name.endswith("__pycache__") else None
+
+    with tarfile.open(archive, "w") as packed:
+        for name in _NEEDED_INSIDE:
+            packed.add(project / name, name, filter=chosen)

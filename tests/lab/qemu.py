@@ -1,0 +1,98 @@
+"""The machine that a guest runs on: Debian 13's QEMU, and how it is started."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.lab.initramfs import MODULES_TAG, SHARED_TAG
+from tests.lab.made import is_made, note_made
+from tests.lab.places import LAB, Guest
+from tests.lab.roots import kernel_release, make_program_root, through_its_loader
+
+_PROGRAM: Final = "qemu-system-x86_64"
+_PACKAGES: Final = ("qemu-system-x86",)
+_RECIPE: Final = {"suite": "trixie", "packages": _PACKAGES}
+
+# A CPU that QEMU computes has nothing to mitigate, and each mitigation costs a round of its work; so
+# does a fifth level of page tables.
+_EMULATED: Final = ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,-la57")
+_REAL: Final = ("-accel", "kvm", "-cpu", "host")
+_EMULATED_KERNEL: Final = "mitigations=off tsc=reliable"
+
+
+def provide_qemu() -> Path:
+    """Debian 13's QEMU, run through its own loader; Debian 12's is a sixth slower where it emulates."""
+    root = LAB / "qemu"
+    wrapper = LAB / "bin" / _PROGRAM
+    if not is_made(root, _RECIPE):
+        print("fetching QEMU", flush=True)
+        make_program_root(root, "trixie", _PACKAGES)
+        note_made(root, _RECIPE)
+    firmware = (word for name in ("qemu", "seabios") for word in ("-L", str(root / "usr/share" / name)))
+    through_its_loader(wrapper, root, f"usr/bin/{_PROGRAM}", *firmware)
+    return wrapper
+
+
+def has_kvm(qemu: Path) -> bool:
+    """Whether KVM works: QEMU starts a machine with it. That /dev/kvm can be opened does not say so."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return False
+    machine = [
+        str(qemu),
+        "-nodefaults",
+        "-display",
+        "none",
+        "-S",
+        "-monitor",
+        "stdio",
+        "-machine",
+        "q35",
+        *_REAL,
+    ]
+    try:
+        tried = subprocess.run(machine, input=b"quit\n", capture_output=True, timeout=20)
+    except subprocess.TimeoutExpired:
+        return False
+    return tried.returncode == 0
+
+
+def qemu_command(
+    qemu: Path, guest: Guest, initramfs: Path, shared: Path, console: Path, *, kvm: bool, cpus: int
+) -> Sequence[str]:
+    """A machine with few devices: where the CPU is emulated, QEMU looks after each of them all the time.
+
+    Args:
+        qemu: from `provide_qemu`.
+        guest: what to boot.
+        initramfs: its first root.
+        shared: the directory that it may write to.
+        console: where the kernel's messages go.
+        kvm: whether the CPUs are real.
+        cpus: how many there are.
+    """
+    release = kernel_release(guest.kernel)
+    modules = guest.kernel / "lib/modules" / release
+    kernel_arguments = f"console=ttyS0 panic=-1 {'' if kvm else _EMULATED_KERNEL}"
+    return [
+        *(str(qemu), "-name", guest.name, "-nodefaults", "-no-user-config", "-no-reboot"),
+        *("-machine", "q35", "-m", "3G", "-smp", str(cpus), *(_REAL if kvm else _EMULATED)),
+        *("-display", "none", "-serial", f"file:{console}"),
+        *("-kernel", str(guest.kernel / f"boot/vmlinuz-{release}"), "-initrd", str(initramfs)),
+        *("-append", kernel_arguments),
+        # What the guest writes to its disk is gone when it ends.
+        *("-drive", f"if=none,id=root,file={guest.image},format=raw,snapshot=on"),
+        *("-device", "virtio-blk-pci,drive=root,num-queues=1"),
+        *_shared_directory(SHARED_TAG, shared),
+        *_shared_directory(MODULES_TAG, modules, ",readonly=on"),
+    ]
+
+
+def _shared_directory(tag: str, path: Path, options: str = "") -> Sequence[str]:
+    return [
+        *("-fsdev", f"local,id={tag},path={path.resolve()},security_model=none,multidevs=remap{options}"),
+        *("-device", f"virtio-9p-pci,fsdev={tag},mount_tag={tag}"),
+    ]
