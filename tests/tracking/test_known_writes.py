@@ -17,7 +17,7 @@ from engine.tracking.sample import EventKind, RateMode, TrackerKind
 from engine.tracking.session import Session
 from engine.tracking.tracker import Tracker
 from tests.targets.scripted import ScriptedTarget
-from tests.tracking.late_clear import clear_late
+from tests.tracking.late_clear import map_apart, sweep_with_late_clears
 
 _MADV_PAGEOUT = 21
 _HUGE = pages_per_huge_page()
@@ -248,11 +248,9 @@ class TestConstantWrites:
     def test_a_page_written_once_is_in_one_of_many_epochs(
         self, tracker: Tracker, target: ScriptedTarget, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        base = target.map(self.SWEPT)
-        target.touch(base, self.SWEPT)
+        base = map_apart(target, self.SWEPT)
         written(tracker)
-        clear_late(monkeypatch, base, self.SWEPT)
-        target.sweep(base, self.SWEPT)
+        sweep_with_late_clears(monkeypatch, target, base, self.SWEPT)
         seen, epochs = [], 0
         while target.swept() < self.SWEPT:
             seen.append(written(tracker))
