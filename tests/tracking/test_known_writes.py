@@ -240,6 +240,24 @@ class TestHugePages:
             assert not [event for event in sample.events if event.kind is EventKind.HUGE_PAGES]
 
 
+@pytest.mark.usefixtures("hugetlb")
+class TestHugetlb:
+    """Soft-dirty bits do not cover hugetlbfs: what is private there counts as written always."""
+
+    def test_a_write_is_never_missed(
+        self, kind: TrackerKind, tracker: Tracker, target: ScriptedTarget
+    ) -> None:
+        base = target.map_hugetlb(2 * _HUGE)
+        target.fill([0, _HUGE], base)
+        region = target.pages(range(2 * _HUGE), base)
+        assert written(tracker) & region == region
+        target.fill([3], base)
+        collected = tracker.collect(rearm=True)
+        assert target.pages([3], base) <= collected.written
+        if kind is TrackerKind.SOFT_DIRTY:
+            assert [item.start for item in collected.untracked] == [base]
+
+
 class TestConstantWrites:
     """Whoever writes all the time is never between a look and a clear."""
 
