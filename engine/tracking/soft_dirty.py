@@ -11,13 +11,20 @@ from dataclasses import replace
 
 from engine.errors import TargetGone
 from engine.kernel.clear_refs import clear_soft_dirty
-from engine.kernel.maps import MapsReader
+from engine.kernel.huge_pages import pages_per_huge_page
+from engine.kernel.maps import Maps, MapsReader, Vma, VmaKind
+from engine.kernel.pagemap import Category
 from engine.kernel.process import Identity
+from engine.kernel.smaps import read_smaps
 from engine.kernel.stopping import StoppedProcess, on_own_thread
+from engine.pageset import EMPTY, PAGE_SIZE, PageSet
 from engine.tracking.canary import Canary, choose, plant
 from engine.tracking.residency import PageReader
-from engine.tracking.sample import RateMode, TrackerKind
+from engine.tracking.sample import RateMode, TrackerKind, Untracked
 from engine.tracking.tracker import Collected
+
+_HUGETLB_UNSEEN = "soft-dirty bits do not cover hugetlbfs"
+_UNALIGNED = pages_per_huge_page() * PAGE_SIZE - 1
 
 
 class SoftDirtyTracker:
@@ -37,6 +44,8 @@ class SoftDirtyTracker:
         self._reader = MapsReader(identity.pid)
         self._pages = PageReader(identity.pid)
         self._canary: Canary | None = None
+        self._hugetlb: tuple[Vma, ...] = ()
+        self._hugetlb_as_of: Maps | None = None
 
     def arm(self) -> Collected:
         """See `Tracker.arm`."""
@@ -60,6 +69,8 @@ class SoftDirtyTracker:
         if not maps.vmas:
             raise TargetGone(f"process {self.identity.pid} has exited", pid=self.identity.pid)
         dirty, huge = self._pages.soft_dirty(maps)
+        untracked = self._find_hugetlb(maps)
+        always_written = self._in_use_privately(untracked)
         # Looked at after the bits: a clear by somebody else before this moment is noticed, and one
         # between this moment and ours takes nothing away that was not read.
         cleared_by_others = self._canary is not None and not self._canary.is_intact(self._pages.pagemap, maps)
@@ -71,10 +82,33 @@ class SoftDirtyTracker:
             self._canary = canary if canary is not None and plant(self.identity.pid, canary) else None
         return Collected(
             maps,
-            dirty,
-            huge=huge,
+            dirty | always_written,
+            tuple(Untracked(vma.start, vma.end, vma.name, _HUGETLB_UNSEEN) for vma in untracked),
+            huge=huge | always_written,
             cleared_by_others=cleared_by_others,
         )
+
+    def _find_hugetlb(self, maps: Maps) -> tuple[Vma, ...]:
+        """The mappings of hugetlbfs; a memfd or a mount elsewhere does not show it in its name, smaps does.
+
+        smaps is read only when the mappings have changed, and one of them begins and ends where a
+        huge page can.
+        """
+        if maps is not self._hugetlb_as_of:
+            candidates = {vma.start: vma for vma in maps.vmas if _may_be_hugetlb(vma)}
+            entries = read_smaps(self.identity.pid) if candidates else []
+            self._hugetlb = tuple(
+                candidates[entry.start] for entry in entries if entry.is_hugetlb and entry.start in candidates
+            )
+            self._hugetlb_as_of = maps
+        return self._hugetlb
+
+    def _in_use_privately(self, vmas: tuple[Vma, ...]) -> PageSet:
+        private = [vma for vma in vmas if vma.is_private]
+        if not private:
+            return EMPTY
+        pages = PageSet.from_addresses([vma.start for vma in private], [vma.end for vma in private])
+        return self._pages.pagemap.read(pages.ranges()).pages(without=Category.FILE)
 
     def adopt_canary(self, canary: Canary) -> bool:
         """See `Tracker.adopt_canary`."""
@@ -91,3 +125,8 @@ class SoftDirtyTracker:
     def close(self) -> None:
         """See `Tracker.close`; soft-dirty bits need no undoing."""
         self._pages.close()
+
+
+def _may_be_hugetlb(vma: Vma) -> bool:
+    is_named = vma.inode != 0 and vma.kind is not VmaKind.SHMEM
+    return is_named and not (vma.start | vma.end) & _UNALIGNED

@@ -13,7 +13,7 @@ from engine.tracking.sample import RateMode, TrackerKind
 from engine.tracking.session import Session
 from tests.checkpoint.comparing import differences
 from tests.targets.scripted import ScriptedTarget
-from tests.tracking.late_clear import clear_late
+from tests.tracking.late_clear import map_apart, sweep_with_late_clears
 
 SWEPT = 24_000
 
@@ -21,16 +21,14 @@ SWEPT = 24_000
 def test_no_page_is_lost_between_links_and_ticks_that_clear(
     kind: TrackerKind, target: ScriptedTarget, chain_directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base = target.map(SWEPT)
-    target.touch(base, SWEPT)
+    base = map_apart(target, SWEPT)
     with Session(target.pid, kind) as session:
         session.set_mode(RateMode.REARMING)
         session.arm()
         chain = MemoryChain(session, chain_directory)
         chain.pre_dump()
         # Each page is written once: what a tick reads too early and clears is in no later one.
-        clear_late(monkeypatch, base, SWEPT)
-        target.sweep(base, SWEPT)
+        sweep_with_late_clears(monkeypatch, target, base, SWEPT)
         ticks = 0
         while target.swept() < SWEPT:
             session.tick()

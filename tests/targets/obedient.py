@@ -61,6 +61,13 @@ def _obey(libc: ctypes.CDLL, command: dict[str, Any]) -> Any:
             made = libc.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
             libc.madvise(made, size, mmap.MADV_HUGEPAGE if command["huge"] else mmap.MADV_NOHUGEPAGE)
             return made
+        case "map_hugetlb":
+            # Private memory of hugetlbfs, by a name that does not say so.
+            pool = os.memfd_create("pool", os.MFD_HUGETLB)
+            os.ftruncate(pool, pages * PAGE_SIZE)
+            return libc.mmap(
+                None, pages * PAGE_SIZE, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE, pool, 0
+            )
         case "fill":
             for number in command["numbers"]:
                 ctypes.memset(base + number * PAGE_SIZE, command["value"], PAGE_SIZE)

@@ -69,6 +69,9 @@ class ScriptedTarget:
     def remap(self, base: int, pages: int, new_pages: int) -> int:
         return int(self.ask(op="remap", base=base, pages=pages, new_pages=new_pages))
 
+    def map_hugetlb(self, pages: int) -> int:
+        return int(self.ask(op="map_hugetlb", pages=pages))
+
     def move(self, base: int, pages: int, to: int) -> None:
         """Move a mapping over whatever is at `to`."""
         assert self.ask(op="move", base=base, pages=pages, to=to) == to
