@@ -125,6 +125,7 @@ def test_the_last_link_holds_what_was_written_and_says_what_it_took(
         assert last.pages_written < first.pages_written / 2
         assert last.pages_in_parent > first.pages_written / 2
         assert 0 < last.stopped_us < last.seconds * 1e6
+        assert min(last.times.lead_s, last.times.collect_s, last.times.read_s) > 0
         assert last.not_held == ()
         assert seen[-1].stage == "syncing"
         assert sorted(os.listdir(chain_directory)) == ["1", "2"]

@@ -17,9 +17,9 @@ from typing import Final, Self
 from engine.checkpoint.copying import Gauge
 from engine.checkpoint.criu.chain import require_untraced
 from engine.checkpoint.criu.features import Criu, examine_criu
-from engine.checkpoint.criu.job import LinkMade, LinkOrder
+from engine.checkpoint.criu.job import LinkOrder
 from engine.checkpoint.criu.options import CriuOptions, require_session_leader
-from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
+from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, LinkTimes, Progress
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.spliced.frozen_pages import FrozenPages
 from engine.checkpoint.spliced.job import SpliceJob
@@ -144,26 +144,26 @@ class SplicedChain(MemoryChain):
                     process.abandon_link()
             raise
         self.is_ended = True
-        return self._done(
-            self._result(made, order, pages, [*notes, *made.notes], time.perf_counter() - began_s)
-        )
-
-    def _result(
-        self, made: LinkMade, order: LinkOrder, pages: FrozenPages, notes: list[str], seconds: float
-    ) -> LinkResult:
         stats = made.stats
-        return LinkResult(
-            number=self._next_number,
-            kind=order.kind,
-            path=order.path,
-            engine=self.engine,
-            pages_written=stats.pages_written + stats.shpages_written,
-            pages_in_parent=stats.pages_skipped_parent + stats.shpages_skipped_parent,
-            size_bytes=made.size_bytes,
-            stopped_us=stats.frozen_us,
-            copy_s=pages.copy_s,
-            sync_s=made.sync_s,
-            seconds=seconds,
-            restorable=True,
-            notes=tuple(notes),
+        return self._done(
+            LinkResult(
+                number=self._next_number,
+                kind=order.kind,
+                path=order.path,
+                engine=self.engine,
+                pages_written=stats.pages_written + stats.shpages_written,
+                pages_in_parent=stats.pages_skipped_parent + stats.shpages_skipped_parent,
+                size_bytes=made.size_bytes,
+                stopped_us=stats.frozen_us,
+                copy_s=pages.copy_s,
+                sync_s=made.sync_s,
+                seconds=time.perf_counter() - began_s,
+                restorable=True,
+                notes=(*notes, *made.notes),
+                times=LinkTimes(
+                    lead_s=job.freezing_at_s - began_s,
+                    collect_s=pages.copying_at_s - job.freezing_at_s,
+                    read_s=gauge.read_s,
+                ),
+            )
         )

@@ -68,6 +68,8 @@ class FrozenPages:
         self.notes: list[str] = []
         self.collect_s = 0.0
         """Time to find out what is to be copied."""
+        self.copying_at_s = 0.0
+        """When copying began, by `time.perf_counter`."""
         self.copy_s = 0.0
         """Time to copy it, or to write it where it was not copied before."""
 
@@ -88,7 +90,8 @@ class FrozenPages:
         self._plan()
         self._divide(images)
         self._gauge.total_bytes = sum(share.needed.size_bytes for share in self._shares)
-        self.collect_s = time.perf_counter() - began_s
+        self.copying_at_s = time.perf_counter()
+        self.collect_s = self.copying_at_s - began_s
         self._gauge.advance("copying", 0)
         if self._stash.buffer.size_bytes < self._gauge.total_bytes <= most_stash_bytes():
             self._stash = Stash(PageBuffer(self._gauge.total_bytes))  # it wrote faster than we foresaw
@@ -102,7 +105,7 @@ class FrozenPages:
             copied = self._stash.copy(share.memory.pid, share.memory, share.needed, self._gauge)
             self._require(share, share.needed - copied)
         self.is_copied = True
-        self.copy_s = time.perf_counter() - began_s - self.collect_s
+        self.copy_s = time.perf_counter() - self.copying_at_s
 
     def _plan(self) -> None:
         """Collect from every process that still is what was tracked."""

@@ -62,7 +62,9 @@ class SpliceJob(LinkJob):
         super().__init__(criu, options, order, progress, cancelled, thawed)
         self._pages = pages
         self._goes_on = thawed
-        self._freezing_s = self._frozen_s = self._thawed_s = 0.0
+        self.freezing_at_s = 0.0
+        """When CRIU began to stop the tree, by `time.perf_counter`."""
+        self._frozen_s = self._thawed_s = 0.0
         self._is_spliced = False
 
     def run(self) -> LinkMade:
@@ -103,7 +105,7 @@ class SpliceJob(LinkJob):
 
     def _approve(self, script: str, directory: CriuDirectory) -> bool:
         if script == _BEFORE_FREEZING:
-            self._freezing_s = self._frozen_s = time.perf_counter()
+            self.freezing_at_s = self._frozen_s = time.perf_counter()
         if script == _FROZEN:
             self._frozen_s = time.perf_counter()
         return super()._approve(script, directory)
@@ -142,7 +144,7 @@ class SpliceJob(LinkJob):
         return replace(
             counted,
             pages_scanned=counted.pages_written + counted.pages_skipped_parent,
-            freezing_us=int((self._frozen_s - self._freezing_s) * 1e6),
+            freezing_us=int((self._frozen_s - self.freezing_at_s) * 1e6),
             frozen_us=int((until_s - self._frozen_s) * 1e6),
             memdump_us=int((self._pages.collect_s + self._pages.copy_s) * 1e6),
         )
