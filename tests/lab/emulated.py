@@ -32,6 +32,10 @@ class _SharedSource(UffdSource):
         """Its helper ends with the tests."""
 
 
+def _our_source() -> UffdSource:
+    return _source_of(os.getpid())
+
+
 @cache
 def _source_of(pid: int) -> UffdSource:
     """Processes that a test forks cannot share the connection of their parent."""
@@ -40,7 +44,7 @@ def _source_of(pid: int) -> UffdSource:
 
 def pytest_configure() -> None:
     """Let sessions share the helper."""
-    mock.patch("engine.tracking.session.UffdSource", lambda: _source_of(os.getpid())).start()
+    mock.patch("engine.tracking.session.UffdSource", _our_source).start()
 
 
 def pytest_collection_finish() -> None:
