@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
         try:
             _provision(names)
         except CannotProvision as why:
-            print(f"lab: cannot be made on this machine: {why}", file=sys.stderr)
+            print(f"lab: not run, as this machine cannot make it: {why}", file=sys.stderr, flush=True)
             return CANNOT_PROVISION
         except LabError as error:
             print(f"lab: {error}", file=sys.stderr)

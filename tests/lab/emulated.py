@@ -1,17 +1,23 @@
 """A pytest plugin for guests whose CPU is emulated: of random tests that come in batches, run one.
 
 Such tests are parametrized by `first`, the number their batch begins with. Each guest runs another
-batch of them; with KVM, and on the host, all of them run. Hypothesis tries fewer examples.
+batch of them; with KVM, and on the host, all of them run.
+
+What takes long there is to start a Python process. So all sessions share the one that obtains
+userfaultfds, as the sessions of one dashboard do.
 """
 
 from __future__ import annotations
 
+import gc
+import os
 from collections import defaultdict
+from functools import cache
+from unittest import mock
 
 import pytest
-from hypothesis import settings
 
-_EXAMPLES = 10
+from engine.tracking.uffd_source import UffdSource
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -19,11 +25,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--batch", type=int, default=0, help="of random tests in batches, run the N-th alone")
 
 
-@pytest.hookimpl(trylast=True)
+class _SharedSource(UffdSource):
+    """One that goes on when a session is closed."""
+
+    def close(self) -> None:
+        """Its helper ends with the tests."""
+
+
+def _our_source() -> UffdSource:
+    return _source_of(os.getpid())
+
+
+@cache
+def _source_of(pid: int) -> UffdSource:
+    """Processes that a test forks cannot share the connection of their parent."""
+    return _SharedSource()
+
+
 def pytest_configure() -> None:
-    """Fewer examples."""
-    settings.register_profile("emulated", settings.get_profile("ci"), max_examples=_EXAMPLES)
-    settings.load_profile("emulated")
+    """Let sessions share the helper."""
+    mock.patch("engine.tracking.session.UffdSource", _our_source).start()
+
+
+def pytest_collection_finish() -> None:
+    """What was loaded stays: it need not be looked through again and again."""
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -96,6 +96,7 @@ def live(rng: random.Random, may_fork: bool) -> None:
         mapping.write(rng, mapping.pages)
     if may_fork:
         print("under way", flush=True)
+    woke_s = time.monotonic()
     while True:
         action = rng.random()
         if action < 0.75:
@@ -116,7 +117,9 @@ def live(rng: random.Random, may_fork: bool) -> None:
             os.kill(children[0], 9)
             os.waitpid(children.pop(0), 0)
         if rng.random() < 0.3:
-            time.sleep(rng.random() * 0.002)
+            # Where the CPU is slow, others shall have it too.
+            time.sleep(rng.random() * max(0.002, 4 * (time.monotonic() - woke_s)))
+            woke_s = time.monotonic()
 
 
 def write_beside(seed: int) -> None:
@@ -124,8 +127,9 @@ def write_beside(seed: int) -> None:
     rng = random.Random(seed)
     mapping = Mapping(rng)
     while True:
+        began_s = time.monotonic()
         mapping.write(rng, 40)
-        time.sleep(rng.random() * 0.003)
+        time.sleep(rng.random() * max(0.003, 4 * (time.monotonic() - began_s)))
 
 
 def main() -> None:
