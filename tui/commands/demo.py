@@ -38,8 +38,8 @@ def demo(scenario: str, only_list: bool, directory: Path | None) -> int:
     On a terminal this opens the dashboard, armed. Without one (in a pipe, in CI) the same is done as
     lines: ten ticks, two pre-dumps, a dump, and a check of the chain.
 
-    "tour" goes through steady writing, a burst, a lull and growth, so that one can tell the story; as lines it
-    waits for the lull to dump, and restores the dump where CRIU can.
+    "tour" goes through steady writing, a burst, a lull and growth, for somebody to tell the story. As lines
+    it waits for the lull to dump, and restores the dump where CRIU can.
     """
     if only_list:
         _list()

@@ -52,8 +52,8 @@ def narrate(tour: Tour, directory: Path, interruption: Interruption) -> None:
         prepare_to_wait(session)
         emit(f"watching {tour.pid} by {session.tracker.value}, {session.mode.value}")
         guide = _Guide(tour, session, interruption)
-        guide.advisor.calibrate(directory)
         chain = _open(session, directory)
+        guide.advisor.calibrate(directory, chain.engine)
         try:
             guide.to_the_dump(chain)
         finally:
