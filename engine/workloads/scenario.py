@@ -162,6 +162,38 @@ def _fork_tree(
     )
 
 
+def _tour(
+    cold_pages: int = _pages(64),
+    hot_pages: int = _pages(8),
+    burst_pages: int = _pages(64),
+    steady_ms: int = 20_000,
+    burst_ms: int = 15_000,
+    quiet_ms: int = 20_000,
+    growing_ms: int = 20_000,
+) -> Scenario:
+    phases_ms = {"steady": steady_ms, "burst": burst_ms, "quiet": quiet_ms, "growing": growing_ms}
+    rates = {"steady": 2 * hot_pages, "burst": burst_pages // 4, "growing": hot_pages // 2}
+    written = sum(phases_ms[name] * rate / 1000 for name, rate in rates.items())
+    average = written / (sum(phases_ms.values()) / 1000)
+    lengths = ", ".join(f"{name} for {length / 1000:g} s" for name, length in phases_ms.items())
+    grown = rates["growing"] * (growing_ms // 1000 + 1)
+    return Scenario(
+        "tour",
+        f"one after the other: {lengths}; on average {_rate(average)}",
+        (cold_pages + hot_pages + burst_pages + grown) * _PAGE,
+        average,
+        {
+            "cold_pages": cold_pages,
+            "hot_pages": hot_pages,
+            "burst_pages": burst_pages,
+            "steady_ms": steady_ms,
+            "burst_ms": burst_ms,
+            "quiet_ms": quiet_ms,
+            "growing_ms": growing_ms,
+        },
+    )
+
+
 _MAKERS: Final[dict[str, Callable[..., Scenario]]] = {
     "steady": _steady,
     "sequential": _sequential,
@@ -170,6 +202,7 @@ _MAKERS: Final[dict[str, Callable[..., Scenario]]] = {
     "growing": _growing,
     "sparse": _sparse,
     "fork-tree": _fork_tree,
+    "tour": _tour,
 }
 
 SCENARIOS: Final[dict[str, Scenario]] = {name: make() for name, make in _MAKERS.items()}

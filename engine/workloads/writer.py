@@ -4,7 +4,7 @@ Run by `engine.workloads.start` as a script of its own (`python -I -S writer.py 
 it imports nothing but the standard library and starts within a few hundredths of a second.
 FD is one end of a socket pair: it carries one line of JSON when the memory is mapped and filled,
 another for each byte received (a question how far the writer is), and its end of file, which
-comes when the starter closes its end or dies, ends the writer.
+comes when the starter closes its end or dies, ends the writer. With -1 there is no such channel.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ from typing import Final, Protocol
 
 STEP_MS: Final = 20
 """Pages are written in small steps, so that a rate holds over any interval one may look at."""
+
+NO_CHANNEL: Final = -1
+"""Given as the descriptor: nobody will ask, and only the starter's end ends it, a while later."""
+_ALONE_STEPS: Final = 300_000 // STEP_MS
 
 _PAGE: Final = mmap.PAGESIZE
 _MAP_NORESERVE: Final = 0x4000  # Python names it from 3.13 on
@@ -214,6 +218,50 @@ class Growing:
         return [(os.getpid(), chunk.start, chunk.end) for chunk in self._chunks]
 
 
+class Tour:
+    """One way of writing after the other, each for a while, and then from the beginning again.
+
+    The phase can be read in the process's name from outside: it needs no channel, so that a restored one
+    goes on telling.
+    """
+
+    def __init__(
+        self,
+        cold_pages: int,
+        hot_pages: int,
+        burst_pages: int,
+        steady_ms: int,
+        burst_ms: int,
+        quiet_ms: int,
+        growing_ms: int,
+    ) -> None:
+        burst = Cycle(_filled(burst_pages, "burst"))
+        seconds = growing_ms // 1000 + 1
+        grows = hot_pages // 2
+        # Written twice over in a second, and all of the other memory in four.
+        self._phases: list[tuple[str, int, Writes | None]] = [
+            ("steady", steady_ms // STEP_MS, steady(cold_pages, hot_pages, 2 * hot_pages)),
+            ("burst", burst_ms // STEP_MS, Paced(burst, burst_pages // 4)),
+            ("quiet", quiet_ms // STEP_MS, None),
+            ("growing", growing_ms // STEP_MS, Growing(grows * seconds, grows, grows)),
+        ]
+        self._at, self._left = -1, 0
+
+    def step(self, number: int) -> int:
+        """A step of the present phase."""
+        while not self._left:
+            self._at = (self._at + 1) % len(self._phases)
+            name, self._left, _ = self._phases[self._at]
+            _set_name(f"tour-{name}")
+        self._left -= 1
+        writes = self._phases[self._at][2]
+        return writes.step(number) if writes is not None else 0
+
+    def spans(self) -> list[Span]:
+        """Where it writes in any phase."""
+        return [span for _, _, writes in self._phases if writes is not None for span in writes.spans()]
+
+
 class ForkTree:
     """A parent and its children, each with memory of its own; now and then one is replaced.
 
@@ -351,6 +399,7 @@ SCENARIOS: Final[dict[str, Callable[..., Writes]]] = {
     "growing": Growing,
     "sparse": sparse,
     "fork-tree": ForkTree,
+    "tour": Tour,
 }
 
 
@@ -380,18 +429,43 @@ def run(writes: Writes, channel: int) -> None:
         number += 1
 
 
+def run_alone(writes: Writes) -> None:
+    """Write step after step with no channel, until the starter has been gone for long.
+
+    It may have been restored by another program, in which case it runs on for that while.
+    """
+    number = alone = 0
+    starter = os.getppid()
+    next_step = time.monotonic()
+    while alone < _ALONE_STEPS:
+        alone = alone + 1 if os.getppid() != starter else 0
+        writes.step(number)
+        number += 1
+        next_step = max(next_step + STEP_MS / 1000, time.monotonic() - _LATE_S)
+        time.sleep(max(0.0, next_step - time.monotonic()))
+
+
+def _set_name(name: str) -> None:
+    with open("/proc/self/comm", "w") as comm:
+        comm.write(name)
+
+
 def main() -> None:
     """Be the writer that the arguments name."""
     name, channel, sizes = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
     gc.disable()
-    with open("/proc/self/comm", "w") as comm:
-        comm.write(f"demo-{name}")
+    _set_name(f"demo-{name}")
     try:
         writes = SCENARIOS[name](
             **{key: int(value) for key, _, value in (size.partition("=") for size in sizes)}
         )
     except OSError as error:
+        if channel == NO_CHANNEL:
+            raise
         os.write(channel, f'{{"error":"{os.strerror(error.errno or 0)}"}}\n'.encode())
+        return
+    if channel == NO_CHANNEL:
+        run_alone(writes)
         return
     try:
         run(writes, channel)

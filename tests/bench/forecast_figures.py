@@ -202,12 +202,11 @@ def main() -> None:
 
 
 def _show(outcome: Outcome) -> None:
-    foreseen = outcome.foreseen
-    stop_ms = foreseen.stopped_s.mid * 1e3
+    foreseen, stop = outcome.foreseen, f"{outcome.stopped_s * 1e3:7.1f} ms {outcome.stop_error:+7.1%}"
     columns = [
-        f"{outcome.kind.value:9} pages {foreseen.pages.mid:8.0f} {outcome.pages:8}"
-        f" {outcome.pages_error:+7.1%}",
-        f"stop {stop_ms:7.1f} {outcome.stopped_s * 1e3:7.1f} ms {outcome.stop_error:+7.1%}",
+        outcome.kind.value.ljust(8),
+        f"pages {foreseen.pages.mid:8.0f} {outcome.pages:8} {outcome.pages_error:+7.1%}",
+        f"stop {foreseen.stopped_s.mid * 1e3:7.1f} {stop}",
         f"takes {foreseen.seconds.mid:6.3f} {outcome.seconds:6.3f} s {outcome.seconds_error:+7.1%}",
     ]
     print("  ".join(["", *columns]), flush=True)

@@ -19,6 +19,7 @@ from tui.commands.output import emit
 from widgets.units import format_bytes
 
 _FIRST: Final = "steady"
+_TOUR: Final = "tour"
 _TICKS: Final = 10
 _PRE_DUMPS: Final = 2
 _INTERVAL_S: Final = 0.3
@@ -36,10 +37,15 @@ def demo(scenario: str, only_list: bool, directory: Path | None) -> int:
 
     On a terminal this opens the dashboard, armed. Without one (in a pipe, in CI) the same is done as
     lines: ten ticks, two pre-dumps, a dump, and a check of the chain.
+
+    "tour" goes through steady writing, a burst, a lull and growth, for somebody to tell the story. As lines
+    it waits for the lull to dump, and restores the dump where CRIU can.
     """
     if only_list:
         _list()
         return 0
+    if scenario == _TOUR:
+        return _tour(directory)
     with _chain_directory(directory) as chain_directory, start(scenario) as workload:
         if has_terminal():
             from tui.app import run  # Textual takes longer to import than all the rest
@@ -47,6 +53,27 @@ def demo(scenario: str, only_list: bool, directory: Path | None) -> int:
             return run([workload.pid], arm=True, directory=chain_directory)
         _run_as_lines(workload.scenario, workload.pid, chain_directory)
         return 0
+
+
+def _tour(directory: Path | None) -> int:
+    from engine.workloads.tour import Tour
+
+    if has_terminal():
+        from tui.app import run
+
+        with _chain_directory(directory) as chain_directory, Tour() as tour:
+            return run([tour.pid], arm=True, directory=chain_directory)
+    from tui.commands.interruption import Interruption
+    from tui.commands.tour import QUICK, narrate
+
+    with (
+        _chain_directory(directory) as chain_directory,
+        Interruption() as interruption,
+        Tour(**QUICK) as tour,
+    ):
+        emit(f"{_TOUR}: {tour.scenario.description}")
+        narrate(tour, chain_directory, interruption)
+    return 0
 
 
 def _list() -> None:
