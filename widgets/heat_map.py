@@ -7,17 +7,11 @@ are no colours each line is one row of digits.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import Any, ClassVar, Final
+from collections.abc import Sequence
+from typing import ClassVar, Final
 
-import numpy as np
-from numpy.typing import NDArray
-from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
-from textual.color import Color
 from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
@@ -27,55 +21,14 @@ from textual.widget import Widget
 
 from engine.tracking.heat import HeatColumn
 from engine.tracking.sample import Sample
-from widgets.columns import Span, fit_cell
-from widgets.drawing import strip_of, style_of
+from widgets.drawing import style_of
+from widgets.heat_drawing import HeatDrawing, left_of_map, map_height
 from widgets.heat_picture import HeatPicture, Place, Zoom, content_of, hottest_part
-from widgets.heat_ramp import DIGITS, levels_of, ramp
-from widgets.heat_words import axis_line, empty_lines, label_of, legend_line, readout_line
 from widgets.units import say_bytes
 from widgets.vma_rows import VmaIdentity
 
-_GUTTER: Final = 2
-"""Cells for the cursor's mark, left of the picture."""
-_LABELS: Final = 14
-_LABELS_FROM: Final = 64
-_AXIS_FROM: Final = 9
-_HOT_DIGIT: Final = 6
 _STEP: Final = 4
 """How much closer each zoom goes."""
-
-Levels = NDArray[np.int8]
-
-
-def _runs(figures: NDArray[Any]) -> Iterator[tuple[int, int]]:
-    """Where equal figures stand side by side: begin and end of each run."""
-    bounds = [0, *(np.flatnonzero(np.diff(figures)) + 1).tolist(), len(figures)]
-    return pairwise(bounds) if len(figures) else iter(())
-
-
-def _digit_class(level: int) -> str:
-    return "heat-map--" + ("idle" if level <= 0 else "digit" if level < _HOT_DIGIT else "digit-hot")
-
-
-class _Blocks:
-    """Half blocks, in the colours of levels -1 to 9."""
-
-    def __init__(self, colours: Sequence[Color]) -> None:
-        self._colours = [colour.rich_color for colour in colours]
-        self._styles: dict[int, Style] = {}
-
-    def segments(self, lines: Levels) -> list[Segment]:
-        """Two rows in one line; shape (2, columns)."""
-        count = len(self._colours)
-        pairs = (lines[0].astype(np.int64) + 1) * count + lines[1] + 1
-        segments = []
-        for begin, end in _runs(pairs):
-            pair = int(pairs[begin])
-            if pair not in self._styles:
-                upper, lower = divmod(pair, count)
-                self._styles[pair] = Style(color=self._colours[upper], bgcolor=self._colours[lower])
-            segments.append(Segment("▀" * (end - begin), self._styles[pair]))
-        return segments
 
 
 class HeatMap(Widget, can_focus=True):
@@ -243,15 +196,9 @@ class HeatMap(Widget, can_focus=True):
     def _has_digits(self) -> bool:
         return self.digits or self.app.no_color or self.app.native_ansi_color
 
-    def _labels_width(self, width: int) -> int:
-        return _LABELS if width >= _LABELS_FROM else 0
-
-    def _map_height(self, height: int) -> int:
-        return max(0, height - (3 if height >= _AXIS_FROM else 2))
-
     def _arrange(self, size: Size) -> None:
-        rows = self._map_height(size.height) * (1 if self._has_digits else 2)
-        width = max(0, size.width - _GUTTER - self._labels_width(size.width))
+        rows = map_height(size.height) * (1 if self._has_digits else 2)
+        width = max(0, size.width - left_of_map(size.width))
         self._picture = HeatPicture.of(self._history, rows, width, self._zoom)
         self.border_subtitle = Content(self._scale())
 
@@ -270,106 +217,22 @@ class HeatMap(Widget, can_focus=True):
         size = self.content_size
         if self._drawn is None or self._drawn[0] != size:
             self._arrange(size)
-            self._drawn = size, self._strips(size)
+            self._drawn = size, self._drawing(size).strips()
         strips = self._drawn[1]
         return strips[y] if y < len(strips) else Strip.blank(size.width, style_of(self))
 
-    def _strips(self, size: Size) -> list[Strip]:
-        picture = self._picture
-        if not picture.row_count:
-            text = self.empty_text if not self._history else "No memory that could be written is in use."
-            lines = empty_lines(text, size.width, size.height)
-            return [strip_of(self, line, size.width) for line in lines]
-        height = self._map_height(size.height)
-        strips = self._map_strips(height, size.width)
-        row = self._cursor_row()
-        below: list[list[Span]] = []
-        left = _GUTTER + self._labels_width(size.width)
-        if size.height >= _AXIS_FROM:
-            below.append(axis_line(picture, size.width, left, self._column()))
-        shown = row if row is not None else picture.hottest_row()
-        below.append(readout_line(picture, shown, self._column(), self._sample, is_cursor=row is not None))
-        strips += [strip_of(self, fit_cell(line, size.width), size.width) for line in below]
-        strips.append(self._legend(size.width))
-        return strips[: size.height]
-
-    def _map_strips(self, height: int, width: int) -> list[Strip]:
-        picture = self._picture
-        levels = levels_of(picture.rates)
-        gap = width - self._labels_width(width) - levels.shape[1] - 1
-        blank = Segment(" " * gap, style_of(self))
-        each = 1 if self._has_digits else 2
-        repeat = max(1, height * each // picture.row_count)
-        pixels = np.repeat(levels, repeat, axis=0)
-        row_of_pixel = np.repeat(np.arange(picture.row_count), repeat)
-        spare = height * each - len(pixels)
-        if spare > 0:
-            pixels = np.vstack((pixels, np.full((spare, pixels.shape[1]), -1, np.int8)))
-            row_of_pixel = np.append(row_of_pixel, np.full(spare, -1))
-        draw = self._digit_segments if self._has_digits else _Blocks(self._colours()).segments
-        labels = self._labels(row_of_pixel[::each], width)
-        marks = self._marks(row_of_pixel, each)
-        strips = []
-        for y in range(height):
-            line = pixels[y * each : (y + 1) * each]
-            segments = [*labels[y], marks[y], blank, *draw(line)]
-            strips.append(Strip(segments).adjust_cell_length(width, style_of(self)))
-        return strips
-
-    def _labels(self, rows: NDArray[np.int64], width: int) -> list[list[Segment]]:
-        """What each line begins with: the mapping's name where another begins."""
-        room = self._labels_width(width)
-        if not room:
-            return [[] for _ in rows]
-        style = style_of(self, "heat-map--label")
-        lines, before = [], ""
-        for row in rows.tolist():
-            content = content_of(self._picture, row, self._sample) if row >= 0 and self._sample else None
-            label = label_of(content, room - 1) if content else ""
-            shown = label if label != before else ""
-            before = label
-            spans = fit_cell([Span(shown)], room)
-            lines.append([Segment("".join(span.text for span in spans), style)])
-        return lines
-
-    def _marks(self, row_of_pixel: NDArray[np.int64], each: int) -> list[Segment]:
-        """The cursor's mark: which half of the line it is on."""
-        style, plain = style_of(self, "heat-map--cursor"), style_of(self)
-        row = self._cursor_row()
-        marks = []
-        for lines in row_of_pixel.reshape(-1, each).tolist():
-            on = [row is not None and pixel == row for pixel in lines]
-            sign = "▶" if all(on) else " " if not any(on) else "▀" if on[0] else "▄"
-            marks.append(Segment(sign, style if any(on) else plain))
-        return marks
-
-    def _digit_segments(self, line: Levels) -> list[Segment]:
-        text = "".join(DIGITS[level] if level >= 0 else " " for level in line[0].tolist())
-        styles = {level: style_of(self, _digit_class(level)) for level in set(line[0].tolist())}
-        return [Segment(text[begin:end], styles[int(line[0, begin])]) for begin, end in _runs(line[0])]
-
-    def _colours(self) -> list[Color]:
-        """Of levels -1 (none) to 9."""
-        background = self.background_colors[1]
-        idle = background + self.get_component_styles("heat-map--idle").color
-        cold, hot = (self.get_component_styles(f"heat-map--{end}").color for end in ("cold", "hot"))
-        return [background, idle, *ramp(background, cold, hot)]
-
-    def _legend(self, width: int) -> Strip:
-        if self._has_digits:
-            spans = [
-                span._replace(style=_digit_class(int(span.style))) if span.style.isdigit() else span
-                for span in legend_line(width, DIGITS)
-            ]
-            return strip_of(self, fit_cell(spans, width), width)
-        styles = [style_of(self)]
-        styles += [Style(color=c.rich_color, bgcolor=styles[0].bgcolor) for c in self._colours()[1:]]
-        segments = []
-        for span in legend_line(width, "■" * len(DIGITS)):
-            is_key = span.style.isdigit()
-            style = styles[int(span.style) + 1] if is_key else style_of(self, span.style)
-            segments.append(Segment(span.text, style))
-        return Strip(segments).adjust_cell_length(width, styles[0])
+    def _drawing(self, size: Size) -> HeatDrawing:
+        empty = self.empty_text if not self._history else "No memory that could be written is in use."
+        return HeatDrawing(
+            self,
+            self._picture,
+            self._sample,
+            size,
+            has_digits=self._has_digits,
+            cursor_row=self._cursor_row(),
+            column=self._column(),
+            empty_text=empty,
+        )
 
     # -- cursor
 
@@ -428,7 +291,7 @@ class HeatMap(Widget, can_focus=True):
         """Show the hottest part of memory larger; where that is as large as can be, all of it again."""
         layout = self._picture.layout
         count = self._zoom.count if self._zoom is not None else len(layout)
-        rows = self._map_height(self.content_size.height) * (1 if self._has_digits else 2)
+        rows = map_height(self.content_size.height) * (1 if self._has_digits else 2)
         least = max(1, min(rows, math.ceil(len(layout) / _STEP)))
         zoom = hottest_part(self._history, max(least, count // _STEP)) if count > least else None
         if zoom is None or zoom.count >= count:
@@ -451,11 +314,11 @@ class HeatMap(Widget, can_focus=True):
         offset = event.get_content_offset(self)
         picture = self._picture
         size = self.content_size
-        if offset is None or not picture.row_count or offset.y >= self._map_height(size.height):
+        if offset is None or not picture.row_count or offset.y >= map_height(size.height):
             return
         event.stop()
         each = 1 if self._has_digits else 2
-        repeat = max(1, self._map_height(size.height) * each // picture.row_count)
+        repeat = max(1, map_height(size.height) * each // picture.row_count)
         row = offset.y * each // repeat
         # A click says which line, not which half of it: a second one there goes to the other half.
         if each == 2 and repeat == 1 and self._cursor_row() == row:
