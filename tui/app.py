@@ -136,7 +136,14 @@ class DirtytopApp(App[None]):
         target = message.target
         named, was_armed = target.command, target.is_armed
         was_lent = target.is_lent
-        target.sampled(message.sample, armed=message.armed, lent=message.lent, history=message.history)
+        target.sampled(
+            message.sample,
+            armed=message.armed,
+            lent=message.lent,
+            history=message.history,
+            advice=message.advice,
+            heat=message.heat,
+        )
         if target.stage is Stage.GONE:
             self.desk.note(target, "the target has exited", "warning")
             self.desk.announce(target, What.STATUS)
@@ -144,6 +151,7 @@ class DirtytopApp(App[None]):
             if was_lent:
                 self._broken(target, "arming")
             self.desk.note(target, "armed")
+            self.desk.foresee(target)
             self.desk.announce(target, What.STATUS)
         if target.is_lent is not was_lent:
             self.desk.announce(target, What.STATUS)
@@ -177,6 +185,10 @@ class DirtytopApp(App[None]):
     @on(messages.CommandFailed)
     def _command_failed(self, message: messages.CommandFailed) -> None:
         self.desk.report(message.target, message.error, "Refused")
+
+    @on(messages.CostsNotMeasured)
+    def _costs_not_measured(self, message: messages.CostsNotMeasured) -> None:
+        self.desk.note(message.target, f"no forecast: {message.error.message}", "warning")
 
     @on(messages.LinkProgressed)
     def _link_progressed(self, message: messages.LinkProgressed) -> None:

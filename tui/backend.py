@@ -17,6 +17,8 @@ from engine.tracking.sample import RateMode, Sample, TrackerKind
 if TYPE_CHECKING:
     from engine.checkpoint.criu.options import CriuOptions
     from engine.checkpoint.engines import Chain, EarlierChain, EngineReport
+    from engine.checkpoint.link import Cancelled
+    from engine.forecast.advisor import Advisor
     from engine.kernel.process import Identity
     from engine.processes import ProcessLister, ProcessRow
     from engine.tracking.session import Session
@@ -120,6 +122,9 @@ class Backend(Protocol):
         """The log of the program that made a link, or failed to; None if it is older than that."""
         ...
 
+    def calibrate(self, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
+        """Have an advisor learn what links of such a chain cost. May take a second."""
+
     def list_processes(self) -> tuple[ProcessRow, ...]:
         """Every process of this machine. Called from one thread, again and again."""
         ...
@@ -179,6 +184,13 @@ class EngineBackend:
         from engine.checkpoint.engines import find_log
 
         return find_log(link, since_s)
+
+    def calibrate(self, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
+        """By copying and writing for a moment; a CRIU without memory tracking cannot pre-dump."""
+        from engine.checkpoint.criu.features import examine_criu
+
+        can_pre_dump = order.engine is not Engine.CRIU or examine_criu().has_memory_tracking
+        advisor.calibrate(order.directory, order.engine, can_pre_dump=can_pre_dump, cancelled=cancelled)
 
     def list_processes(self) -> tuple[ProcessRow, ...]:
         """The processes as psutil and /proc show them."""

@@ -9,10 +9,12 @@ from typing import Any, Protocol
 
 from textual.signal import Signal
 
+from engine.checkpoint.link import Engine
 from engine.errors import DirtytopError
 from engine.printable import printable
 from engine.tracking.sample import TrackerKind
-from tui.backend import Backend
+from tui.backend import Backend, ChainOrder
+from tui.directory import default_directory, first_directory
 from tui.settings import Settings
 from tui.target import Severity, Target
 from tui.watchlist import WatchList
@@ -122,6 +124,12 @@ class Desk:
             arm=self.options.arm and not self.options.readonly,
         )
         self.announce(self.watched.current, What.TARGETS)
+
+    def foresee(self, target: Target) -> None:
+        """Have it found out what links would cost where the next chain would go; read-only writes nothing."""
+        if not self.options.readonly:
+            directory = first_directory(self, target) or default_directory(self, target)
+            self.watched.calibrate(target, ChainOrder(directory, Engine(self.settings.engine)))
 
     def note(self, target: Target, text: str, severity: Severity = "information") -> None:
         """Add a line to a target's event log."""

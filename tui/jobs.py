@@ -21,6 +21,7 @@ from tui.messages import LinkMade, LinkNotMade, LinkProgressed
 
 if TYPE_CHECKING:
     from engine.checkpoint.engines import Chain
+    from engine.forecast.advisor import Advisor
     from tui.backend import Backend, ChainOrder, Tracking
     from tui.target import Target
 
@@ -43,6 +44,7 @@ class LinkJob:
         target: named in every message.
         request: what to make.
         tracking: the target itself.
+        advisor: of the target; learns from every link.
         backend: where chains come from.
         post: where messages go; must be safe to call from a thread.
     """
@@ -52,12 +54,14 @@ class LinkJob:
         target: Target,
         request: LinkRequest,
         tracking: Tracking,
+        advisor: Advisor,
         backend: Backend,
         post: Callable[[Message], object],
     ) -> None:
         self.request = request
         self._target = target
         self._tracking = tracking
+        self._advisor = advisor
         self._backend = backend
         self._under_way = target.open_chain
         self._post = post
@@ -110,9 +114,17 @@ class LinkJob:
         return chain
 
     def _make(self, chain: Chain) -> LinkResult:
-        if self.request.kind is LinkKind.PRE_DUMP:
-            return chain.pre_dump(self._progress, self._cancelled.is_set)
-        return chain.dump(self.request.after, self._progress, self._cancelled.is_set)
+        order, after = self.request.chain, self.request.after
+        if order is not None:
+            self._backend.calibrate(self._advisor, order, self._cancelled.is_set)
+            self._advisor.chain_begun(is_new=not order.is_there)
+        with self._advisor.link(self.request.kind, after) as made:
+            if self.request.kind is LinkKind.PRE_DUMP:
+                result = chain.pre_dump(self._progress, self._cancelled.is_set)
+            else:
+                result = chain.dump(after, self._progress, self._cancelled.is_set)
+            made(result)
+        return result
 
     def _failure(self, chain: Chain, error: DirtytopError, began_s: float) -> LinkNotMade:
         log = self._backend.find_log(chain.next_path, began_s)

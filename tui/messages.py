@@ -8,6 +8,7 @@ from textual.message import Message
 
 from engine.checkpoint.link import LinkProgress, LinkResult
 from engine.errors import DirtytopError
+from engine.forecast.advisor import NO_ADVICE, Advice
 from engine.tracking.sample import Event, RateMode, Sample, TrackerKind
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from engine.checkpoint.engines import Chain
     from engine.processes import ProcessRow
+    from engine.tracking.heat import HeatColumn
     from tui.jobs import LinkRequest
     from tui.target import Target
     from widgets.process_table import ProcessIdentity
@@ -42,10 +44,14 @@ class Sampled(Message):
         history: tuple[ChartPoint, ...],
         *,
         lent: bool = False,
+        advice: Advice = NO_ADVICE,
+        heat: tuple[HeatColumn, ...] = (),
     ) -> None:
         super().__init__()
         self.target = target
         self.sample = sample
+        self.advice = advice
+        self.heat = heat
         self.armed = armed
         self.lent = lent
         self.history = history
@@ -75,6 +81,15 @@ class SamplingFailed(Message):
 
 class CommandFailed(Message):
     """Arming or a change of mode was refused; sampling goes on."""
+
+    def __init__(self, target: Target, error: DirtytopError) -> None:
+        super().__init__()
+        self.target = target
+        self.error = error
+
+
+class CostsNotMeasured(Message):
+    """What links to the usual directory would cost could not be found: there is no forecast yet."""
 
     def __init__(self, target: Target, error: DirtytopError) -> None:
         super().__init__()

@@ -15,11 +15,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from textual.message import Message
 
 from engine.errors import DirtytopError
+from engine.forecast.advisor import NO_ADVICE, Advisor
+from engine.tracking.heat import HeatColumn
 from engine.tracking.sample import RateMode, Sample
 from tui.messages import CommandFailed, EventsSeen, Sampled, SamplingFailed, TargetOpened
 from widgets.rate_chart import ChartPoint
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
     from tui.jobs import LinkJob
     from tui.target import Target
 
+ADVICE_S: Final = 0.5
+"""Advice is given anew no more often: it takes some 15 ms of CPU."""
+HEAT_COLUMNS: Final = 600
+"""How many ticks the heat map remembers; a column is a few KiB."""
 HISTORY_POINTS: Final = 900
 """How many ticks the chart remembers: a quarter of an hour at one a second."""
 
@@ -81,6 +88,10 @@ class Sampler:
         arm: bool,
     ) -> None:
         self.tracking: Tracking | None = None
+        self.advisor = Advisor()
+        """Sees every tick while armed; jobs tell it of links."""
+        self._advice = NO_ADVICE
+        self._advised_s = -math.inf
         self._target = target
         self._opening = opening
         self._post = post
@@ -89,6 +100,7 @@ class Sampler:
         if arm:
             self._commands.put(_Arm())
         self._history: deque[ChartPoint] = deque(maxlen=HISTORY_POINTS)
+        self._heat: deque[HeatColumn] = deque(maxlen=HEAT_COLUMNS)
         self._turn = threading.Lock()  # held while the target may be stopped
         self._thread = threading.Thread(target=self._run, name=f"sample {target.pid}", daemon=True)
 
@@ -173,7 +185,7 @@ class Sampler:
             if not self._tick(tracking):
                 return None
             # Late once is late once: a missed tick is not made up for by two in a row.
-            due = max(due + self._interval_s, time.monotonic())
+            due = max(due + self.advisor.gap_s(self._interval_s), time.monotonic())
 
     def _next_command(self, due: float) -> _Command | None:
         """The next command; None once it is time to tick."""
@@ -189,6 +201,7 @@ class Sampler:
                 if isinstance(command, _Arm):
                     tracking.arm(even_if_lent=command.even_if_lent)
                     self._history.clear()
+                    self._heat.clear()
                 else:
                     tracking.set_mode(command.mode)
         except DirtytopError as error:
@@ -201,10 +214,32 @@ class Sampler:
             lent = tracking.is_lent
         if sample.events:
             self._post(EventsSeen(self._target, sample.events))
-        if sample.processes:
-            self._history.append(chart_point(sample, armed=tracking.is_armed))
-        self._post(Sampled(self._target, sample, tracking.is_armed, tuple(self._history), lent=lent))
-        return bool(sample.processes)
+        if not sample.processes:
+            self._post(Sampled(self._target, sample, tracking.is_armed, tuple(self._history), lent=lent))
+            return False
+        if tracking.is_armed and not self._advise(sample):
+            return True
+        self._history.append(chart_point(sample, armed=tracking.is_armed))
+        if tracking.is_armed and sample.number > 0:
+            self._heat.append(sample.heat)
+        history, heat = tuple(self._history), tuple(self._heat)
+        self._post(
+            Sampled(
+                self._target, sample, tracking.is_armed, history, lent=lent, advice=self._advice, heat=heat
+            )
+        )
+        return True
+
+    def _advise(self, sample: Sample) -> bool:
+        """Learn from a tick; False if it is one of a few close together, whose rates are not to be shown."""
+        self.advisor.see(sample)
+        if self.advisor.is_looking_closely:
+            return False
+        now_s = time.monotonic()
+        if now_s - self._advised_s >= ADVICE_S:
+            self._advised_s = now_s
+            self._advice = self.advisor.advise(datetime.now())
+        return True
 
 
 def chart_point(sample: Sample, *, armed: bool) -> ChartPoint:

@@ -36,6 +36,9 @@ class Settings:
     hot_only: bool = False
     show_chart: bool = True
     show_table: bool = True
+    show_verdict: bool = True
+    plot: str = "chart"
+    """What stands in the chart's place: "chart", "heat" or "curve"."""
     show_chain: bool = True
     show_log: bool = True
     engine: str = "memory"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from engine.checkpoint.link import LinkProgress, LinkResult
 from engine.errors import Cancelled, DirtytopError
+from engine.forecast.advisor import NO_ADVICE, Advice
 from engine.images.layout import LinkKind
 from engine.tracking.sample import RateMode, Sample, TrackerKind
 from tui.words import inflation_text, lent_text
@@ -23,6 +24,7 @@ from widgets.target_header import Notice, TargetState, TargetStatus
 
 if TYPE_CHECKING:
     from engine.checkpoint.engines import Chain, EngineReport
+    from engine.tracking.heat import HeatColumn
     from tui.backend import Tracking
     from tui.jobs import LinkJob
     from tui.sampler import Sampler
@@ -58,6 +60,8 @@ class View:
 
     sample: Sample | None = None
     history: tuple[ChartPoint, ...] = ()
+    advice: Advice = NO_ADVICE
+    heat: tuple[HeatColumn, ...] = ()
 
 
 class Target:
@@ -220,14 +224,23 @@ class Target:
         self.tracker = tracker
         self.modes = modes
 
-    def sampled(self, sample: Sample, *, armed: bool, lent: bool, history: tuple[ChartPoint, ...]) -> None:
+    def sampled(
+        self,
+        sample: Sample,
+        *,
+        armed: bool,
+        lent: bool,
+        history: tuple[ChartPoint, ...],
+        advice: Advice = NO_ADVICE,
+        heat: tuple[HeatColumn, ...] = (),
+    ) -> None:
         """A tick has been taken; the last one, without processes, says that it is gone."""
         if not sample.processes:
             self.stage = Stage.GONE
             return
         self.is_armed = armed
         self.is_lent = lent
-        self.live = View(sample, history)
+        self.live = View(sample, history, advice, heat)
         self.command = sample.processes[0].command
 
     def failed(self, error: DirtytopError) -> None:

@@ -11,12 +11,13 @@ from textual.message import Message
 
 from engine.errors import TargetGone
 from engine.tracking.sample import TrackerKind
+from tui.calibration import Calibration
 from tui.jobs import LinkJob, LinkRequest
 from tui.sampler import Sampler
 from tui.target import Stage, Target
 
 if TYPE_CHECKING:
-    from tui.backend import Backend, Tracking
+    from tui.backend import Backend, ChainOrder, Tracking
 
 JOIN_S: Final = 5.0
 """How long leaving waits for a job to give up and for targets to be let go."""
@@ -39,7 +40,8 @@ class WatchList:
         self._backend = backend
         self._post = post
         self._tracker = tracker
-        self._leaving: list[Sampler | LinkJob] = []
+        self._leaving: list[Sampler | LinkJob | Calibration] = []
+        self._calibrations: dict[Target, Calibration] = {}
 
     @property
     def busy(self) -> list[Target]:
@@ -87,11 +89,19 @@ class WatchList:
     def make_link(self, target: Target, request: LinkRequest) -> None:
         """Start a pre-dump or dump of a target that has none under way."""
         assert target.job is None, "one job per target at a time"
-        tracking = target.tracking
-        if tracking is None:
+        sampler = target.sampler
+        if sampler is None or sampler.tracking is None:
             return
-        target.job = LinkJob(target, request, tracking, self._backend, self._post)
+        target.job = LinkJob(target, request, sampler.tracking, sampler.advisor, self._backend, self._post)
         target.job.start()
+
+    def calibrate(self, target: Target, order: ChainOrder) -> None:
+        """Find out, once, what links of a target would cost; meanwhile ticks go on."""
+        if target.sampler is None or target in self._calibrations:
+            return
+        calibration = Calibration(target, target.sampler.advisor, order, self._backend, self._post)
+        self._calibrations[target] = calibration
+        calibration.start()
 
     @contextmanager
     def held(self, timeout_s: float) -> Iterator[bool]:
@@ -109,6 +119,9 @@ class WatchList:
     def _leave(self, target: Target) -> None:
         if target.sampler in self._leaving:
             return
+        if (calibration := self._calibrations.pop(target, None)) is not None:
+            calibration.cancel()
+            self._leaving.append(calibration)
         if target.job is not None:
             target.job.cancel()
             self._leaving.append(target.job)

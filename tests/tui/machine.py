@@ -16,6 +16,12 @@ from engine.checkpoint.engines import EarlierChain, EngineReport
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
 from engine.errors import Cancelled as CancelledError
 from engine.errors import DirtytopError, EpochLent
+from engine.forecast.advisor import Advice, Advisor
+from engine.forecast.estimate import Estimate
+from engine.forecast.rhythm import Rhythm
+from engine.forecast.rounds import LinkForecast, Plan
+from engine.forecast.truth import Truth
+from engine.forecast.verdict import Forecast, Verdict
 from engine.images.layout import LinkKind
 from engine.kernel.maps import Maps, parse_line
 from engine.kernel.process import Identity
@@ -64,6 +70,20 @@ CRIU = EngineReport(
     "stops the target for the whole copy, and runs code in it",
     is_restorable=True,
 )
+
+
+_PLAN = Plan(
+    (
+        LinkForecast(
+            LinkKind.DUMP,
+            Estimate(23000, 24576, 26000),
+            Estimate(0.06, 0.08, 0.1),
+            Estimate(0.03, 0.04, 0.06),
+        ),
+    )
+)
+ADVICE = Advice(Forecast(1000.0, 0.1, (_PLAN,), verdict=Verdict.DUMP_NOW), Rhythm(), Truth())
+"""A dump of 96 MiB that stops the target for 40 ms."""
 
 
 class ScriptedTracking:
@@ -251,6 +271,8 @@ class ScriptedMachine:
         self.reports: tuple[EngineReport, ...] = (MEMORY, CRIU)
         self.earlier: EarlierChain | None = None
         self.log: Path | None = None
+        self.calibrated: list[ChainOrder] = []
+        self.calibration_error: DirtytopError | None = None
         self.rows: tuple[ProcessRow, ...] = PROCESSES
 
     def open_target(self, pid: int, tracker: TrackerKind | None) -> ScriptedTracking:
@@ -297,6 +319,12 @@ class ScriptedMachine:
         chain = ScriptedChain(self, target, order)
         self.chains.append(chain)
         return chain
+
+    def calibrate(self, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
+        """Remember it; nothing is measured, so nothing is foreseen."""
+        if self.calibration_error is not None:
+            raise self.calibration_error
+        self.calibrated.append(order)
 
     def list_processes(self) -> tuple[ProcessRow, ...]:
         """The same every time."""

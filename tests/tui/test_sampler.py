@@ -13,6 +13,7 @@ from textual.message import Message
 
 from engine.checkpoint.link import After
 from engine.errors import Cancelled, DirtytopError, NotPermitted, TargetGone
+from engine.forecast.advisor import Advisor
 from engine.images.layout import LinkKind
 from engine.tracking.sample import Event, EventKind, RateMode
 from tests.tui.machine import ScriptedMachine
@@ -194,7 +195,7 @@ def test_a_sampler_in_the_midst_of_a_tick_cannot_be_held(
 
 def job(machine: ScriptedMachine, posted: Posted, request: LinkRequest) -> tuple[LinkJob, Target]:
     tracking, target = machine.open_target(PID, None), Target(PID)
-    job = LinkJob(target, request, tracking, machine, posted)
+    job = LinkJob(target, request, tracking, Advisor(), machine, posted)
     job.start()
     return job, target
 

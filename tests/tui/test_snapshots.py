@@ -13,7 +13,7 @@ import textual
 from textual.pilot import Pilot
 
 from engine.tracking.sample import Event, EventKind, Sample, TrackerKind
-from tests.tui.machine import CRIU, MEMORY, Launch, ScriptedMachine, Until
+from tests.tui.machine import ADVICE, CRIU, MEMORY, Launch, ScriptedMachine, Until
 from tui import messages
 from tui.app import DirtytopApp
 from tui.directory import DirectoryReport
@@ -68,7 +68,7 @@ def filled(app: DirtytopApp, machine: ScriptedMachine, until: Until, *keys: str)
         samples = [tracking.sample(number) for number in range(TICKS)]
         history = tuple(chart_point(sample, armed=True) for sample in samples)
         for sample in samples[-TREND:]:
-            app.post_message(messages.Sampled(target, sample, True, history))
+            app.post_message(messages.Sampled(target, sample, True, history, advice=ADVICE))
             await until(pilot, partial(_is_shown, target, sample))
         for key in keys:
             links = len(target.links) + (key == "d")

@@ -4,33 +4,51 @@ from __future__ import annotations
 
 from typing import Final
 
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
+from engine.forecast.advisor import Advice
+from engine.pageset import PAGE_SIZE
 from engine.printable import printable
+from engine.tracking.curve import NO_CURVE
 from engine.tracking.sample import RateMode
 from tui.desk import Change, Desk, What
 from tui.screens.filter_bar import FilterBar
 from tui.screens.target_strip import TargetStrip
 from tui.target import Stage, Target, View
 from widgets.chain_view import ChainView
+from widgets.curve_chart import CurveChart
 from widgets.event_log import EventLog
+from widgets.heat_map import HeatMap
 from widgets.rate_chart import RateChart
 from widgets.target_header import TargetHeader
 from widgets.totals_bar import TotalsBar
+from widgets.verdict_panel import VerdictPanel
 from widgets.vma_table import VmaTable
 
-_TITLES: Final = {"chart": "1 written", "table": "2 mappings", "chain": "3 chain", "log": "4 events"}
+_TITLES: Final = {
+    "chart": "1 written",
+    "table": "2 mappings",
+    "chain": "3 chain",
+    "log": "4 events",
+    "verdict": "5 when to dump",
+}
+_PLOTS: Final = {"chart": "1 written", "heat": "1 memory over time", "curve": "1 written within t"}
+"""What takes turns in one place."""
 _CUMULATIVE_TITLES: Final = {
     "chart": "1 first written since armed",
     "table": "2 mappings · new: first written since armed",
 }
 """Of a tracker that only reads."""
 _OFF: Final = "-off"
+_AWAY: Final = "-away"
 _AGE_S: Final = 1.0
 """How often the age of a paused view is told anew."""
+_HIGH: Final = 34
+"""Lines from which the verdict has room for large letters."""
 
 
 class Dashboard(Vertical):
@@ -44,6 +62,7 @@ class Dashboard(Vertical):
         self._target: Target | None = None
         self._shown: View | None = None
         self._said = ("", "")
+        self._plot = "chart"
 
     def compose(self) -> ComposeResult:
         """The panels; each can be hidden but the first three."""
@@ -53,8 +72,11 @@ class Dashboard(Vertical):
         banner = Static("", id="banner", markup=False)
         banner.display = False
         yield banner
+        yield VerdictPanel(id="verdict")
         with Horizontal(id="upper"):
             yield RateChart(id="chart")
+            yield HeatMap(id="heat")
+            yield CurveChart(id="curve")
             with Vertical(id="side"):
                 yield ChainView(id="chain")
                 yield EventLog(id="log")
@@ -67,12 +89,19 @@ class Dashboard(Vertical):
         for panel, title in _TITLES.items():
             self.query_one(f"#{panel}").border_title = Content(title)
             self._show_panel(panel, getattr(settings, f"show_{panel}"))
+        for plot, title in _PLOTS.items():
+            self.query_one(f"#{plot}").border_title = Content(title)
+        self._turn_to(settings.plot if settings.plot in _PLOTS else "chart")
         self._show_hot_only(settings.hot_only)
         if settings.vma_sort:
             self.table.sort_by(settings.vma_sort.removeprefix("-"), settings.vma_sort.startswith("-"))
         self._desk.changed.subscribe(self, self._changed, immediate=True)
         self.set_interval(_AGE_S, self._tell_age)
         self._show_target()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Where there is little room, the verdict takes two lines."""
+        self.query_one(VerdictPanel).compact = self.app.size.height < _HIGH
 
     # What the user changes.
 
@@ -83,10 +112,48 @@ class Dashboard(Vertical):
         self._desk.remember(**{f"show_{panel}": shown})
 
     def _show_panel(self, panel: str, shown: bool) -> None:
-        self.query_one(f"#{panel}").set_class(not shown, _OFF)
+        for each in _PLOTS if panel == "chart" else (panel,):
+            self.query_one(f"#{each}").set_class(not shown, _OFF)
         off = {each for each in _TITLES if self.query_one(f"#{each}").has_class(_OFF)}
         self.query_one("#side").set_class({"chain", "log"} <= off, _OFF)
         self.query_one("#upper").set_class({"chart", "chain", "log"} <= off, _OFF)
+
+    def next_plot(self) -> None:
+        """Turn to the next of rates, memory over time and the curve; show it if the panel is hidden."""
+        plots = list(_PLOTS)
+        self._turn_to(plots[(plots.index(self._plot) + 1) % len(plots)])
+        self._show_panel("chart", True)
+        self._desk.remember(plot=self._plot, show_chart=True)
+
+    def _turn_to(self, plot: str) -> None:
+        had_focus = self.query_one(f"#{self._plot}").has_focus
+        self._plot = plot
+        for each in _PLOTS:
+            self.query_one(f"#{each}").set_class(each != plot, _AWAY)
+        if had_focus:
+            self.table.focus()
+        if self._target is not None:
+            self._show_plot(self._target)
+
+    def _show_plot(self, target: Target) -> None:
+        """Draw the one in view: the others may wait."""
+        view, sample = target.view, target.view.sample
+        if self._plot == "chart":
+            self.query_one(RateChart).show_history(view.history, target.marks)
+        elif self._plot == "heat":
+            self.query_one(HeatMap).show_history(view.heat, sample)
+        elif sample is None:
+            self.query_one(CurveChart).show_curve(NO_CURVE, PAGE_SIZE)
+        else:
+            forecast, costs = view.advice.forecast, view.advice.costs
+            self.query_one(CurveChart).show_curve(
+                sample.curve,
+                sample.page_bytes,
+                time_s=sample.time_s,
+                forecast=forecast,
+                budget_bytes=costs.bytes_within(forecast.budget_s) if costs is not None else None,
+                links=target.marks,
+            )
 
     def toggle_hot_only(self) -> None:
         """Only what was written in the last tick, or everything."""
@@ -146,6 +213,9 @@ class Dashboard(Vertical):
         self.query_one(TargetHeader).show_status(None)
         self.query_one(TotalsBar).show_sample(None)
         self.query_one(RateChart).show_history(())
+        self.query_one(HeatMap).show_history((), None)
+        self.query_one(CurveChart).show_curve(NO_CURVE, PAGE_SIZE)
+        self.query_one(VerdictPanel).show_forecast(None)
         self.query_one(ChainView).show_links(())
         self.query_one(ChainView).show_warning("")
         self.query_one(ChainView).show_progress(None)
@@ -158,11 +228,19 @@ class Dashboard(Vertical):
             return
         self._shown = view
         self.query_one(TotalsBar).show_sample(view.sample)
-        self.query_one(RateChart).show_history(view.history, target.marks)
+        self._show_advice(target, view.advice)
+        self._show_plot(target)
         if view.sample is not None:
             self._name_rates(view.sample.mode)
             self.table.show_sample(view.sample)
             self.filter_bar.show_count()
+
+    def _show_advice(self, target: Target, advice: Advice) -> None:
+        panel = self.query_one(VerdictPanel)
+        panel.empty_text = _why_unknown(target, self._desk.options.readonly)
+        panel.show_forecast(advice.forecast)
+        panel.show_truth(advice.truth)
+        panel.show_trigger(advice.armed, advice.decision, advice.forecast.time_s)
 
     def _name_rates(self, mode: RateMode) -> None:
         """Where ticks only read, a page counts once: when it is first written after arming."""
@@ -175,7 +253,7 @@ class Dashboard(Vertical):
         chain.show_links(target.links)
         chain.show_warning(target.broken)
         chain.border_subtitle = Content(printable(target.directory.name)) if target.directory else ""
-        self.query_one(RateChart).show_history(target.view.history, target.marks)
+        self._show_plot(target)
 
     def _show_strip(self) -> None:
         watched = self._desk.watched
@@ -197,6 +275,15 @@ class Dashboard(Vertical):
         banner.update(Content(text))
         banner.display = bool(text)
         banner.set_classes(f"-{severity}")
+
+
+def _why_unknown(target: Target, readonly: bool) -> str:
+    """What is to be done, or waited for, while nothing is foreseen."""
+    if readonly:
+        return "Read-only: what a dump would cost is not found out."
+    if not target.is_armed:
+        return "Press a to arm, and wait for a few ticks: then it shows here what a dump would cost."
+    return "A few ticks more, and a look at how fast the disk is: then it shows what a dump would cost."
 
 
 def _banner(target: Target, readonly: bool) -> tuple[str, str]:

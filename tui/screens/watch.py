@@ -24,10 +24,10 @@ from tui.screens.target_strip import TargetStrip
 from tui.settings import longer_interval, shorter_interval
 from tui.target import Target
 from tui.words import lent_text
+from widgets.heat_map import HeatMap
 from widgets.line_table import LineTable
 from widgets.units import say_bytes
 
-PANELS: Final = ("chart", "table", "chain", "log")
 _ACTS: Final = frozenset({"arm", "pre_dump", "dump", "next_mode"})
 _AGE_S: Final = 1.0
 """How often the age of a paused view is told anew."""
@@ -244,6 +244,20 @@ class WatchScreen(Screen[None]):
     @on(LineTable.RowSelected)
     def _selected(self) -> None:
         self.action_links()
+
+    def action_next_plot(self) -> None:
+        """Rates, memory over time and the curve take turns in one place."""
+        self._dashboard.next_plot()
+
+    @on(HeatMap.Chosen)
+    def _heat_chosen(self, event: HeatMap.Chosen) -> None:
+        self._dashboard.table.move_cursor_to(event.identity)
+        self._dashboard.table.focus()
+
+    @on(HeatMap.Moved)
+    def _heat_moved(self, event: HeatMap.Moved) -> None:
+        if event.identity is not None:
+            self._dashboard.table.move_cursor_to(event.identity)
 
     def action_toggle_panel(self, panel: str) -> None:
         """Show or hide a panel."""
