@@ -41,7 +41,7 @@ def _own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_what_the_engines_are_said_to_do_is_what_criu_says_of_itself(criu: object, tmp_path: Path) -> None:
     found = examine_criu()
     with Outliving.judging(tmp_path) as judge, Session(judge.pid) as session:
-        memory, by_criu = examine_engines(session)
+        memory, by_criu, *_ = examine_engines(session)
     assert (memory.engine, by_criu.engine) == (Engine.MEMORY, Engine.CRIU)
     assert not memory.why_no_pre_dump
     assert not memory.why_no_dump
@@ -54,7 +54,7 @@ def test_what_the_engines_are_said_to_do_is_what_criu_says_of_itself(criu: objec
 def test_an_engine_that_is_not_there_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DIRTYTOP_CRIU", "/nowhere/criu")
     with Outliving.judging(tmp_path) as judge, Session(judge.pid) as session:
-        _, by_criu = examine_engines(session)
+        _, by_criu, *_ = examine_engines(session)
     for kind in LinkKind:
         assert "/nowhere/criu" in by_criu.why_not(kind)
 
