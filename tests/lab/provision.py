@@ -111,7 +111,7 @@ def _compile(guest: Guest, library: Path) -> None:
     python = LAB / "bin" / f"python{guest.python}"
     roots.through_its_loader(python, compiler, f"usr/bin/python{guest.python}")
     run(
-        [python, "-m", "compileall", "-q", "-j", "0", "-s", guest.root, "-p", "/", library],
+        [python, "-m", "compileall", "-q", "-s", guest.root, "-p", "/", library],
         "compiling the Python packages",
         timeout_s=600,
         PYTHONHOME=str(compiler / "usr"),
