@@ -40,7 +40,7 @@ def provide_root(guest: Guest) -> None:
         else:
             provide_root(guest.compiler)
             roots.make_foreign_root(guest, guest.compiler.root)
-        (guest.root / SHARED_IN_GUEST.lstrip("/")).mkdir()
+        (guest.root / SHARED_IN_GUEST.lstrip("/")).mkdir(parents=True)
         note_made(guest.root, recipe)
 
 

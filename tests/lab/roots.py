@@ -133,9 +133,12 @@ def through_its_loader(wrapper: Path, root: Path, program: str, *arguments: str)
         if path.exists()
     )
     command = shlex.join([str(loader), "--library-path", libraries, str(root / program), *arguments])
-    wrapper.parent.mkdir(parents=True, exist_ok=True)
-    wrapper.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-    wrapper.chmod(0o755)
+    script = f'#!/bin/sh\nexec {command} "$@"\n'
+    # What is open for writing, if only in a child that another thread has just forked, cannot be run.
+    if not wrapper.exists() or wrapper.read_text() != script:
+        wrapper.parent.mkdir(parents=True, exist_ok=True)
+        wrapper.write_text(script)
+        wrapper.chmod(0o755)
 
 
 def _mmdebstrap(root: Path, suite: str, packages: Sequence[str], *options: str, doing: str) -> None:
