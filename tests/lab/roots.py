@@ -24,7 +24,7 @@ mkdir "$1/kernel" && chroot "$1" sh -c "cd /kernel && apt-get --quiet download $
 # What every Debian has, and the kernel, for a root in which nothing can be run.
 _UNPACKED: Final = (
     *("base-files", "bash", "coreutils", "dash", "debianutils", "findutils", "grep", "gzip", "hostname"),
-    *("libc-bin", "login", "mount", "ncurses-base", "passwd", "sed", "tar", "util-linux"),
+    *("libc-bin", "libstdc++6", "login", "mount", "ncurses-base", "passwd", "sed", "tar", "util-linux"),
     "linux-image-{architecture}",
 )
 _MADE_BY_SCRIPTS: Final = ("passwd", "group", "shadow", "nsswitch.conf")
