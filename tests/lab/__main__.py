@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Final, TextIO
 
 from tests.lab.commands import provide_tools
@@ -22,11 +21,12 @@ from tests.lab.places import (
     HOST,
     LAB,
     PROJECT,
+    USUAL,
     CannotProvision,
     LabError,
     results_directory,
 )
-from tests.lab.provision import provide_host_criu, provide_image, provide_root
+from tests.lab.provision import provide_host_criu, provide_image
 from tests.lab.qemu import has_kvm, provide_qemu
 from tests.lab.report import KernelReport, as_markdown, merge, read_report, summary
 from tests.lab.running import STOPPING, run_guest, run_host
@@ -43,14 +43,16 @@ def main(arguments: Sequence[str]) -> int:
     """Run the lab; the exit code is 0 if every kernel reported and nothing failed."""
     ours, pytest_arguments = _split(arguments)
     parser = argparse.ArgumentParser(prog="python -m tests.lab", description=__doc__)
-    parser.add_argument("kernels", nargs="*", metavar="KERNEL", help=f"of {', '.join(ALL)}; all by default")
+    parser.add_argument(
+        "kernels", nargs="*", metavar="KERNEL", help=f"of {', '.join(ALL)}; {', '.join(USUAL)} by default"
+    )
     parser.add_argument("--no-kvm", action="store_true", help="emulate the CPU even where KVM works")
     parser.add_argument("--every-batch", action="store_true", help="all random tests, even where emulated")
     parser.add_argument("--provision", action="store_true", help="only make what is missing, run nothing")
     options = parser.parse_args(ours)
     if unknown := set(options.kernels) - set(ALL):
         parser.error(f"no such kernel: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
-    names = [name for name in ALL if name in options.kernels or not options.kernels]
+    names = [name for name in ALL if name in (options.kernels or USUAL)]
     LAB.mkdir(exist_ok=True)
     with (LAB / "lock").open("w") as lock:
         _take(lock)
@@ -66,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         reports = _run(names, pytest_arguments, no_kvm=options.no_kvm, every_batch=options.every_batch)
     merge(reports, {name: results_directory(name) for name in names}, _MERGED)
-    if names == list(ALL) and not pytest_arguments:
+    if names == list(USUAL) and not pytest_arguments:
         _TABLE.write_text(as_markdown(reports))
     for report in reports:
         print(f"\n{summary(report)}")
@@ -94,12 +96,25 @@ def _provision(names: Sequence[str]) -> None:
     """Make what is missing, each beside the others: mostly one waits for the network."""
     provide_tools()
     guests = [GUESTS[name] for name in names if name != HOST]
-    makes: list[Callable[[], object]] = [partial(provide_image, guest) for guest in guests]
-    if guests:
-        makes.append(provide_qemu)
-    if HOST in names and DEB13 not in guests:
-        makes.append(partial(provide_root, DEB13))
-    with ThreadPoolExecutor(len(makes)) as pool:
+    ours = [guest for guest in guests if guest.compiler is guest]
+    foreign = [guest for guest in guests if guest.compiler is not guest]
+    if HOST in names and DEB13 not in ours:
+        ours.append(DEB13)
+    _make_all(
+        [
+            *(partial(provide_image, guest) for guest in ours),
+            *(
+                partial(provide_qemu, architecture)
+                for architecture in {guest.architecture for guest in guests}
+            ),
+        ]
+    )
+    # Their roots are made with the help of those.
+    _make_all([partial(provide_image, guest) for guest in foreign])
+
+
+def _make_all(makes: Sequence[Callable[[], object]]) -> None:
+    with ThreadPoolExecutor() as pool:
         for making in [pool.submit(make) for make in makes]:
             making.result()
 
@@ -108,8 +123,6 @@ def _run(
     names: Sequence[str], pytest_arguments: Sequence[str], *, no_kvm: bool, every_batch: bool
 ) -> list[KernelReport]:
     """Two kernels beside each other: alone, one leaves a core idle as it boots and as it ends."""
-    qemu = provide_qemu() if set(names) != {HOST} else Path()
-    kvm = not no_kvm and bool(qemu.name) and has_kvm(qemu)
     workers = 1 if len(names) > 1 and (os.cpu_count() or 1) <= _AT_ONCE else _AT_ONCE
 
     def run(name: str) -> KernelReport:
@@ -117,14 +130,15 @@ def _run(
         if name == HOST:
             problem = run_host(provide_host_criu(), pytest_arguments, workers=_AT_ONCE)
         else:
+            guest = GUESTS[name]
+            qemu = provide_qemu(guest.architecture)
+            kvm = not no_kvm and has_kvm(qemu, guest.architecture)
             batch = None if kvm or every_batch else list(GUESTS).index(name)
-            problem = run_guest(GUESTS[name], qemu, pytest_arguments, kvm=kvm, workers=workers, batch=batch)
+            problem = run_guest(guest, qemu, pytest_arguments, kvm=kvm, workers=workers, batch=batch)
         report = read_report(name, results_directory(name), problem)
         print(f"{name}: {time.monotonic() - began_s:.0f} s", flush=True)
         return report
 
-    if kvm is False and qemu.name:
-        print("no KVM: the CPU is emulated", flush=True)
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         try:
             return list(pool.map(run, names))

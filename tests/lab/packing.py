@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import threading
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,9 @@ from tests.lab.places import PROJECT, PROJECT_IN_GUEST, TEST_DIRECTORIES, VENV_I
 
 _NEEDED_INSIDE: Final = ("engine", "tests", "pyproject.toml")
 _COMPILE_TIMEOUT_S: Final = 120.0
+
+_compiling = threading.Lock()
+"""Two guests may share a root for this."""
 
 # Only what pytest compiles when it collects has its assertions rewritten.
 _COMPILE: Final = f"""\
@@ -22,10 +26,15 @@ cd {PROJECT_IN_GUEST} && {VENV_IN_GUEST}/bin/python -m compileall -q engine test
 
 def pack_project(guest: Guest, archive: Path) -> None:
     """Write `engine/`, `tests/` and `pyproject.toml` into an uncompressed archive."""
-    copy = guest.root / PROJECT_IN_GUEST.lstrip("/")
     if os.geteuid() != 0:
         _write(PROJECT, archive, with_compiled=False)
         return
+    with _compiling:
+        _write_compiled(guest.compiler.root, archive)
+
+
+def _write_compiled(root: Path, archive: Path) -> None:
+    copy = root / PROJECT_IN_GUEST.lstrip("/")
     shutil.rmtree(copy, ignore_errors=True)
     for name in _NEEDED_INSIDE:
         source, target = PROJECT / name, copy / name
@@ -36,7 +45,7 @@ def pack_project(guest: Guest, archive: Path) -> None:
             shutil.copy2(source, target)
     # What does not compile or collect is told by the guest, where the tests run.
     subprocess.run(
-        ["chroot", guest.root, "sh", "-c", _COMPILE],
+        ["chroot", root, "sh", "-c", _COMPILE],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=_COMPILE_TIMEOUT_S,

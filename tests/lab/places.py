@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.lab.architectures import AMD64, ARM64, Architecture
+
 PROJECT: Final = Path(__file__).resolve().parents[2]
 LAB: Final = PROJECT / ".lab"
 """Everything that was downloaded, built or reported; ignored by git, removed by `rm -rf`."""
@@ -36,6 +38,12 @@ class Guest:
     suite: str
     python: str
     """The version of that release's Python, as in "3.13"."""
+    architecture: Architecture = AMD64
+
+    @property
+    def compiler(self) -> Guest:
+        """The guest whose Python runs on this machine, and compiles for this one's."""
+        return self if self.architecture is AMD64 else DEB13
 
     @property
     def directory(self) -> Path:
@@ -61,9 +69,15 @@ class Guest:
 DEB12: Final = Guest("deb12", "bookworm", "3.11")
 DEB13: Final = Guest("deb13", "trixie", "3.13")
 
-GUESTS: Final = {guest.name: guest for guest in (DEB12, DEB13)}
+ARM64_GUEST: Final = Guest("arm64", "trixie", "3.13", ARM64)
+"""Always emulated, so that it runs only where it is named."""
+
+GUESTS: Final = {guest.name: guest for guest in (DEB12, DEB13, ARM64_GUEST)}
 HOST: Final = "host"
 """The machine's own kernel: nothing is booted, CRIU comes from Debian 13."""
+
+USUAL: Final = (DEB12.name, DEB13.name, HOST)
+"""What runs if nothing is named."""
 
 ALL: Final = (*GUESTS, HOST)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -24,22 +25,29 @@ _DISTRIBUTIONS: Final = (
 )
 """What the engine and its tests import, in the versions we run with ourselves."""
 
-_PLATFORMS: Final = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux2014_x86_64")
+_PLATFORMS: Final = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 
 
 def provide_root(guest: Guest) -> None:
     """The root directory of a guest; its kernel is beside it."""
-    recipe = {"suite": guest.suite, **roots.RECIPE}
+    made_here = guest.compiler is guest
+    recipe = {"suite": guest.suite, **(roots.RECIPE if made_here else roots.FOREIGN_RECIPE)}
     if not is_made(guest.root, recipe):
         print(f"{guest.name}: making a root of Debian {guest.suite}", flush=True)
         recipe_file(guest.root).unlink(missing_ok=True)
-        roots.make_root(guest)
-        (guest.root / SHARED_IN_GUEST.lstrip("/")).mkdir()
+        if made_here:
+            roots.make_root(guest)
+        else:
+            provide_root(guest.compiler)
+            roots.make_foreign_root(guest, guest.compiler.root)
+        (guest.root / SHARED_IN_GUEST.lstrip("/")).mkdir(parents=True)
         note_made(guest.root, recipe)
 
 
 def provide_image(guest: Guest) -> None:
     """The disk a guest boots from: its root, with the Python packages of the tests."""
+    if guest.compiler is not guest:
+        provide_image(guest.compiler)
     provide_root(guest)
     packages = [f"{name}=={version(name)}" for name in _DISTRIBUTIONS]
     recipe = {
@@ -68,28 +76,45 @@ def provide_host_criu() -> Path:
 def _install_packages(guest: Guest, packages: list[str]) -> None:
     """Wheels are fetched for the guest's Python by ours: no network and no pip are needed in the root."""
     print(f"{guest.name}: installing the Python packages of the tests", flush=True)
-    run(
-        ["chroot", guest.root, "python3", "-m", "venv", "--clear", "--without-pip", VENV_IN_GUEST],
-        "making a Python environment",
-        timeout_s=120,
-    )
-    packages_directory = guest.root / f"{VENV_IN_GUEST}/lib/python{guest.python}/site-packages".lstrip("/")
+    environment = guest.root / VENV_IN_GUEST.lstrip("/")
+    library = environment / f"lib/python{guest.python}"
+    shutil.rmtree(environment, ignore_errors=True)
+    (environment / "bin").mkdir(parents=True)
+    (environment / "bin/python").symlink_to("/usr/bin/python3")
+    (environment / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n")
     run(
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--no-compile", "--only-binary=:all:"),
-            *("--target", packages_directory, "--implementation", "cp", "--python-version", guest.python),
-            *(word for platform in _PLATFORMS for word in ("--platform", platform)),
+            *(
+                "--target",
+                library / "site-packages",
+                "--implementation",
+                "cp",
+                "--python-version",
+                guest.python,
+            ),
+            *(f"--platform={platform}_{guest.architecture.wheels}" for platform in _PLATFORMS),
             *packages,
         ],
         f"installing Python packages for {guest.name}",
         timeout_s=1200,
     )
     # As an editable install would: programs that the engine starts find it too.
-    (packages_directory / "dirtytop.pth").write_text(f"{PROJECT_IN_GUEST}\n")
+    (library / "site-packages/dirtytop.pth").write_text(f"{PROJECT_IN_GUEST}\n")
+    _compile(guest, library)
+    if guest.compiler is not guest:  # else Debian's own scripts have done it
+        _compile(guest, guest.root / f"usr/lib/python{guest.python}")
+
+
+def _compile(guest: Guest, library: Path) -> None:
+    compiler = guest.compiler.root
+    python = LAB / "bin" / f"python{guest.python}"
+    roots.through_its_loader(python, compiler, f"usr/bin/python{guest.python}")
     run(
-        ["chroot", guest.root, "python3", "-m", "compileall", "-q", "-j", "0", VENV_IN_GUEST],
+        [python, "-m", "compileall", "-q", "-s", guest.root, "-p", "/", library],
         "compiling the Python packages",
         timeout_s=600,
+        PYTHONHOME=str(compiler / "usr"),
     )
 
 

@@ -3,58 +3,46 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from tests.lab.architectures import Architecture
 from tests.lab.initramfs import MODULES_TAG, SHARED_TAG
 from tests.lab.made import is_made, note_made
 from tests.lab.places import LAB, Guest
 from tests.lab.roots import kernel_release, make_program_root, through_its_loader
 
-_PROGRAM: Final = "qemu-system-x86_64"
-_PACKAGES: Final = ("qemu-system-x86",)
-_RECIPE: Final = {"suite": "trixie", "packages": _PACKAGES}
-
-# A CPU that QEMU computes has nothing to mitigate, and each mitigation costs a round of its work; so
-# does a fifth level of page tables.
-_EMULATED: Final = ("-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max,-la57")
+_SUITE: Final = "trixie"
+_EMULATED: Final = ("-accel", "tcg,thread=multi,tb-size=512")
 _REAL: Final = ("-accel", "kvm", "-cpu", "host")
-_EMULATED_KERNEL: Final = "mitigations=off tsc=reliable"
 
 
-def provide_qemu() -> Path:
+def provide_qemu(architecture: Architecture) -> Path:
     """Debian 13's QEMU, run through its own loader; Debian 12's is a sixth slower where it emulates."""
-    root = LAB / "qemu"
-    wrapper = LAB / "bin" / _PROGRAM
-    if not is_made(root, _RECIPE):
-        print("fetching QEMU", flush=True)
-        make_program_root(root, "trixie", _PACKAGES)
-        note_made(root, _RECIPE)
+    root = LAB / "qemu" / architecture.debian
+    wrapper = LAB / "bin" / architecture.qemu
+    recipe = {"suite": _SUITE, "package": architecture.qemu_package}
+    if not is_made(root, recipe):
+        print(f"fetching {architecture.qemu_package}", flush=True)
+        make_program_root(root, _SUITE, architecture.qemu_package)
+        note_made(root, recipe)
     firmware = (word for name in ("qemu", "seabios") for word in ("-L", str(root / "usr/share" / name)))
-    through_its_loader(wrapper, root, f"usr/bin/{_PROGRAM}", *firmware)
+    through_its_loader(wrapper, root, f"usr/bin/{architecture.qemu}", *firmware)
     return wrapper
 
 
-def has_kvm(qemu: Path) -> bool:
+def has_kvm(qemu: Path, architecture: Architecture) -> bool:
     """Whether KVM works: QEMU starts a machine with it. That /dev/kvm can be opened does not say so."""
-    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK) or architecture.wheels != platform.machine():
         return False
-    machine = [
-        str(qemu),
-        "-nodefaults",
-        "-display",
-        "none",
-        "-S",
-        "-monitor",
-        "stdio",
-        "-machine",
-        "q35",
-        *_REAL,
-    ]
+    machine = [str(qemu), "-nodefaults", "-display", "none", "-S", "-monitor", "stdio"]
     try:
-        tried = subprocess.run(machine, input=b"quit\n", capture_output=True, timeout=20)
+        tried = subprocess.run(
+            [*machine, *architecture.machine, *_REAL], input=b"quit\n", capture_output=True, timeout=20
+        )
     except subprocess.TimeoutExpired:
         return False
     return tried.returncode == 0
@@ -76,10 +64,14 @@ def qemu_command(
     """
     release = kernel_release(guest.kernel)
     modules = guest.kernel / "lib/modules" / release
-    kernel_arguments = f"console=ttyS0 panic=-1 {'' if kvm else _EMULATED_KERNEL}"
+    architecture = guest.architecture
+    kernel_arguments = f"console={architecture.console} panic=-1"
+    if not kvm:
+        kernel_arguments += f" {architecture.emulated_kernel}"
     return [
         *(str(qemu), "-name", guest.name, "-nodefaults", "-no-user-config", "-no-reboot"),
-        *("-machine", "q35", "-m", "3G", "-smp", str(cpus), *(_REAL if kvm else _EMULATED)),
+        *(*architecture.machine, "-m", "3G", "-smp", str(cpus)),
+        *(_REAL if kvm else (*_EMULATED, "-cpu", architecture.emulated_cpu)),
         *("-display", "none", "-serial", f"file:{console}"),
         *("-kernel", str(guest.kernel / f"boot/vmlinuz-{release}"), "-initrd", str(initramfs)),
         *("-append", kernel_arguments),

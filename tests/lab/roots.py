@@ -21,7 +21,16 @@ package=$(chroot "$1" apt-cache depends linux-image-amd64 | sed -n 's/.*Depends:
 mkdir "$1/kernel" && chroot "$1" sh -c "cd /kernel && apt-get --quiet download $package"
 """
 
+# What every Debian has, and the kernel, for a root in which nothing can be run.
+_UNPACKED: Final = (
+    *("base-files", "bash", "coreutils", "dash", "debianutils", "findutils", "grep", "gzip", "hostname"),
+    *("libc-bin", "libstdc++6", "login", "mount", "ncurses-base", "passwd", "sed", "tar", "util-linux"),
+    "linux-image-{architecture}",
+)
+_MADE_BY_SCRIPTS: Final = ("passwd", "group", "shadow", "nsswitch.conf")
+
 RECIPE: Final = {"included": _INCLUDED, "left_out": _LEFT_OUT, "kernel": _FETCH_KERNEL}
+FOREIGN_RECIPE: Final = {"included": _INCLUDED, "left_out": _LEFT_OUT, "unpacked": _UNPACKED}
 """What a root is made of: when this changes, it is made anew."""
 
 
@@ -77,23 +86,59 @@ def make_root(guest: Guest) -> None:
     run(["depmod", "-b", kernel, kernel_release(kernel)], "indexing the kernel's modules", timeout_s=300)
 
 
-def make_program_root(root: Path, suite: str, packages: Sequence[str]) -> None:
-    """Unpack packages and what they need, so that a program of theirs can run through its own loader.
+def make_foreign_root(guest: Guest, alike: Path) -> None:
+    """The same for another architecture: nothing of it runs here, so packages are only unpacked.
+
+    Args:
+        guest: what to make.
+        alike: a root of the same release, for the few files that packages make as they are installed.
 
     Raises:
         LabError: as for `make_root`.
     """
-    _mmdebstrap(root, suite, packages, "--variant=extract", doing=f"fetching {', '.join(packages)}")
+    root, kernel, architecture = guest.root, guest.kernel, guest.architecture.debian
+    _mmdebstrap(
+        root,
+        guest.suite,
+        [*_INCLUDED, *(name.format(architecture=architecture) for name in _UNPACKED)],
+        "--variant=extract",
+        f"--arch={architecture}",
+        doing=f"unpacking a root of Debian {guest.suite} for {architecture}",
+    )
+    for name in _MADE_BY_SCRIPTS:
+        shutil.copy2(alike / "etc" / name, root / "etc" / name)
+    shutil.rmtree(kernel, ignore_errors=True)
+    (kernel / "lib").mkdir(parents=True)
+    (root / "boot").rename(kernel / "boot")
+    (root / "usr/lib/modules").rename(kernel / "lib/modules")
+    run(["depmod", "-b", kernel, kernel_release(kernel)], "indexing the kernel's modules", timeout_s=300)
+
+
+def make_program_root(root: Path, suite: str, package: str) -> None:
+    """Unpack a package and what it needs, so that a program of it can run through its own loader.
+
+    Raises:
+        LabError: as for `make_root`.
+    """
+    _mmdebstrap(root, suite, [package], "--variant=extract", doing=f"fetching {package}")
 
 
 def through_its_loader(wrapper: Path, root: Path, program: str, *arguments: str) -> None:
     """Write a script that runs a program of another release's root with the libraries it was built for."""
     libraries = f"{root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu"
-    loader = root / "usr/lib64/ld-linux-x86-64.so.2"
+    # Until Debian 12 it lies there by a link that only an installed root has.
+    loader = next(
+        path
+        for path in (root / "usr/lib64/ld-linux-x86-64.so.2", root / "lib64/ld-linux-x86-64.so.2")
+        if path.exists()
+    )
     command = shlex.join([str(loader), "--library-path", libraries, str(root / program), *arguments])
-    wrapper.parent.mkdir(parents=True, exist_ok=True)
-    wrapper.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
-    wrapper.chmod(0o755)
+    script = f'#!/bin/sh\nexec {command} "$@"\n'
+    # What is open for writing, if only in a child that another thread has just forked, cannot be run.
+    if not wrapper.exists() or wrapper.read_text() != script:
+        wrapper.parent.mkdir(parents=True, exist_ok=True)
+        wrapper.write_text(script)
+        wrapper.chmod(0o755)
 
 
 def _mmdebstrap(root: Path, suite: str, packages: Sequence[str], *options: str, doing: str) -> None:

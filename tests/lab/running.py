@@ -93,7 +93,8 @@ def run_guest(
     command = qemu_command(qemu, guest, results / _INITRAMFS, results, console, kvm=kvm, cpus=workers)
     problem = ""
     for boot in range(BOOTS):
-        print(f"{guest.name}: booting{' once more' if boot else ''}", flush=True)
+        again = " once more" if boot else ""
+        print(f"{guest.name}: booting{again}, the CPU {'real' if kvm else 'emulated'}", flush=True)
         with _started(command, results / "qemu.log", os.environ) as running:
             problem = _follow(running, results, guest.name)
         if (results / _LOG).exists():

@@ -1,0 +1,52 @@
+"""What differs between the machines that guests are emulated as."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """One that Debian and QEMU know."""
+
+    debian: str
+    """As in the names of Debian's packages."""
+    wheels: str
+    """As in the names of Python's wheels, and of what Debian installs libraries by."""
+    qemu: str
+    """QEMU's program."""
+    qemu_package: str
+    machine: tuple[str, ...]
+    """Options for QEMU, whether the CPU is real or not."""
+    emulated_cpu: str
+    console: str
+    """The kernel's name of the first serial line."""
+    emulated_kernel: str = ""
+    """What the kernel is to know if QEMU computes its CPU."""
+
+
+# A CPU that QEMU computes has nothing to mitigate, and each mitigation costs a round of its work; so
+# does a fifth level of page tables.
+AMD64: Final = Architecture(
+    debian="amd64",
+    wheels="x86_64",
+    qemu="qemu-system-x86_64",
+    qemu_package="qemu-system-x86",
+    machine=("-machine", "q35"),
+    emulated_cpu="max,-la57",
+    console="ttyS0",
+    emulated_kernel="mitigations=off tsc=reliable",
+)
+
+# Its pointer authentication takes QEMU half its time if it is done by the book.
+ARM64: Final = Architecture(
+    debian="arm64",
+    wheels="aarch64",
+    qemu="qemu-system-aarch64",
+    qemu_package="qemu-system-arm",
+    machine=("-machine", "virt,gic-version=max"),
+    emulated_cpu="max,pauth-impdef=on",
+    console="ttyAMA0",
+    emulated_kernel="mitigations=off",
+)
