@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.forecast.estimate import Estimate
 
@@ -20,6 +21,7 @@ _PROBE_SPREAD: Final = (0.7, 1.5)
 """Range of what was only probed, as factors: the real thing does more than the probe."""
 _LEAST_SPREAD: Final = (0.93, 1.08)
 _FASTEST_S_PER_BYTE: Final = 1e-13
+_SMALL_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,10 @@ def _factor(done: tuple[Timed, ...], fixed_s: float, slope: float) -> float:
 def _fit(points: tuple[Timed, ...]) -> tuple[float, float]:
     """The fixed part, which may come out negative, and the slope."""
     slope = _slope(points)
-    return float(np.median([timed.seconds - slope * timed.size_bytes for timed in points])), slope
+    sizes = np.array([timed.size_bytes for timed in points], dtype=np.float64)
+    left_s = np.array([timed.seconds for timed in points]) - slope * sizes
+    # Large ones stray by more than a small one takes: those that are small tell best what nothing costs.
+    return _weighted_median(left_s, 1 / np.sqrt(sizes + _SMALL_BYTES)), slope
 
 
 def _slope(points: tuple[Timed, ...]) -> float:
@@ -128,7 +133,10 @@ def _slope(points: tuple[Timed, ...]) -> float:
     if not far.any():
         return _FASTEST_S_PER_BYTE
     slopes = (seconds[second] - seconds[first])[far] / apart[far]
-    order = np.argsort(slopes)
-    weight = np.cumsum(np.abs(apart[far])[order])
-    middle = int(np.searchsorted(weight, weight[-1] / 2))
-    return max(float(slopes[order][middle]), _FASTEST_S_PER_BYTE)
+    return max(_weighted_median(slopes, np.abs(apart[far])), _FASTEST_S_PER_BYTE)
+
+
+def _weighted_median(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    order = np.argsort(values)
+    through = np.cumsum(weights[order])
+    return float(values[order][int(np.searchsorted(through, through[-1] / 2))])

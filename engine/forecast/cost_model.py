@@ -154,12 +154,11 @@ class CostModel:
             model = model._with_parts(self.parts.after(result))
         if after is not After.RUN:
             return model
-        lead_s = result.times.lead_s or result.seconds - max(result.copy_s, stopped_s) - result.sync_s
-        return replace(
-            model,
-            dump_stop=model.dump_stop.after(size, stopped_s),
-            dump_lead=model.dump_lead.after(size, max(0.0, lead_s)),
-        )
+        model = replace(model, dump_stop=model.dump_stop.after(size, stopped_s))
+        lead_s = result.times.lead_s
+        if _HABITS[self.engine].writes_while_stopped:
+            lead_s = lead_s or max(0.0, result.seconds - max(result.copy_s, stopped_s) - result.sync_s)
+        return replace(model, dump_lead=model.dump_lead.after(size, lead_s)) if lead_s else model
 
     def _with_parts(self, parts: Parts) -> CostModel:
         """What is known of dumps by what their parts cost; what dumps themselves told stays on top of it."""

@@ -110,7 +110,7 @@ TARGETS: Final[dict[str, Callable[[], Iterator[int]]]] = {
         burst_ms=2500,
         quiet_ms=3500,
     ),
-    "growing": _workload("growing", limit_pages=1024 * _PAGES_PER_MIB, chunk_pages=1024, pages_per_s=2_000),
+    "growing": _workload("growing", limit_pages=512 * _PAGES_PER_MIB, chunk_pages=1024, pages_per_s=2_000),
     "tree": _workload(
         "fork-tree", children=3, cold_pages=6_000, hot_pages=1_024, pages_per_s=2_000, lifetime_ms=0
     ),

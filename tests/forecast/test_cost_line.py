@@ -47,6 +47,11 @@ def test_one_disturbed_time_in_five_does_not_count() -> None:
     assert line_after(times).mid_s(500 * MIB) == pytest.approx(1.05, rel=0.1)
 
 
+def test_what_nothing_costs_is_told_by_small_ones_however_large_ones_stray() -> None:
+    strays = [(200, 0.7), (200, 1.9), (8, 0.06), (200, 1.1), (8, 0.07), (9, 0.065)]
+    assert line_after(strays).mid_s(1 * MIB) < 0.06
+
+
 def test_times_of_one_size_scale_what_the_probe_says() -> None:
     probe = CostLine.of(0.01, 1 / (1000 * MIB))
     line = line_after([(100, 0.33), (100, 0.33)], probe)

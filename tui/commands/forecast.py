@@ -30,7 +30,7 @@ from tui.commands.when_options import DURATION
 from widgets.units import format_bytes, format_duration, format_rate, say_bytes
 
 _TICK_S: Final = 0.5
-_ENGINES: Final = (Engine.MEMORY.value, Engine.CRIU.value)
+_ENGINES: Final = tuple(engine.value for engine in Engine)
 _SHOWN_PLANS: Final = 6
 _NOT_AT_ALL: Final = "–"
 
