@@ -117,6 +117,10 @@ class SoftDirtyTracker:
         self._canary = canary
         return True
 
+    def follow_epoch(self, canary: Canary | None) -> None:
+        """See `Tracker.follow_epoch`."""
+        self._canary = canary
+
     @property
     def canary(self) -> Canary | None:
         """See `Tracker.canary`."""

@@ -14,7 +14,7 @@ from engine.tracking.canary import Canary
 from engine.tracking.curve import CollectTimes
 from engine.tracking.heat import Found
 from engine.tracking.residency import NOTHING_IN_USE, InUse, PageReader
-from engine.tracking.sample import ProcessSample, RateMode, Totals
+from engine.tracking.sample import ProcessSample, RateMode, Totals, TrackerKind
 from engine.tracking.tracker import Collected, Tracker
 
 _LOOK_AGAIN_S = 10.0
@@ -168,6 +168,12 @@ class TrackedProcess:
         self._fold(collected, time.monotonic(), rearmed=False)
         self.clean = (covered & collected.maps.pages) - collected.written
         return True
+
+    def follow_epoch(self, canary: Canary | None) -> None:
+        """CRIU has begun a soft-dirty epoch for a link of ours; see `Tracker.follow_epoch`."""
+        if self._tracker is not None and self._tracker.kind is TrackerKind.SOFT_DIRTY:
+            self._tracker.follow_epoch(canary)
+            self._epoch_written = EMPTY
 
     @property
     def canary(self) -> Canary | None:

@@ -70,6 +70,10 @@ class Tracker(Protocol):
         """
         ...
 
+    def follow_epoch(self, canary: Canary | None) -> None:
+        """CRIU has begun an epoch for a link of ours, with this canary: the clear was nobody else's."""
+        ...
+
     def close(self) -> None:
         """Take every trace of us from the target; may be called twice."""
         ...

@@ -109,6 +109,9 @@ class WriteProtectTracker:
         """False: the tracking of an earlier program ended with it."""
         return False
 
+    def follow_epoch(self, canary: Canary | None) -> None:
+        """Nothing to do: soft-dirty bits are not looked at."""
+
     def close(self) -> None:
         """See `Tracker.close`."""
         if self._descriptor >= 0:

@@ -28,7 +28,7 @@ from engine.kernel.maps import read_maps
 from engine.kernel.process import read_status
 from engine.kernel.stopping import StoppedProcess
 from engine.pageset import PAGE_SIZE
-from engine.tracking.sample import TrackerKind
+from engine.tracking.sample import EventKind, TrackerKind
 from engine.tracking.session import Session
 from tests.criu.outliving import Outliving, wait_for_state
 
@@ -91,7 +91,11 @@ def test_what_is_pending_refers_to_the_chain(
             chain.pre_dump()
             assert session.tick().totals.pending_pages < everything / 2
             target.ask()
-            assert session.tick().totals.pending_pages >= 1150
+            sample = session.tick()
+            assert sample.totals.pending_pages >= 1150
+            chain.dump()
+            events = [*sample.events, *session.tick().events]
+            assert EventKind.FOREIGN_CLEAR not in [event.kind for event in events]
 
 
 # -- what becomes of the target

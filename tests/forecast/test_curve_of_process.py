@@ -42,6 +42,9 @@ class ToldTracker:
     def adopt_canary(self, canary: Canary) -> bool:
         return False
 
+    def follow_epoch(self, canary: Canary | None) -> None:
+        pass
+
     def close(self) -> None:
         pass
 

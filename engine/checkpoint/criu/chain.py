@@ -13,7 +13,7 @@ next link is made without a parent. So it is after a stranger's clear, and if a 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -31,9 +31,10 @@ from engine.checkpoint.sidecar import Sidecar, sidecar_of
 from engine.errors import AlreadyTraced, DirtytopError, LinkFailed, TargetGone
 from engine.images.layout import SIDECAR, LinkKind
 from engine.images.link import Link, read_link
-from engine.kernel.process import innermost_pid, read_stat, read_status, require_same
+from engine.kernel.process import Identity, innermost_pid, read_stat, read_status, require_same
 from engine.pageset import EMPTY, PAGE_SIZE, PageSet
 from engine.printable import printable
+from engine.tracking.canary import Canary
 from engine.tracking.epoch_watch import EpochWatch
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
@@ -216,8 +217,8 @@ class CriuChain:
         with self._under_way(kind) as session_waits:
 
             def thawed() -> None:
-                session_waits.close()
                 self._watch_over_epoch()
+                session_waits.close()
 
             def add_sidecar(directory: CriuDirectory) -> None:
                 if kind is LinkKind.PRE_DUMP:  # nothing goes on after a dump
@@ -227,6 +228,8 @@ class CriuChain:
                     directory.write(SIDECAR, sidecar.encode())
 
             made = LinkJob(self.criu, self.options, order, progress, cancelled, thawed, add_sidecar).run()
+            if kind is LinkKind.DUMP and parent:
+                self._tell_session({})
             self._settle(read_link(order.path))
         if not parent:
             self._fingerprints.clear()
@@ -304,6 +307,13 @@ class CriuChain:
             self._watch.begin(process.identity for process in self._session.processes)
         except DirtytopError as error:
             self.broken = f"nobody could watch over the soft-dirty bits ({error.message})"
+        self._tell_session(self._watch.canaries)
+
+    def _tell_session(self, canaries: Mapping[Identity, Canary | None]) -> None:
+        """That the clear which it is about to see was CRIU's, for us."""
+        with self._session.lock:
+            for process in self._session.processes:
+                process.follow_epoch(canaries.get(process.identity))
 
     def _settle(self, link: Link) -> None:
         """What the link lists is no longer pending, unless written since."""
