@@ -21,6 +21,9 @@ TEST_DIRECTORIES: Final = (
 INDEPENDENT: Final = ("tests/criu/test_log.py", "tests/criu/test_requests.py", "tests/tracking/test_heat.py")
 """What lies there and depends on neither."""
 
+GUEST_MARK: Final = "dirtytop.lab"
+"""On the kernel's command line in a guest, where tests may do to the machine what no real one is to suffer."""
+
 
 class LabError(Exception):
     """The lab could not be made or run; one or more lines that say what to do."""

@@ -12,7 +12,7 @@ from typing import Final
 from tests.lab.architectures import Architecture
 from tests.lab.initramfs import MODULES_TAG, SHARED_TAG
 from tests.lab.made import is_made, note_made
-from tests.lab.places import LAB, Guest
+from tests.lab.places import GUEST_MARK, LAB, Guest
 from tests.lab.roots import kernel_release, make_program_root, through_its_loader
 
 _SUITE: Final = "trixie"
@@ -65,7 +65,7 @@ def qemu_command(
     release = kernel_release(guest.kernel)
     modules = guest.kernel / "lib/modules" / release
     architecture = guest.architecture
-    kernel_arguments = f"console={architecture.console} panic=-1"
+    kernel_arguments = f"console={architecture.console} panic=-1 {GUEST_MARK}"
     if not kvm:
         kernel_arguments += f" {architecture.emulated_kernel}"
     return [

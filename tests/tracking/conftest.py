@@ -17,6 +17,7 @@ from engine.tracking.soft_dirty import SoftDirtyTracker
 from engine.tracking.tracker import Tracker
 from engine.tracking.uffd_source import UffdSource
 from engine.tracking.write_protect import WriteProtectTracker
+from tests.lab.places import GUEST_MARK
 from tests.targets.scripted import ScriptedTarget
 
 PLAIN = "soft-dirty-plain"
@@ -67,7 +68,7 @@ def tracker(track: Callable[[int], Tracker], target: ScriptedTarget) -> Tracker:
 
 
 def _require_guest(what: str) -> None:
-    if "virtme" not in Path("/proc/cmdline").read_text():
+    if GUEST_MARK not in Path("/proc/cmdline").read_text():
         pytest.skip(f"{what} is made only in the lab's guests")
 
 
