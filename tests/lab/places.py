@@ -22,7 +22,7 @@ INDEPENDENT: Final = ("tests/criu/test_log.py", "tests/criu/test_requests.py", "
 """What lies there and depends on neither."""
 
 GUEST_MARK: Final = "dirtytop.lab"
-"""On the kernel's command line in a guest, where tests may do to the machine what no real one is to suffer."""
+"""On the kernel's command line in a guest, where tests may change the machine itself."""
 
 
 class LabError(Exception):
