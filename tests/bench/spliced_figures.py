@@ -15,25 +15,12 @@ from engine.checkpoint.spliced.chain import SplicedChain
 from engine.errors import DirtytopError
 from engine.tracking.session import Session
 from tests.bench.figure import Figure
+from tests.bench.rewriting import rewriting_target
 from tests.criu.outliving import Outliving
 
 _GIB = 1 << 30
 _WRITTEN_BYTES = 64 << 20
 _RUNS = 5
-
-_TARGET = f"""\
-import mmap, os
-area = mmap.mmap(-1, {_GIB}, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-area.madvise(mmap.MADV_NOHUGEPAGE)
-pattern = os.urandom(1 << 20)
-for at in range(0, {_GIB}, len(pattern)):
-    area[at : at + len(pattern)] = pattern
-print("full", flush=True)
-while os.read(0, 1):
-    for at in range(0, {_WRITTEN_BYTES}, len(pattern)):
-        area[at : at + len(pattern)] = os.urandom(len(pattern))
-    os.write(1, b"written\\n")
-"""
 
 
 def measure() -> Iterator[Figure]:
@@ -46,8 +33,7 @@ def measure() -> Iterator[Figure]:
         return
     with tempfile.TemporaryDirectory(prefix="dirtytop-bench-") as name:
         directory = Path(name)
-        (directory / "target.py").write_text(_TARGET)
-        with Outliving(directory, directory / "target.py") as target:
+        with rewriting_target(directory, _GIB, _WRITTEN_BYTES) as target:
             pairs = [_side_by_side(target, criu, directory / "chain") for _ in range(_RUNS)]
     yield Figure(
         f"1 GiB, 64 MiB written: time stopped, spliced against `criu dump` {criu.version_text}",

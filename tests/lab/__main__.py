@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final, TextIO
 
 from tests.lab.commands import provide_tools
+from tests.lab.inside import EXIT_CODE, arguments_for_bench, arguments_for_tests
 from tests.lab.places import (
     ALL,
     DEB13,
@@ -49,6 +50,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--no-kvm", action="store_true", help="emulate the CPU even where KVM works")
     parser.add_argument("--every-batch", action="store_true", help="all random tests, even where emulated")
     parser.add_argument("--provision", action="store_true", help="only make what is missing, run nothing")
+    parser.add_argument(
+        "--bench", action="append", metavar="PART", help="measure a part of tests/bench instead"
+    )
     options = parser.parse_args(ours)
     if unknown := set(options.kernels) - set(ALL):
         parser.error(f"no such kernel: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
@@ -66,6 +70,8 @@ def main(arguments: Sequence[str]) -> int:
             return 1
         if options.provision:
             return 0
+        if options.bench:
+            return _bench(names, arguments_for_bench(options.bench), no_kvm=options.no_kvm)
         reports = _run(names, pytest_arguments, no_kvm=options.no_kvm, every_batch=options.every_batch)
     merge(reports, {name: results_directory(name) for name in names}, _MERGED)
     if names == list(USUAL) and not pytest_arguments:
@@ -128,13 +134,14 @@ def _run(
     def run(name: str) -> KernelReport:
         began_s = time.monotonic()
         if name == HOST:
-            problem = run_host(provide_host_criu(), pytest_arguments, workers=_AT_ONCE)
+            problem = run_host(provide_host_criu(), arguments_for_tests(_AT_ONCE, pytest_arguments, None))
         else:
             guest = GUESTS[name]
             qemu = provide_qemu(guest.architecture)
             kvm = not no_kvm and has_kvm(qemu, guest.architecture)
             batch = None if kvm or every_batch else list(GUESTS).index(name)
-            problem = run_guest(guest, qemu, pytest_arguments, kvm=kvm, workers=workers, batch=batch)
+            arguments = arguments_for_tests(workers, pytest_arguments, batch)
+            problem = run_guest(guest, qemu, arguments, kvm=kvm, cpus=workers)
         report = read_report(name, results_directory(name), problem)
         print(f"{name}: {time.monotonic() - began_s:.0f} s", flush=True)
         return report
@@ -145,6 +152,25 @@ def _run(
         except BaseException:
             STOPPING.set()
             raise
+
+
+def _bench(names: Sequence[str], arguments: Sequence[str], *, no_kvm: bool) -> int:
+    """One kernel after the other, so that none disturbs what another measures; 0 if all came to their end."""
+    for name in names:
+        if name == HOST:
+            problem = run_host(provide_host_criu(), arguments)
+        else:
+            guest = GUESTS[name]
+            qemu = provide_qemu(guest.architecture)
+            kvm = not no_kvm and has_kvm(qemu, guest.architecture)
+            problem = run_guest(guest, qemu, arguments, kvm=kvm, cpus=_AT_ONCE)
+        ended = results_directory(name) / EXIT_CODE
+        if not problem and not (ended.exists() and ended.read_text() == "0"):
+            problem = "it did not come to its end"
+        if problem:
+            print(f"lab: {name}: {problem}", file=sys.stderr)
+            return 1
+    return 0
 
 
 if __name__ == "__main__":

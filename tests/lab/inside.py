@@ -1,4 +1,4 @@
-"""Runs the tests on the kernel it stands on, and leaves a report and facts about that kernel.
+"""Runs the tests, or a part of the bench, on the kernel it stands on, and leaves what they found.
 
 In a guest it is all that runs; on the host it runs as it is.
 """
@@ -26,6 +26,8 @@ EXIT_CODE: Final = "exit-code"
 NO_CRIU: Final = "none"
 """Stands for its version where it does not start; each kernel of the lab has one."""
 
+_BENCH: Final = "bench"
+
 _TEST_TIMEOUT_S: Final = 900
 """Far beyond any test, even where the CPU is emulated: only what hangs runs into it."""
 
@@ -46,6 +48,29 @@ class _PerfEvent(ctypes.Structure):
         ("config", ctypes.c_uint64),
         ("rest", ctypes.c_uint64 * 6),
     )
+
+
+def arguments_for_tests(workers: int, pytest_arguments: Sequence[str], batch: int | None) -> Sequence[str]:
+    """What this program is to be told, after the directory of results, to run the tests.
+
+    Args:
+        workers: in how many processes; pytest's own is enough for one.
+        pytest_arguments: what to run, if not everything.
+        batch: which batch of random tests to run, if not all of them.
+    """
+    batches = () if batch is None else ("-p", "tests.lab.emulated", f"--batch={batch}")
+    return [str(workers), *pytest_arguments, *batches]
+
+
+def arguments_for_bench(parts: Sequence[str]) -> Sequence[str]:
+    """The same, to measure some parts of `tests.bench`."""
+    return [_BENCH, *parts]
+
+
+def run_bench(results: Path, parts: Sequence[str]) -> None:
+    """Measure; `bench.json` is left in `results`, and the exit code last."""
+    _keep_context_switch_hooks()
+    _leave(results, subprocess.run([sys.executable, "-m", "tests.bench", *parts], cwd=results))
 
 
 def run_tests(results: Path, workers: int, arguments: Sequence[str]) -> None:
@@ -69,7 +94,10 @@ def run_tests(results: Path, workers: int, arguments: Sequence[str]) -> None:
     ]
     _keep_context_switch_hooks()
     with tempfile.TemporaryDirectory() as scratch:
-        done = subprocess.run([*command, f"--basetemp={scratch}/pytest"], stdin=subprocess.DEVNULL)
+        _leave(results, subprocess.run([*command, f"--basetemp={scratch}/pytest"], stdin=subprocess.DEVNULL))
+
+
+def _leave(results: Path, done: subprocess.CompletedProcess[bytes]) -> None:
     unfinished = results / f"{EXIT_CODE}.partial"
     unfinished.write_text(str(done.returncode))
     unfinished.rename(results / EXIT_CODE)
@@ -129,4 +157,7 @@ def _criu_version() -> str:
 
 
 if __name__ == "__main__":
-    run_tests(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
+    if sys.argv[2] == _BENCH:
+        run_bench(Path(sys.argv[1]), sys.argv[3:])
+    else:
+        run_tests(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

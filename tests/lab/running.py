@@ -66,31 +66,25 @@ sleep 60
 """
 
 
-def run_guest(
-    guest: Guest, qemu: Path, pytest_arguments: Sequence[str], *, kvm: bool, workers: int, batch: int | None
-) -> str:
-    """Boot it, run the tests, leave the report in `results_directory`.
+def run_guest(guest: Guest, qemu: Path, arguments: Sequence[str], *, kvm: bool, cpus: int) -> str:
+    """Boot it, run `tests.lab.inside`, which leaves what it finds in `results_directory`.
 
     Args:
         guest: one whose disk is there.
         qemu: the program.
-        pytest_arguments: what to run, if not everything.
+        arguments: for `tests.lab.inside`, after the directory.
         kvm: whether to use KVM.
-        workers: in how many processes the tests run, on as many CPUs.
-        batch: which batch of random tests to run, if not all of them.
+        cpus: how many there are.
 
     Returns:
         Why there is no report to trust, or "".
     """
     results = _fresh_results(guest.name)
-    arguments = [str(workers), *pytest_arguments]
-    if batch is not None:
-        arguments += ["-p", "tests.lab.emulated", f"--batch={batch}"]
     pack_project(guest, results / _ARCHIVE)
     (results / START).write_text(_START.format(arguments=shlex.join(arguments)))
     (results / _INITRAMFS).write_bytes(make_initramfs(guest.root, guest.kernel, kernel_release(guest.kernel)))
     console = results / _CONSOLE
-    command = qemu_command(qemu, guest, results / _INITRAMFS, results, console, kvm=kvm, cpus=workers)
+    command = qemu_command(qemu, guest, results / _INITRAMFS, results, console, kvm=kvm, cpus=cpus)
     problem = ""
     for boot in range(BOOTS):
         again = " once more" if boot else ""
@@ -104,10 +98,10 @@ def run_guest(
     return problem and f"{problem} (see {console.relative_to(PROJECT)})"
 
 
-def run_host(criu: Path, pytest_arguments: Sequence[str], *, workers: int) -> str:
-    """Run the tests on the machine's own kernel, with the CRIU in a directory; see `run_guest`."""
+def run_host(criu: Path, arguments: Sequence[str]) -> str:
+    """The same on the machine's own kernel, with the CRIU in a directory."""
     results = _fresh_results(HOST)
-    command = [sys.executable, "-m", "tests.lab.inside", str(results), str(workers), *pytest_arguments]
+    command = [sys.executable, "-m", "tests.lab.inside", str(results), *arguments]
     environment = os.environ | {"PATH": f"{criu}:{os.environ['PATH']}"}
     with _started(command, results / _LOG, environment) as running:
         return _follow(running, results, HOST)
@@ -145,7 +139,7 @@ def _started(
 
 
 def _follow(process: subprocess.Popen[bytes], results: Path, name: str) -> str:
-    """Show the log as it grows until the tests have ended; what is wrong with how they did, or ""."""
+    """Show the log as it grows until all has ended; what is wrong with how it did, or ""."""
     log = results / _LOG
     began_s = time.monotonic()
     done_s = 0.0
@@ -155,7 +149,7 @@ def _follow(process: subprocess.Popen[bytes], results: Path, name: str) -> str:
         ended = process.poll() is not None
         if not done_s and (results / EXIT_CODE).exists():
             done_s = now_s
-        # A guest whose tests are done has nothing more to say, whether or not it turns itself off.
+        # A guest that is done has nothing more to say, whether or not it turns itself off.
         over = ended or (done_s and now_s > done_s + _POWER_OFF_TIMEOUT_S)
         if log.exists():
             shown = _show(log, shown, name, all_of_it=bool(over))
