@@ -330,34 +330,30 @@ with Session(int(sys.argv[1])) as session:
 """
 
 
+@pytest.mark.parametrize("first", range(4))
 def test_killed_ourselves_we_leave_a_target_that_runs_or_a_dump_that_is_whole(
-    criu: Criu, tmp_path: Path
+    first: int, criu: Criu, tmp_path: Path
 ) -> None:
     """CRIU goes on alone until it needs our word for killing the target; without it, it puts all back."""
-    rng = random.Random(6)
-    for number in range(4):
-        place = tmp_path / str(number)
-        place.mkdir()
-        with Outliving.judging(place, pages=3000) as target:
-            dirtytop = subprocess.Popen(
-                [sys.executable, "-c", DUMP_AND_KILL, str(target.pid), place / "chain"]
-            )
-            while not (place / "chain" / "1.partial").exists() and dirtytop.poll() is None:
-                time.sleep(0.001)
-            time.sleep(rng.random() * 0.3)
-            dirtytop.kill()
-            dirtytop.wait()
-            wait_until_nobody_traces(target.pid)
-            if target.process.poll() is None:
-                assert target.judge()[1] == 0
-                assert mappings_of_criu(target.pid) == 0
-                continue
-            left = place / "chain" / "1.partial"
-            if left.exists():
-                left = left.rename(place / "chain" / "1")
-            assert verify(read_chain(place / "chain")) == ()
-            restore(place / "chain", criu=criu)
+    chain = tmp_path / "chain"
+    left = chain / "1.partial"
+    with Outliving.judging(tmp_path, pages=3000) as target:
+        dirtytop = subprocess.Popen([sys.executable, "-c", DUMP_AND_KILL, str(target.pid), chain])
+        while not left.exists() and dirtytop.poll() is None:
+            time.sleep(0.001)
+        time.sleep(random.Random(first).random() * 0.3)
+        dirtytop.kill()
+        dirtytop.wait()
+        wait_until_nobody_traces(target.pid)
+        if target.process.poll() is None:
             assert target.judge()[1] == 0
+            assert mappings_of_criu(target.pid) == 0
+            return
+        if left.exists():
+            left.rename(chain / "1")
+        assert verify(read_chain(chain)) == ()
+        restore(chain, criu=criu)
+        assert target.judge()[1] == 0
 
 
 def wait_until_nobody_traces(pid: int) -> None:

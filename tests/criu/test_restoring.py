@@ -18,7 +18,7 @@ from engine.errors import BadImage
 from engine.images.chain import read_chain, verify
 from engine.kernel.process import read_stat
 from engine.tracking.session import Session
-from tests.criu.belongings import KINDS
+from tests.criu.belongings import BATCHES, KINDS
 from tests.criu.outliving import Outliving
 
 
@@ -32,10 +32,22 @@ def pre_dumps(request: pytest.FixtureRequest, criu: Criu) -> int:
 
 @pytest.mark.usefixtures("orphans_are_ours")
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_still_owns_what_it_owned(
-    criu: Criu, kind: str, pre_dumps: int, tmp_path: Path, chain_directory: Path
+def test_it_still_owns_what_it_owned_after_pre_dumps(
+    tracking_criu: Criu, kind: str, tmp_path: Path, chain_directory: Path
 ) -> None:
-    with Outliving.owner_of(kind, tmp_path) as target:
+    dump_and_restore(kind, 2, tracking_criu, tmp_path, chain_directory)
+
+
+@pytest.mark.usefixtures("orphans_are_ours")
+@pytest.mark.parametrize(("first", "kind"), BATCHES)
+def test_it_still_owns_what_it_owned_after_a_dump(
+    criu: Criu, first: int, kind: str, tmp_path: Path, chain_directory: Path
+) -> None:
+    dump_and_restore(kind, 0, criu, tmp_path, chain_directory)
+
+
+def dump_and_restore(kind: str, pre_dumps: int, criu: Criu, directory: Path, chain_directory: Path) -> None:
+    with Outliving.owner_of(kind, directory) as target:
         assert target.first_answer == "ok"
         with Session(target.pid) as session:
             chain = CriuChain(session, chain_directory, criu=criu)

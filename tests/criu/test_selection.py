@@ -19,7 +19,7 @@ from engine.images.layout import LinkKind
 from engine.images.link import read_link
 from engine.pageset import PageSet
 from engine.tracking.session import Session
-from tests.criu.belongings import KINDS
+from tests.criu.belongings import BATCHES, KINDS
 from tests.criu.outliving import Outliving, wait_for_state
 from tests.targets.scripted import ScriptedTarget
 
@@ -42,8 +42,10 @@ def assert_written(result: LinkResult, expected: dict[int, PageSet]) -> None:
     assert link.stats.pages_written == sum(pages.count for pages in expected.values())
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_dump_writes_what_we_say(criu: Criu, kind: str, tmp_path: Path, chain_directory: Path) -> None:
+@pytest.mark.parametrize(("first", "kind"), BATCHES)
+def test_a_dump_writes_what_we_say(
+    criu: Criu, first: int, kind: str, tmp_path: Path, chain_directory: Path
+) -> None:
     with Outliving.owner_of(kind, tmp_path) as target, Session(target.pid) as session:
         os.kill(target.pid, signal.SIGSTOP)
         wait_for_state(target.pid, "T")

@@ -26,17 +26,18 @@ class Architecture:
     """What the kernel is to know if QEMU computes its CPU."""
 
 
-# A CPU that QEMU computes has nothing to mitigate, and each mitigation costs a round of its work; so
-# does a fifth level of page tables.
+# What a real CPU does in no time QEMU computes step by step: mitigations and SMAP, a fifth level of page
+# tables, AVX2, string instructions byte by byte (112 is "rep is good"), each page zeroed once more. Without
+# all that a page is touched six times as fast, and copied twice as fast.
 AMD64: Final = Architecture(
     debian="amd64",
     wheels="x86_64",
     qemu="qemu-system-x86_64",
     qemu_package="qemu-system-x86",
     machine=("-machine", "q35"),
-    emulated_cpu="max,-la57",
+    emulated_cpu="max,-la57,-smap,-smep,-umip,-avx2,-erms,-fsrm",
     console="ttyS0",
-    emulated_kernel="mitigations=off tsc=reliable",
+    emulated_kernel="mitigations=off tsc=reliable init_on_alloc=0 clearcpuid=112",
 )
 
 # Its pointer authentication takes QEMU half its time if it is done by the book.
@@ -48,5 +49,5 @@ ARM64: Final = Architecture(
     machine=("-machine", "virt,gic-version=max"),
     emulated_cpu="max,pauth-impdef=on",
     console="ttyAMA0",
-    emulated_kernel="mitigations=off",
+    emulated_kernel="mitigations=off init_on_alloc=0",
 )

@@ -18,7 +18,10 @@ TEST_DIRECTORIES: Final = (
 )
 """The tests that depend on the kernel or on CRIU; the image format's and the dashboard's do not."""
 
-INDEPENDENT: Final = ("tests/criu/test_log.py", "tests/criu/test_requests.py", "tests/tracking/test_heat.py")
+INDEPENDENT: Final = (
+    *("tests/criu/test_log.py", "tests/criu/test_requests.py"),
+    *("tests/tracking/test_ages.py", "tests/tracking/test_heat.py"),
+)
 """What lies there and depends on neither."""
 
 GUEST_MARK: Final = "dirtytop.lab"

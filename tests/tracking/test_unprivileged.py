@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,12 +52,10 @@ print(json.dumps({"written": written, "problems": problems, "refused": refused})
 """
 
 
-@pytest.fixture
-def seen_by_nobody(kind: TrackerKind, target: ScriptedTarget) -> Iterator[dict[str, Any]]:
+@cache
+def look_as_nobody(kind: TrackerKind) -> dict[str, Any]:
     """What a user without privileges gets to see of a process of his own, and of one of root's."""
-    if os.geteuid() != 0 or not shutil.which("setpriv"):
-        pytest.skip("needs root, to become somebody else, and setpriv")
-    with tempfile.TemporaryDirectory(prefix="dirtytop-test-") as name:
+    with ScriptedTarget() as stranger, tempfile.TemporaryDirectory(prefix="dirtytop-test-") as name:
         os.chown(name, NOBODY, NOBODY)
         # The interpreter may lie where nobody can read; that one capability lets it be run all the same.
         become = [
@@ -65,7 +63,7 @@ def seen_by_nobody(kind: TrackerKind, target: ScriptedTarget) -> Iterator[dict[s
             "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search",
         ]  # fmt: skip
         done = subprocess.run(
-            [*become, sys.executable, "-c", SCRIPT, kind.value, str(Path(name) / "chain"), str(target.pid)],
+            [*become, sys.executable, "-c", SCRIPT, kind.value, str(Path(name) / "chain"), str(stranger.pid)],
             check=False,
             capture_output=True,
             text=True,
@@ -73,7 +71,15 @@ def seen_by_nobody(kind: TrackerKind, target: ScriptedTarget) -> Iterator[dict[s
             env={**os.environ, "PYTHONPATH": "."},
         )
         assert done.returncode == 0, done.stderr
-        yield json.loads(done.stdout)
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+
+@pytest.fixture
+def seen_by_nobody(kind: TrackerKind) -> dict[str, Any]:
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("needs root, to become somebody else, and setpriv")
+    return look_as_nobody(kind)
 
 
 def test_ones_own_processes_are_tracked_and_saved(seen_by_nobody: dict[str, Any]) -> None:
