@@ -104,7 +104,7 @@ def resume_epoch(session: Session, link: Link, sidecar: Sidecar) -> list[str]:
     reasons = []
     for process in session.processes:
         known = recorded.get(process.identity)
-        if known is None or known.memory_identity != process.memory_identity:
+        if known is None or known.memory_identity != process.program:
             reasons.append(f"process {process.identity.pid} is new since the last link: saved in full")
         elif known.inner_pid not in link.pids:
             reasons.append(f"process {process.identity.pid} is not in the last link: saved in full")

@@ -155,7 +155,7 @@ def sidecar_of(
                 pid=process.identity.pid,
                 inner_pid=process.inner_pid,
                 start_ticks=process.identity.start_ticks,
-                memory_identity=process.memory_identity,
+                memory_identity=process.program,
                 canary=process.canary if canaries is None else canaries.get(process.identity),
             )
             for process in session.processes

@@ -49,6 +49,19 @@ class ProcessStat:
         return Identity(self.pid, self.start_ticks)
 
     @property
+    def program(self) -> tuple[str, str]:
+        """Tells one program from the next in the same process: where its code and its stack begin.
+
+        `execve` replaces the memory, and with it these addresses (fields 26 and 28 of proc_pid_stat(5)).
+        """
+        return self.fields[23].decode("ascii"), self.fields[25].decode("ascii")
+
+    @property
+    def has_program(self) -> bool:
+        """Whether a program is in its memory: not so while it exits, and while `execve` loads another."""
+        return self.program[0] != "0"
+
+    @property
     def is_kernel_thread(self) -> bool:
         """Whether it has no user memory by design."""
         return bool(self.flags & _PF_KTHREAD)

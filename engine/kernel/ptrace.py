@@ -47,6 +47,10 @@ NT_ARM_SYSTEM_CALL: Final = 0x404
 STOP_TIMEOUT_S: Final = 2.0
 
 
+_FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+"""What an instruction brings about itself, whatever signals are blocked."""
+
+
 class _Vector(ctypes.Structure):
     _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
@@ -105,13 +109,21 @@ class Tracee:
                 self._call(_CONT, 0, number if event == 0 else 0)
 
     def step(self, deadline: float) -> None:
-        """Run one instruction; a system call is one. Errors as of `wait_stopped`."""
+        """Run one instruction; a system call is one. All signals must be blocked.
+
+        Raises:
+            TargetGone: it exited instead.
+            NotSupported: the instruction cannot be run there.
+        """
         while True:
             with _gone_is_an_error(self.pid):
                 self._call(_SINGLESTEP)
             event, number = self._wait(deadline)
             if event == 0 and number == signal.SIGTRAP:
                 return
+            if event == 0 and number in _FAULTS:
+                name = signal.Signals(number).name
+                raise NotSupported(f"process {self.pid}: {name} instead of a system call", pid=self.pid)
             if event == 0:
                 # Only SIGSTOP gets past a full signal mask: it is handed over at the end.
                 self._held_back = number

@@ -78,9 +78,17 @@ def borrowed_thread(pid: int) -> Iterator[RemoteCaller]:
     """
     if NATIVE is None:
         raise NotSupported(f"process {pid}: no system call can be made in it on this architecture", pid=pid)
+    program = read_stat(pid).program
     address = find_system_call(pid, NATIVE)
     tracee, registers, since = _stopped_outside_rseq(pid, NATIVE)
-    caller = RemoteCaller(tracee, NATIVE, registers, address)
+    try:
+        # Another program may have been started in it meanwhile, with anything at that address.
+        if read_stat(pid).program != program:
+            address = find_system_call(pid, NATIVE)
+        caller = RemoteCaller(tracee, NATIVE, registers, address)
+    except BaseException:
+        tracee.release()
+        raise
     try:
         mask = tracee.read_signal_mask()
         tracee.write_signal_mask(_ALL_SIGNALS)
@@ -133,9 +141,9 @@ def _stopped_outside_rseq(pid: int, architecture: Architecture) -> tuple[ptrace.
     for _ in range(_RSEQ_TRIES):
         tracee = _seize_living_thread(pid)
         since = time.perf_counter()
-        tracee.interrupt()
-        tracee.wait_stopped(time.monotonic() + ptrace.STOP_TIMEOUT_S)
         try:
+            tracee.interrupt()
+            tracee.wait_stopped(time.monotonic() + ptrace.STOP_TIMEOUT_S)
             registers = tracee.read_registers()
             if not architecture.is_native(registers):
                 raise NotSupported(f"process {pid}: a 32-bit program cannot be tracked", pid=pid)

@@ -18,17 +18,16 @@ from engine.kernel.huge_pages import pages_per_huge_page
 from engine.kernel.process import (
     Identity,
     ProcessStat,
-    child_processes,
     read_stat,
-    require_same,
 )
 from engine.pageset import EMPTY, PAGE_SIZE
 from engine.tracking.curve import summed
 from engine.tracking.heat import HeatGrid
 from engine.tracking.probe import probe
-from engine.tracking.sample import Event, EventKind, ProcessSample, RateMode, Sample, Totals, TrackerKind
+from engine.tracking.process_tree import ProcessTree
+from engine.tracking.sample import EventKind, ProcessSample, RateMode, Sample, Totals, TrackerKind
 from engine.tracking.soft_dirty import SoftDirtyTracker
-from engine.tracking.tracked_process import TrackedProcess, memory_identity
+from engine.tracking.tracked_process import TrackedProcess
 from engine.tracking.tracker import Tracker
 from engine.tracking.uffd_source import UffdSource
 from engine.tracking.write_protect import WriteProtectTracker
@@ -56,11 +55,8 @@ class Session:
         self._fault_s = support.fault_s
         self.lock = threading.RLock()
         self._source = UffdSource()
-        self._events: list[Event] = []
-        self._refused: dict[Identity, DirtytopError] = {}
         self._foreign_clears: dict[Identity, int] = {}
         self._told_of_huge_pages: set[Identity] = set()
-        self._processes: dict[int, TrackedProcess] = {}
         self._heat = HeatGrid()
         self._armed_at_s: float | None = None
         self._last_collect_s: float | None = None
@@ -70,7 +66,7 @@ class Session:
         """Whose last image `clean` pages refer to; whoever makes images sets it (`forget_images`)."""
         stat = _require_trackable(pid)
         self.root = stat.identity
-        self._processes[pid] = TrackedProcess(stat)
+        self._tree = ProcessTree(stat, self._new_tracker)
         self.modes: tuple[RateMode, ...] = (
             SoftDirtyTracker.modes if self.tracker is TrackerKind.SOFT_DIRTY else WriteProtectTracker.modes
         )
@@ -84,17 +80,17 @@ class Session:
     @property
     def is_alive(self) -> bool:
         """False once the whole tree has exited."""
-        return bool(self._processes)
+        return len(self._tree) > 0
 
     @property
     def processes(self) -> tuple[TrackedProcess, ...]:
         """The living processes of the tree, the root first; hold `lock` while using them."""
-        return tuple(self._processes.values())
+        return tuple(self._tree)
 
     @property
     def refused(self) -> dict[Identity, DirtytopError]:
         """Descendants that could not be tracked, and why."""
-        return dict(self._refused)
+        return dict(self._tree.refused)
 
     def arm(self, *, even_if_lent: bool = False) -> None:
         """Begin, or begin anew: since-armed starts at zero. Pages that are pending stay pending.
@@ -114,25 +110,17 @@ class Session:
                     pid=self.root.pid,
                     hint="end the chain with a dump; arming all the same makes its next link a full one",
                 )
-            self._follow_tree()
-            if self.root.pid not in self._processes and not self._processes:
+            self._tree.follow()
+            if not self.is_alive:
                 raise TargetGone(f"process {self.root.pid} has exited", pid=self.root.pid)
             again = self.is_armed
-            for pid, process in list(self._processes.items()):
-                try:
-                    if not process.is_tracked:
-                        process.attach(self._new_tracker(process.identity))
-                    process.arm()
-                except DirtytopError as error:
-                    if pid == self.root.pid:
-                        raise
-                    self._drop_untrackable(process, error)
+            self._tree.arm()
             self._armed_at_s = time.monotonic()
             self._last_collect_s = self._armed_at_s
             self._number = 0
             self._told_of_huge_pages.clear()
             if again:
-                self._note(EventKind.REARMED, self.root.pid, "re-armed: counts begin anew")
+                self._tree.note(EventKind.REARMED, self.root.pid, "re-armed: counts begin anew")
 
     def attach(self) -> None:
         """Take trackers into service without beginning an epoch: what was dirty before still shows.
@@ -143,9 +131,10 @@ class Session:
         if self.is_armed or self.tracker is TrackerKind.WRITE_PROTECT:
             return self.arm()
         with self.lock:
-            self._follow_tree()
-            for process in self._processes.values():
-                process.attach(self._new_tracker(process.identity))
+            self._tree.follow()
+            for process in self._tree:
+                self._tree.attach(process)
+            self._tree.is_armed = True
             self._armed_at_s = self._last_collect_s = time.monotonic()
             self._number = 0
         return None
@@ -171,7 +160,7 @@ class Session:
                 )
             if mode is not self.mode:
                 self.mode = mode
-                self._note(EventKind.MODE, self.root.pid, f"mode is now {mode.value}")
+                self._tree.note(EventKind.MODE, self.root.pid, f"mode is now {mode.value}")
 
     def tick(self) -> Sample:
         """Look once. A tree that has exited gives a sample without processes.
@@ -181,26 +170,33 @@ class Session:
         """
         with self.lock:
             began_s = time.perf_counter()
-            self._follow_tree()
+            self._tree.follow()
             now_s = time.monotonic()
             sampled: list[ProcessSample] = []
             mode = RateMode.CUMULATIVE if self.is_lent else self.mode
-            for process in list(self._processes.values()):
-                try:
-                    sample = process.tick(now_s, mode)
-                except TargetGone:
-                    self._drop_gone(process)
-                    continue
-                sampled.append(sample)
-                self._tell_foreign_clears(process)
-                self._tell_huge_pages(process, sample)
+            for process in self._tree:
+                sample = self._look_at(process, now_s, mode)
+                if sample is not None:
+                    sampled.append(sample)
             return self._finish_sample(tuple(sampled), began_s, now_s)
+
+    def _look_at(self, process: TrackedProcess, now_s: float, mode: RateMode) -> ProcessSample | None:
+        """One process's part in a tick; None if it has exited."""
+        try:
+            sample = process.tick(now_s, mode)
+        except TargetGone:
+            self._tree.has_gone(process)
+            successor = self._tree.get(process.identity.pid)
+            return self._look_at(successor, now_s, mode) if successor is not None else None
+        self._tell_foreign_clears(process)
+        self._tell_huge_pages(process, sample)
+        return sample
 
     def forget_images(self, owner: object) -> None:
         """From now on pages are pending with regard to the images of `owner`, of which there are none yet."""
         with self.lock:
             self.image_owner = owner
-            for process in self._processes.values():
+            for process in self._tree:
                 process.abandon_link()
                 process.clean = EMPTY
 
@@ -214,7 +210,7 @@ class Session:
         with self.lock:
             if self._borrower is None and self.tracker is TrackerKind.SOFT_DIRTY:
                 text = "a chain of CRIU's is open: from now on its soft-dirty bits are only read"
-                self._note(EventKind.MODE, self.root.pid, text)
+                self._tree.note(EventKind.MODE, self.root.pid, text)
             self._borrower = borrower
 
     def take_back_epoch(self, borrower: object) -> None:
@@ -226,14 +222,12 @@ class Session:
     def follow_tree(self) -> None:
         """Take in children that were born and drop processes that exited, now."""
         with self.lock:
-            self._follow_tree()
+            self._tree.follow()
 
     def close(self) -> None:
         """Take every trace of us from the targets; may be called twice."""
         with self.lock:
-            for process in self._processes.values():
-                process.close()
-            self._processes.clear()
+            self._tree.close()
             self._source.close()
 
     def __enter__(self) -> Self:
@@ -246,88 +240,16 @@ class Session:
         """Close it."""
         self.close()
 
-    # -- the tree
-
-    def _follow_tree(self) -> None:
-        for process in list(self._processes.values()):
-            try:
-                stat = require_same(process.identity)
-            except TargetGone:
-                self._drop_gone(process)
-                continue
-            process.parent_pid = stat.parent_pid
-            if memory_identity(stat) != process.memory_identity:
-                self._replace_after_exec(process, stat)
-        for stat in child_processes(set(self._processes)):
-            if stat.identity not in self._refused:
-                self._join(stat)
-
-    def _join(self, stat: ProcessStat) -> None:
-        try:
-            process = TrackedProcess(stat)
-        except TargetGone:
-            return
-        except DirtytopError as error:
-            self._refuse(stat, error)
-            return
-        if self.is_armed and not self._start_tracking(process, stat):
-            return
-        self._processes[stat.pid] = process
-        self._note(EventKind.JOINED, stat.pid, f"{stat.command} joined, child of {stat.parent_pid}")
-
-    def _replace_after_exec(self, old: TrackedProcess, stat: ProcessStat) -> None:
-        old.close()
-        del self._processes[stat.pid]
-        self._note(EventKind.EXECED, stat.pid, f"{old.command} started another program: {stat.command}")
-        try:
-            process = TrackedProcess(stat)
-        except TargetGone:
-            return
-        except DirtytopError as error:
-            self._refuse(stat, error)
-            return
-        if not self.is_armed or self._start_tracking(process, stat):
-            self._processes[stat.pid] = process
-
-    def _start_tracking(self, process: TrackedProcess, stat: ProcessStat) -> bool:
-        """Attach and arm a process that came while the tree is armed; whether it could be."""
-        try:
-            process.attach(self._new_tracker(process.identity))
-            process.arm()
-        except TargetGone:
-            process.close()
-            return False
-        except DirtytopError as error:
-            process.close()
-            self._refuse(stat, error)
-            return False
-        return True
-
     def _new_tracker(self, identity: Identity) -> Tracker:
         if self.tracker is TrackerKind.SOFT_DIRTY:
             return SoftDirtyTracker(identity)
         return WriteProtectTracker(identity, self._source)
 
-    def _refuse(self, stat: ProcessStat, error: DirtytopError) -> None:
-        self._refused[stat.identity] = error
-        self._note(EventKind.UNTRACKABLE, stat.pid, error.message)
-
-    def _drop_untrackable(self, process: TrackedProcess, error: DirtytopError) -> None:
-        process.close()
-        del self._processes[process.identity.pid]
-        self._refused[process.identity] = error
-        self._note(EventKind.UNTRACKABLE, process.identity.pid, error.message)
-
-    def _drop_gone(self, process: TrackedProcess) -> None:
-        process.close()
-        if self._processes.pop(process.identity.pid, None) is not None:
-            self._note(EventKind.LEFT, process.identity.pid, f"{process.command} exited")
-
     def _tell_foreign_clears(self, process: TrackedProcess) -> None:
         seen = self._foreign_clears.get(process.identity, 0)
         if process.foreign_clears > seen:
             self._foreign_clears[process.identity] = process.foreign_clears
-            self._note(
+            self._tree.note(
                 EventKind.FOREIGN_CLEAR,
                 process.identity.pid,
                 f"another program cleared the soft-dirty bits of {process.command}: "
@@ -339,12 +261,9 @@ class Session:
             self._told_of_huge_pages.add(process.identity)
             most = pages_per_huge_page()
             text = f"{process.command} writes to huge pages: up to {most} pages counted for one write"
-            self._note(EventKind.HUGE_PAGES, process.identity.pid, text)
+            self._tree.note(EventKind.HUGE_PAGES, process.identity.pid, text)
 
     # -- the sample
-
-    def _note(self, kind: EventKind, pid: int, text: str) -> None:
-        self._events.append(Event(kind, pid, text))
 
     def _finish_sample(self, processes: tuple[ProcessSample, ...], began_s: float, now_s: float) -> Sample:
         interval_s = now_s - self._last_collect_s if self._last_collect_s is not None else 0.0
@@ -353,8 +272,9 @@ class Session:
         written = sum(process.totals.written_pages for process in processes)
         inflated = sum(process.huge_inflation_pages for process in processes)
         stopped_us = sum(process.stopped_us for process in processes)
-        events, self._events = tuple(self._events), []
+        events, self._tree.events = tuple(self._tree.events), []
         spent_s = written * self._fault_s + stopped_us / 1e6 if self.is_armed else 0.0
+        found = [process.found for process in self._tree if process.found]
         return Sample(
             number=number,
             time_s=now_s,
@@ -379,7 +299,7 @@ class Session:
             huge_inflation_pages=inflated,
             most_pages_per_write=pages_per_huge_page() if inflated else 1,
             curve=summed([process.curve for process in processes]),
-            heat=self._heat.tick(now_s, interval_s, [p.found for p in self._processes.values() if p.found]),
+            heat=self._heat.tick(now_s, interval_s, found),
         )
 
 

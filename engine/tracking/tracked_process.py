@@ -45,7 +45,7 @@ class TrackedProcess:
         """The pid as the process itself knows it; images are named by it."""
         self.parent_pid = stat.parent_pid
         self.command = stat.command
-        self.memory_identity = memory_identity(stat)
+        self.program = stat.program
         self.clean = EMPTY
         """Pages that the last image holds as they are: what is not here is pending."""
         self.foreign_clears = 0
@@ -278,11 +278,3 @@ class TrackedProcess:
             curve=self._collect_times.curve(self._ages, in_use.dumpable),
             huge_inflation_pages=huge_inflation_pages,
         )
-
-
-def memory_identity(stat: ProcessStat) -> tuple[str, str]:
-    """Tells one program image from the next in the same process: where its code and its stack begin.
-
-    `execve` replaces the memory, and with it these addresses (fields 26 and 28 of proc_pid_stat(5)).
-    """
-    return stat.fields[23].decode("ascii"), stat.fields[25].decode("ascii")

@@ -21,12 +21,14 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from typing import Any
 
 from engine.errors import DirtytopError, NotSupported, TargetGone, from_os_error
 from engine.kernel.pidfd import open_pidfd, take_descriptor
 from engine.kernel.process import Identity, children_of, require_same
 from engine.kernel.remote_syscall import borrowed_thread
+from engine.kernel.stopping import on_own_thread
 from engine.kernel.userfaultfd import CREATE_FLAGS, SYS_USERFAULTFD
 
 _SYS_CLOSE = {"x86_64": 3, "aarch64": 57}
@@ -41,7 +43,9 @@ def serve(connection: socket.socket) -> None:
         reply: dict[str, Any]
         descriptors: list[int] = []
         try:
-            descriptor, stopped_us = obtain(Identity(wanted["pid"], wanted["start_ticks"]))
+            identity = Identity(wanted["pid"], wanted["start_ticks"])
+            # Whatever goes wrong, its thread is let go when ours ends.
+            descriptor, stopped_us = on_own_thread(partial(obtain, identity))
             descriptors.append(descriptor)
             reply = {"stopped_us": stopped_us}
         except DirtytopError as error:

@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 import pytest
 
-from engine.errors import AlreadyTraced, NotSupported, TargetGone
+from engine.errors import AlreadyTraced, DirtytopError, NotSupported, TargetGone
 from engine.kernel.libc import MACHINE
-from engine.kernel.process import read_stat
+from engine.kernel.process import read_stat, read_status
 from engine.kernel.ptrace import Tracee
 from engine.kernel.registers import NATIVE
 from engine.kernel.remote_syscall import borrowed_thread, remote_call
@@ -194,6 +196,27 @@ def test_a_seccomp_filter_does_not_kill_the_target() -> None:
         process.stdin.flush()
         assert process.stdout.readline() == "alive\n"
         process.kill()
+
+
+def test_one_that_starts_program_after_program_is_never_harmed(tmp_path: Path) -> None:
+    """What was found out about a program does not hold for the next one in the same process."""
+    script = tmp_path / "again"
+    script.write_text('[ "$1" -gt 0 ] && exec sh "$0" $(($1 - 1))\nexec sleep 1000\n')
+    made = 0
+    for _ in range(3):
+        process = subprocess.Popen(["sh", str(script), "300"])
+        try:
+            while read_stat(process.pid).command != "sleep":
+                # It may be caught with no program in it.
+                with suppress(DirtytopError):
+                    assert on_own_thread(partial(remote_call, process.pid, GETPID, ())) == process.pid
+                    made += 1
+                assert process.poll() is None
+                assert read_status(process.pid)["TracerPid"] == "0"
+        finally:
+            process.kill()
+            process.wait()
+    assert made > 10
 
 
 def test_all_threads_stop_and_go_on(target: ScriptedTarget) -> None:

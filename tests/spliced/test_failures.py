@@ -248,12 +248,11 @@ def kill_dirtytop(kind: TrackerKind, criu: Criu, after: After, directory: Path, 
 
 
 @pytest.mark.parametrize("after", [After.RUN, After.KILL])
+@pytest.mark.parametrize("first", range(_KILLS))
 def test_killed_ourselves_we_leave_a_target_that_runs_or_a_dump_that_is_whole(
-    criu: Criu, kind: TrackerKind, tmp_path: Path, after: After
+    criu: Criu, kind: TrackerKind, tmp_path: Path, first: int, after: After
 ) -> None:
-    rng = random.Random(6)
-    for number in range(_KILLS):
-        kill_dirtytop(kind, criu, after, tmp_path / str(number), rng)
+    kill_dirtytop(kind, criu, after, tmp_path / "killed", random.Random(first))
 
 
 @pytest.mark.soak

@@ -24,7 +24,7 @@ from tests.spliced import wandering
 
 CHAINS = 60
 SOAK_CHAINS = 500
-_BATCH = 6
+_BATCH = 4
 
 
 def make_random_chain(seed: int, kind: TrackerKind, criu: Criu, directory: Path) -> list[str]:

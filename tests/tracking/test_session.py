@@ -7,13 +7,14 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from engine.errors import KernelThread, NotSupported, TargetGone
 from engine.kernel.process import read_stat
 from engine.pageset import PAGE_SHIFT, PAGE_SIZE
-from engine.tracking.sample import EventKind, ProcessSample, RateMode, Sample, TrackerKind
+from engine.tracking.sample import Event, EventKind, ProcessSample, RateMode, Sample, TrackerKind
 from engine.tracking.session import Session
 from tests.targets.scripted import ScriptedTarget
 
@@ -153,6 +154,28 @@ def test_a_program_that_starts_another_is_armed_anew(session: Session, target: S
     deadline = time.monotonic() + 10
     while session.tick().totals.written_pages:  # it is still starting
         assert time.monotonic() < deadline
+
+
+def test_one_that_starts_program_after_program_is_never_lost(kind: TrackerKind, tmp_path: Path) -> None:
+    script = tmp_path / "again"
+    script.write_text(
+        "i=0; while [ $i -lt 9000 ]; do i=$((i + 1)); done\n"
+        '[ "$1" -gt 0 ] && exec sh "$0" $(($1 - 1))\nexec sleep 1000\n'
+    )
+    events: list[Event] = []
+    command = ""
+    restless = subprocess.Popen(["sh", str(script), "60"])
+    try:
+        with Session(restless.pid, kind) as session:
+            session.arm()
+            while command != "sleep":
+                sample = session.tick()
+                events += sample.events
+                command = sample.processes[0].command
+    finally:
+        restless.kill()
+        restless.wait()
+    assert {event.kind for event in events} <= {EventKind.EXECED}
 
 
 def test_the_end_of_the_tree_is_an_event(session: Session, target: ScriptedTarget) -> None:

@@ -252,7 +252,7 @@ class CriuChain:
         known = {process.identity: process.memory_identity for process in sidecar.processes}
         with self._session.lock:
             for process in self._session.processes:
-                if known.get(process.identity, process.memory_identity) != process.memory_identity:
+                if known.get(process.identity, process.program) != process.program:
                     return f"process {process.identity.pid} has started another program since the last link"
         return ""
 

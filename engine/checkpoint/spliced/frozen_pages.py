@@ -26,7 +26,7 @@ from engine.kernel.memory import MOST_RANGES, PageBuffer, TargetMemory
 from engine.kernel.process import Identity, child_processes, innermost_pid, require_same
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 from engine.tracking.session import Session
-from engine.tracking.tracked_process import LinkPlan, TrackedProcess, memory_identity
+from engine.tracking.tracked_process import LinkPlan, TrackedProcess
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ class FrozenPages:
         """Collect from every process that still is what was tracked."""
         for process in self._session.processes:
             try:
-                if memory_identity(require_same(process.identity)) == process.memory_identity:
+                if require_same(process.identity).program == process.program:
                     self._plans[process] = process.plan_link(stopped=True)
             except TargetGone:
                 if process.identity == self._session.root:

@@ -1,0 +1,212 @@
+"""The processes of a watched tree: children join, the dead leave, new programs are begun anew."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from engine.errors import DirtytopError, TargetGone
+from engine.kernel.process import Identity, ProcessStat, child_processes, require_same
+from engine.tracking.sample import Event, EventKind
+from engine.tracking.tracked_process import TrackedProcess
+from engine.tracking.tracker import Tracker
+
+_TRIES: Final = 20
+"""As often a process may be caught starting another program, one after the other."""
+
+_LOADING_S: Final = 0.001
+"""About as long as the kernel takes to load a program."""
+
+
+class ProcessTree:
+    """A root and its descendants, by pid, the root first."""
+
+    def __init__(self, root: ProcessStat, new_tracker: Callable[[Identity], Tracker]) -> None:
+        """Look at the root alone; its descendants come with `follow`.
+
+        Args:
+            root: of the tree.
+            new_tracker: makes the tracker of one process.
+
+        Raises:
+            TargetGone, NotPermitted: it cannot be looked into.
+        """
+        self._new_tracker = new_tracker
+        self._root = root.identity
+        self._members = {root.pid: TrackedProcess(root)}
+        self.refused: dict[Identity, DirtytopError] = {}
+        """Descendants that could not be tracked, and why."""
+        self.is_armed = False
+        """Whether who joins is armed at once."""
+        self.events: list[Event] = []
+        """What happened, until somebody takes it."""
+
+    def __iter__(self) -> Iterator[TrackedProcess]:
+        """The members as they are now; they may change while one goes through them."""
+        return iter(tuple(self._members.values()))
+
+    def __len__(self) -> int:
+        """How many are alive."""
+        return len(self._members)
+
+    def get(self, pid: int) -> TrackedProcess | None:
+        """The member of that pid."""
+        return self._members.get(pid)
+
+    def note(self, kind: EventKind, pid: int, text: str) -> None:
+        """Something happened."""
+        self.events.append(Event(kind, pid, text))
+
+    def attach(self, process: TrackedProcess) -> None:
+        """Give a member its tracker; errors as of `TrackedProcess.attach`."""
+        process.attach(self._new_tracker(process.identity))
+
+    def arm(self) -> None:
+        """Arm all members, and from now on all that join.
+
+        Raises:
+            TargetGone, NotPermitted, AlreadyTraced, NotSupported: the root cannot be tracked.
+        """
+        for process in self:
+            try:
+                self._arm(process)
+            except DirtytopError as error:
+                if _is_another_program(process):
+                    self._replace_after_exec(process, must_be_armed=True)
+                elif process.identity == self._root:
+                    raise
+                else:
+                    self.refuse(process, error)
+        self.is_armed = True
+
+    def follow(self) -> None:
+        """Let go of who has exited, take in who was born."""
+        for process in self:
+            try:
+                stat = require_same(process.identity)
+            except TargetGone:
+                self._forget(process)
+                continue
+            process.parent_pid = stat.parent_pid
+            if stat.program != process.program:
+                self._replace_after_exec(process, must_be_armed=self.is_armed)
+        for stat in child_processes(set(self._members)):
+            if stat.identity not in self.refused:
+                self._join(stat)
+
+    def has_gone(self, process: TrackedProcess) -> None:
+        """It was not there when it was looked at: it has exited, or was caught between two programs."""
+        # Its memory goes before it counts as dead, so that it is still there says nothing.
+        if _is_another_program(process):
+            self._replace_after_exec(process, must_be_armed=self.is_armed)
+        else:
+            self._forget(process)
+
+    def refuse(self, process: TrackedProcess, error: DirtytopError) -> None:
+        """A member turned out to be one that cannot be tracked."""
+        process.close()
+        del self._members[process.identity.pid]
+        self._refuse(process.identity, error)
+
+    def close(self) -> None:
+        """Take every trace of us from the members."""
+        for process in self:
+            process.close()
+        self._members.clear()
+
+    def _join(self, stat: ProcessStat) -> None:
+        try:
+            self._members[stat.pid] = self._begin(stat.identity, must_be_armed=self.is_armed)
+        except TargetGone:
+            return
+        except DirtytopError as error:
+            self._refuse(stat.identity, error)
+            return
+        self.note(EventKind.JOINED, stat.pid, f"{stat.command} joined, child of {stat.parent_pid}")
+
+    def _replace_after_exec(self, old: TrackedProcess, *, must_be_armed: bool) -> None:
+        """Track its new program, in the place of the old one.
+
+        Raises:
+            DirtytopError: it is the root, and cannot be tracked although it must be from now on.
+        """
+        old.close()
+        pid = old.identity.pid
+        try:
+            process = self._begin(old.identity, must_be_armed=must_be_armed)
+        except TargetGone:
+            self._forget(old)
+        except DirtytopError as error:
+            self.refuse(old, error)
+            if must_be_armed and not self.is_armed and old.identity == self._root:
+                raise
+        else:
+            self._members[pid] = process
+            self.note(EventKind.EXECED, pid, f"{old.command} started another program: {process.command}")
+
+    def _begin(self, identity: Identity, *, must_be_armed: bool) -> TrackedProcess:
+        """Look at one, and arm it if need be.
+
+        Raises:
+            TargetGone: it has exited.
+            DirtytopError: it cannot be tracked.
+        """
+        stat = _settled(identity)
+        for _ in range(_TRIES):
+            try:
+                return self._try_to_begin(stat, must_be_armed=must_be_armed)
+            except DirtytopError:
+                # One that starts another program meanwhile may look as if there were anything wrong with it.
+                now = _settled(identity)
+                if now.program == stat.program:
+                    raise
+                stat = now
+        return self._try_to_begin(stat, must_be_armed=must_be_armed)
+
+    def _try_to_begin(self, stat: ProcessStat, *, must_be_armed: bool) -> TrackedProcess:
+        process = TrackedProcess(stat)
+        try:
+            if must_be_armed:
+                self._arm(process)
+        except DirtytopError:
+            process.close()
+            raise
+        return process
+
+    def _arm(self, process: TrackedProcess) -> None:
+        if not process.is_tracked:
+            self.attach(process)
+        process.arm()
+
+    def _refuse(self, identity: Identity, error: DirtytopError) -> None:
+        self.refused[identity] = error
+        self.note(EventKind.UNTRACKABLE, identity.pid, error.message)
+
+    def _forget(self, process: TrackedProcess) -> None:
+        process.close()
+        if self._members.pop(process.identity.pid, None) is not None:
+            self.note(EventKind.LEFT, process.identity.pid, f"{process.command} exited")
+
+
+def _is_another_program(process: TrackedProcess) -> bool:
+    """Whether it lives, with another program than the one that was looked at."""
+    try:
+        stat = _settled(process.identity)
+    except TargetGone:
+        return False
+    return stat.program != process.program
+
+
+def _settled(identity: Identity) -> ProcessStat:
+    """What a process is, once the kernel has loaded the program that it may just be starting.
+
+    Raises:
+        TargetGone: it has exited, or is about to: it has no memory.
+    """
+    for _ in range(_TRIES):
+        stat = require_same(identity)
+        if stat.has_program:
+            return stat
+        time.sleep(_LOADING_S)
+    raise TargetGone(f"process {identity.pid} is exiting", pid=identity.pid)
