@@ -111,8 +111,8 @@ def checkpoint(
             session.arm()
         try:
             if when:
-                if not session.is_armed:
-                    session.attach()
+                if goes_on:
+                    prepare_to_wait(session, goes_on=True)
                 waiter = Waiter(session, chain, when, interruption, show, as_json=as_json, goes_on=goes_on)
                 waiter.run(After(after))
             else:
