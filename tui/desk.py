@@ -99,6 +99,9 @@ class Desk:
         self.clock = clock
         self.changed = changed
         self.tell = tell
+        from tui.triggers import Triggers  # which needs what is defined here
+
+        self.triggers = Triggers(self)
 
     @property
     def interval_s(self) -> float:
@@ -127,9 +130,10 @@ class Desk:
 
     def foresee(self, target: Target) -> None:
         """Have it found out what links would cost where the next chain would go; read-only writes nothing."""
-        if not self.options.readonly:
-            directory = first_directory(self, target) or default_directory(self, target)
-            self.watched.calibrate(target, ChainOrder(directory, Engine(self.settings.engine)))
+        if self.options.readonly or target.wait is not None:  # for a trigger that is done anyway
+            return
+        directory = first_directory(self, target) or default_directory(self, target)
+        self.watched.calibrate(target, ChainOrder(directory, Engine(self.settings.engine)))
 
     def note(self, target: Target, text: str, severity: Severity = "information") -> None:
         """Add a line to a target's event log."""

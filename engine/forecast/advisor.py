@@ -130,6 +130,12 @@ class Advisor:
 
     # -- what links cost
 
+    def needs_probe(self, directory: Path) -> bool:
+        """Whether `calibrate` would write to this directory's file system. Raises LinkFailed."""
+        device = device_of(directory)
+        with self._lock:
+            return device not in self._parts
+
     def calibrate(
         self,
         directory: Path,
