@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -48,6 +49,10 @@ class SystemClock:
     def time_of_day(self) -> str:
         """As in "12:34:56"."""
         return time.strftime("%H:%M:%S")
+
+    def local_time(self) -> datetime:
+        """The date and time of day."""
+        return datetime.now()
 
     def stamp(self) -> str:
         """As in "20250131-123456"."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Protocol
@@ -64,6 +65,10 @@ class Clock(Protocol):
 
     def time_of_day(self) -> str:
         """As in "12:34:56"."""
+        ...
+
+    def local_time(self) -> datetime:
+        """The date and time of day."""
         ...
 
     def stamp(self) -> str:

@@ -67,7 +67,7 @@ WATCH: Final = [
     ),
     key("p", "pause", "Pause", "tracking.pause", "Freeze the view; sampling goes on", footer=True),
     key("v", "next_plot", "View", "panel.plot", "Rates, memory over time, or the curve", footer=True),
-    key("slash", "filter", "Filter", "table.filter", "Filter the mappings", footer=True, shown="/"),
+    key("slash", "filter", "Filter", "table.filter", "Filter the mappings", shown="/"),
     key("h", "hot_only", "Hot", "table.hot", "Only what was written in the last tick"),
     key("o", "pick", "Pick", "target.pick", "Watch another process as well", footer=True),
     key("m", "next_mode", "Mode", "tracking.mode", "The tracker's other mode: only read, or true rates"),

@@ -270,7 +270,9 @@ class Target:
         self.links = chain.links
         if self.live.sample:
             label = "■" if result.kind is LinkKind.DUMP else str(result.number)
-            self.marks = (*self.marks, ChartMark(self.live.sample.time_s, label))
+            # It holds what was written until it looked; from then on pages are pending again.
+            looked_s = self.live.sample.time_s - result.seconds + result.times.lead_s
+            self.marks = (*self.marks, ChartMark(looked_s, label))
 
     def link_not_made(self, error: DirtytopError, *, why_full: str, log: Path | None) -> None:
         """The job failed or was cancelled; a chain it would have begun has not begun."""

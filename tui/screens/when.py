@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import ClassVar, Final
 
 from textual import on
@@ -55,7 +54,7 @@ class WhenScreen(ModalScreen[Trigger | None]):
         self._desk = desk
         self._target = target
         advice = target.live.advice
-        self._suggested = suggest(advice.forecast, advice.rhythm, datetime.now())
+        self._suggested = suggest(advice.forecast, advice.rhythm, desk.clock.local_time())
 
     def compose(self) -> ComposeResult:
         """A line for each thing to wait for, then how long."""
@@ -197,9 +196,9 @@ def _present(target: Target) -> dict[str, str]:
         every = "and dump when it pays"
     quiet = "it writes steadily" if rhythm.state is State.STEADY else "not known yet"
     if rhythm.quiet_s > 0:
-        quiet = f"now quiet {words.duration(rhythm.quiet_s)}"
+        quiet = f"quiet {words.duration(rhythm.quiet_s)}"
     elif rhythm.state is State.BURST:
-        quiet = "now in a burst"
+        quiet = "in a burst"
     lulls = rhythm.lengths(State.LULL)
     if lulls is not None:
         quiet += f"; lulls: {words.duration(lulls.mid)}"
