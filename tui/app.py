@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -28,7 +29,7 @@ from tui.settings import Settings, load_settings, save_settings, settings_path
 from tui.target import Severity, Stage, Target
 from tui.theme import DEFAULT_THEME, THEMES
 from tui.watchlist import WatchList
-from tui.words import KINDS, describe_cost, describe_link, link_name, restore_command
+from tui.words import KINDS, describe_cost, describe_link, link_name, probe_text, restore_command
 
 _WIDTHS: Final = [(0, "-narrow"), (100, "-wide"), (160, "-very-wide")]
 _HEIGHTS: Final = [(0, "-low"), (34, "-high")]
@@ -48,6 +49,10 @@ class SystemClock:
     def time_of_day(self) -> str:
         """As in "12:34:56"."""
         return time.strftime("%H:%M:%S")
+
+    def local_time(self) -> datetime:
+        """The date and time of day."""
+        return datetime.now()
 
     def stamp(self) -> str:
         """As in "20250131-123456"."""
@@ -146,6 +151,7 @@ class DirtytopApp(App[None]):
         )
         if target.stage is Stage.GONE:
             self.desk.note(target, "the target has exited", "warning")
+            self.desk.triggers.target_lost(target, "the target has exited")
             self.desk.announce(target, What.STATUS)
         if target.is_armed and not was_armed:
             if was_lent:
@@ -180,15 +186,35 @@ class DirtytopApp(App[None]):
     def _sampling_failed(self, message: messages.SamplingFailed) -> None:
         message.target.failed(message.error)
         self.desk.note(message.target, message.error.message, "error")
+        self.desk.triggers.target_lost(message.target, message.error.message)
         self.desk.announce(message.target, What.STATUS)
 
     @on(messages.CommandFailed)
     def _command_failed(self, message: messages.CommandFailed) -> None:
         self.desk.report(message.target, message.error, "Refused")
 
+    @on(messages.DiskProbed)
+    def _disk_probed(self, message: messages.DiskProbed) -> None:
+        self.desk.note(message.target, probe_text(message.directory))
+
+    @on(messages.CostsMeasured)
+    def _costs_measured(self, message: messages.CostsMeasured) -> None:
+        self.desk.triggers.measured(message.target, message.wait)
+
     @on(messages.CostsNotMeasured)
     def _costs_not_measured(self, message: messages.CostsNotMeasured) -> None:
-        self.desk.note(message.target, f"no forecast: {message.error.message}", "warning")
+        if message.wait is not None:
+            self.desk.triggers.refused(message.target, message.wait, message.error)
+        else:
+            self.desk.note(message.target, f"no forecast: {message.error.message}", "warning")
+
+    @on(messages.TriggerRefused)
+    def _trigger_refused(self, message: messages.TriggerRefused) -> None:
+        self.desk.triggers.refused(message.target, message.wait, message.error)
+
+    @on(messages.TriggerDecided)
+    def _trigger_decided(self, message: messages.TriggerDecided) -> None:
+        self.desk.triggers.decided(message.target, message.wait, message.decision)
 
     @on(messages.LinkProgressed)
     def _link_progressed(self, message: messages.LinkProgressed) -> None:
@@ -200,6 +226,7 @@ class DirtytopApp(App[None]):
     def _link_made(self, message: messages.LinkMade) -> None:
         target, result = message.target, message.result
         target.link_made(message.chain, result)
+        self.desk.triggers.link_made(target, result)
         self.desk.note(target, f"{link_name(result)}: {describe_link(result)}, {describe_cost(result)}")
         self.desk.announce(target, What.LINKS, What.PROGRESS, What.STATUS)
         for note in result.notes:
@@ -219,6 +246,7 @@ class DirtytopApp(App[None]):
     def _link_not_made(self, message: messages.LinkNotMade) -> None:
         target, error = message.target, message.error
         target.link_not_made(error, why_full=message.why_full, log=message.log)
+        self.desk.triggers.link_not_made(target, message.request, error)
         what = KINDS[message.request.kind]
         if isinstance(error, Cancelled):
             then = "the next link will be a full one" if message.why_full else "its pages are pending again"
@@ -244,20 +272,28 @@ class DirtytopApp(App[None]):
     # Actions that every screen has.
 
     async def action_quit(self) -> None:
-        """Leave; ask first if a pre-dump or dump is under way."""
-        busy = self.desk.watched.busy
-        if not busy:
+        """Leave; ask first if a pre-dump or dump is under way, or a trigger is armed."""
+        busy, waiting = self.desk.watched.busy, self.desk.watched.waiting
+        if not busy and not waiting:
             self.exit()
             return
         from tui.screens.confirm import ConfirmScreen
 
-        names = ", ".join(f"{target.command} ({target.pid})" for target in busy)
-        question = ConfirmScreen(
-            "Leave while a link is being made?",
-            f"{names}: it is cancelled, and what it wrote is removed. The target runs on.",
-            confirm="Cancel it and leave",
-            refuse="Stay",
-        )
+        if busy:
+            question = ConfirmScreen(
+                "Leave while a link is being made?",
+                f"{_names(busy)}: it is cancelled, and what it wrote is removed. The target runs on.",
+                confirm="Cancel it and leave",
+                refuse="Stay",
+            )
+        else:
+            triggers = ", ".join(str(target.wait.trigger) for target in waiting if target.wait)
+            question = ConfirmScreen(
+                "Leave while a trigger is armed?",
+                f"{_names(waiting)}: nothing is dumped when it comes to {triggers}. Links until now stay.",
+                confirm="Disarm it and leave",
+                refuse="Stay",
+            )
         self.push_screen(question, lambda leave: self.exit() if leave else None)
 
     def action_help(self) -> None:
@@ -271,6 +307,9 @@ class DirtytopApp(App[None]):
         """Go back to the shell, at a moment when no target is stopped."""
         if self.desk.watched.busy:
             self.tell("A link is being made; suspending would leave its target stopped.", severity="warning")
+            return
+        if self.desk.watched.waiting:
+            self.tell("A trigger is armed and could not fire meanwhile; c disarms it.", severity="warning")
             return
         with self.desk.watched.held(_HOLD_S) as kept:
             if kept:
@@ -296,6 +335,10 @@ class DirtytopApp(App[None]):
     @on(messages.ThreadFailed)
     def _thread_failed(self, message: messages.ThreadFailed) -> None:
         raise message.error
+
+
+def _names(targets: Sequence[Target]) -> str:
+    return ", ".join(f"{target.command} ({target.pid})" for target in targets)
 
 
 def run(

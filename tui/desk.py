@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Protocol
@@ -66,6 +67,10 @@ class Clock(Protocol):
         """As in "12:34:56"."""
         ...
 
+    def local_time(self) -> datetime:
+        """The date and time of day."""
+        ...
+
     def stamp(self) -> str:
         """As in "20250131-123456": part of the name of a chain's directory."""
         ...
@@ -99,6 +104,9 @@ class Desk:
         self.clock = clock
         self.changed = changed
         self.tell = tell
+        from tui.triggers import Triggers  # which needs what is defined here
+
+        self.triggers = Triggers(self)
 
     @property
     def interval_s(self) -> float:
@@ -127,9 +135,10 @@ class Desk:
 
     def foresee(self, target: Target) -> None:
         """Have it found out what links would cost where the next chain would go; read-only writes nothing."""
-        if not self.options.readonly:
-            directory = first_directory(self, target) or default_directory(self, target)
-            self.watched.calibrate(target, ChainOrder(directory, Engine(self.settings.engine)))
+        if self.options.readonly or target.wait is not None:  # for a trigger that is done anyway
+            return
+        directory = first_directory(self, target) or default_directory(self, target)
+        self.watched.calibrate(target, ChainOrder(directory, Engine(self.settings.engine)))
 
     def note(self, target: Target, text: str, severity: Severity = "information") -> None:
         """Add a line to a target's event log."""

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from engine.checkpoint.engines import Chain
+    from engine.forecast.trigger import Decision
     from engine.processes import ProcessRow
     from engine.tracking.heat import HeatColumn
     from tui.jobs import LinkRequest
     from tui.target import Target
+    from tui.wait import Wait
     from widgets.process_table import ProcessIdentity
     from widgets.rate_chart import ChartPoint
 
@@ -88,12 +90,57 @@ class CommandFailed(Message):
         self.error = error
 
 
-class CostsNotMeasured(Message):
-    """What links to the usual directory would cost could not be found: there is no forecast yet."""
+class DiskProbed(Message):
+    """For a moment a file without a name is written to where links would go."""
 
-    def __init__(self, target: Target, error: DirtytopError) -> None:
+    def __init__(self, target: Target, directory: Path) -> None:
         super().__init__()
         self.target = target
+        self.directory = directory
+
+
+class CostsMeasured(Message):
+    """What the links of a trigger would cost is known."""
+
+    def __init__(self, target: Target, wait: Wait) -> None:
+        super().__init__()
+        self.target = target
+        self.wait = wait
+
+
+class CostsNotMeasured(Message):
+    """What links would cost could not be found: there is no forecast yet.
+
+    Args:
+        target: whose links.
+        error: why not.
+        wait: the trigger that they were to be made for; None: a forecast was all that was wanted.
+    """
+
+    def __init__(self, target: Target, error: DirtytopError, wait: Wait | None = None) -> None:
+        super().__init__()
+        self.target = target
+        self.error = error
+        self.wait = wait
+
+
+class TriggerDecided(Message):
+    """The armed trigger says what to do; never coalesced, because it says so once."""
+
+    def __init__(self, target: Target, wait: Wait, decision: Decision) -> None:
+        super().__init__()
+        self.target = target
+        self.wait = wait
+        self.decision = decision
+
+
+class TriggerRefused(Message):
+    """The target cannot be waited for."""
+
+    def __init__(self, target: Target, wait: Wait, error: DirtytopError) -> None:
+        super().__init__()
+        self.target = target
+        self.wait = wait
         self.error = error
 
 

@@ -22,18 +22,30 @@ from textual.message import Message
 
 from engine.errors import DirtytopError
 from engine.forecast.advisor import NO_ADVICE, Advisor
+from engine.forecast.trigger import Action
 from engine.tracking.heat import HeatColumn
 from engine.tracking.sample import RateMode, Sample
-from tui.messages import CommandFailed, EventsSeen, Sampled, SamplingFailed, TargetOpened
+from tui.messages import (
+    CommandFailed,
+    EventsSeen,
+    Sampled,
+    SamplingFailed,
+    TargetOpened,
+    TriggerDecided,
+    TriggerRefused,
+)
+from tui.waiting import INTERVAL_S, see_every_write
 from widgets.rate_chart import ChartPoint
 
 if TYPE_CHECKING:
     from tui.backend import Tracking
     from tui.jobs import LinkJob
     from tui.target import Target
+    from tui.wait import Wait
 
-ADVICE_S: Final = 0.5
-"""Advice is given anew no more often: it takes some 15 ms of CPU."""
+ADVICE_S: Final = 0.45
+"""Advice is given anew no more often: it takes some 15 ms of CPU. Less than `INTERVAL_S`, so that a trigger
+which waits is shown every tick."""
 HEAT_COLUMNS: Final = 600
 """How many ticks the heat map remembers; a column is a few KiB."""
 HISTORY_POINTS: Final = 900
@@ -64,7 +76,21 @@ class _Stop:
     job: LinkJob | None
 
 
-_Command = _Arm | _SetMode | _SetInterval | _Stop
+@dataclass(frozen=True, slots=True)
+class _WaitFor:
+    """Show a trigger every tick."""
+
+    wait: Wait
+
+
+@dataclass(frozen=True, slots=True)
+class _StopWaiting:
+    """Show it none any more."""
+
+    keeps_chain: bool
+
+
+_Command = _Arm | _SetMode | _SetInterval | _WaitFor | _StopWaiting | _Stop
 
 
 class Sampler:
@@ -92,6 +118,8 @@ class Sampler:
         """Sees every tick while armed; jobs tell it of links."""
         self._advice = NO_ADVICE
         self._advised_s = -math.inf
+        self._wait: Wait | None = None
+        self._mode_before: RateMode | None = None
         self._target = target
         self._opening = opening
         self._post = post
@@ -123,6 +151,21 @@ class Sampler:
     def set_interval(self, interval_s: float) -> None:
         """Tick at another pace, from now on."""
         self._commands.put(_SetInterval(interval_s))
+
+    def wait_for(self, wait: Wait) -> None:
+        """Have this trigger shown every tick; what it decides is posted.
+
+        Meanwhile ticks are no further apart than `INTERVAL_S`, and tell every write.
+        """
+        self._commands.put(_WaitFor(wait))
+
+    def stop_waiting(self, *, keeps_chain: bool) -> None:
+        """Wait for nothing any more.
+
+        Args:
+            keeps_chain: the chain that the trigger would have begun was not begun; one under way goes on.
+        """
+        self._commands.put(_StopWaiting(keeps_chain))
 
     def stop(self, job: LinkJob | None = None) -> None:
         """Ask it to let go of the target, once `job` no longer needs it; see `join`."""
@@ -182,10 +225,19 @@ class Sampler:
                     case _Arm() | _SetMode():
                         self._obey(tracking, command)
                         due = time.monotonic()
+                    case _WaitFor(wait):
+                        self._begin_to_wait(tracking, wait)
+                        due = time.monotonic()
+                    case _StopWaiting(keeps_chain):
+                        self._stop_waiting(tracking, keeps_chain=keeps_chain)
             if not self._tick(tracking):
                 return None
             # Late once is late once: a missed tick is not made up for by two in a row.
-            due = max(due + self.advisor.gap_s(self._interval_s), time.monotonic())
+            due = max(due + self.advisor.gap_s(self._gap_s), time.monotonic())
+
+    @property
+    def _gap_s(self) -> float:
+        return min(self._interval_s, INTERVAL_S) if self._wait is not None else self._interval_s
 
     def _next_command(self, due: float) -> _Command | None:
         """The next command; None once it is time to tick."""
@@ -206,6 +258,34 @@ class Sampler:
                     tracking.set_mode(command.mode)
         except DirtytopError as error:
             self._post(CommandFailed(self._target, error))
+
+    def _begin_to_wait(self, tracking: Tracking, wait: Wait) -> None:
+        """The same as `dirtytop checkpoint --when` does before it waits."""
+        try:
+            with self._turn:
+                if not tracking.is_armed:
+                    tracking.arm()
+                before = see_every_write(tracking)
+        except DirtytopError as error:
+            self._post(TriggerRefused(self._target, wait, error))
+            return
+        if before is not None:
+            self._mode_before = before
+        order = wait.request.chain
+        if order is not None:
+            self.advisor.chain_begun(is_new=not order.is_there)
+        self.advisor.arm(wait.trigger, datetime.now())
+        self._wait = wait
+        self._advised_s = -math.inf
+
+    def _stop_waiting(self, tracking: Tracking, *, keeps_chain: bool) -> None:
+        self.advisor.disarm()
+        if keeps_chain and self._wait is not None and self._wait.request.chain is not None:
+            self.advisor.chain_begun(is_new=False)
+        self._wait = None
+        mode, self._mode_before = self._mode_before, None
+        if mode is not None and not tracking.is_lent:
+            self._obey(tracking, _SetMode(mode))
 
     def _tick(self, tracking: Tracking) -> bool:
         """Look, and post what was seen; False if there is nothing left to look at."""
@@ -239,6 +319,9 @@ class Sampler:
         if now_s - self._advised_s >= ADVICE_S:
             self._advised_s = now_s
             self._advice = self.advisor.advise(datetime.now())
+            decision = self._advice.decision
+            if self._wait is not None and decision.action is not Action.WAIT:
+                self._post(TriggerDecided(self._target, self._wait, decision))
         return True
 
 

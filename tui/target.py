@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tui.backend import Tracking
     from tui.jobs import LinkJob
     from tui.sampler import Sampler
+    from tui.wait import Wait
 
 Severity = Literal["information", "warning", "error"]
 
@@ -94,6 +95,8 @@ class Target:
         self.live = View()
         self.job: LinkJob | None = None
         self.progress: LinkProgress | None = None
+        self.wait: Wait | None = None
+        """The trigger that is armed."""
         self.failed_log: Path | None = None
         """The log of the program that failed to make the last link."""
         self.engines: tuple[EngineReport, ...] = ()
@@ -215,6 +218,8 @@ class Target:
             where = self.chain_directory
             # Its name alone: a line of the header has no room for more, and the chain's panel tells as much.
             yield Notice(lent_text(Path(where.name) if where is not None else None), "warning")
+        if self.wait is not None:  # of the last tick, even while the view is frozen: it may fire any time
+            yield Notice(self.wait.line(self.live.advice, is_busy=self.is_busy), "information")
         if sample is not None and sample.huge_inflation_pages:
             yield Notice(inflation_text(sample), "information")
 
@@ -265,7 +270,9 @@ class Target:
         self.links = chain.links
         if self.live.sample:
             label = "■" if result.kind is LinkKind.DUMP else str(result.number)
-            self.marks = (*self.marks, ChartMark(self.live.sample.time_s, label))
+            # It holds what was written until it looked; from then on pages are pending again.
+            looked_s = self.live.sample.time_s - result.seconds + result.times.lead_s
+            self.marks = (*self.marks, ChartMark(looked_s, label))
 
     def link_not_made(self, error: DirtytopError, *, why_full: str, log: Path | None) -> None:
         """The job failed or was cancelled; a chain it would have begun has not begun."""

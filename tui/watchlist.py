@@ -18,6 +18,7 @@ from tui.target import Stage, Target
 
 if TYPE_CHECKING:
     from tui.backend import Backend, ChainOrder, Tracking
+    from tui.wait import Wait
 
 JOIN_S: Final = 5.0
 """How long leaving waits for a job to give up and for targets to be let go."""
@@ -47,6 +48,11 @@ class WatchList:
     def busy(self) -> list[Target]:
         """Those with a pre-dump or dump under way."""
         return [target for target in self.targets if target.is_busy]
+
+    @property
+    def waiting(self) -> list[Target]:
+        """Those with a trigger armed."""
+        return [target for target in self.targets if target.wait is not None]
 
     def watch(
         self, pid: int, *, start_ticks: int | None = None, command: str = "", interval_s: float, arm: bool
@@ -97,9 +103,23 @@ class WatchList:
 
     def calibrate(self, target: Target, order: ChainOrder) -> None:
         """Find out, once, what links of a target would cost; meanwhile ticks go on."""
-        if target.sampler is None or target in self._calibrations:
-            return
-        calibration = Calibration(target, target.sampler.advisor, order, self._backend, self._post)
+        if target.sampler is not None and target not in self._calibrations:
+            self._start_calibration(target, order)
+
+    def measure(self, target: Target, order: ChainOrder, wait: Wait) -> None:
+        """Find out what the links of a trigger would cost, in place of whatever is being found out."""
+        self.stop_measuring(target)
+        self._start_calibration(target, order, wait)
+
+    def stop_measuring(self, target: Target) -> None:
+        """Let nobody be told what links of a target would cost."""
+        if (calibration := self._calibrations.get(target)) is not None:
+            calibration.cancel()
+            self._leaving.append(calibration)
+
+    def _start_calibration(self, target: Target, order: ChainOrder, wait: Wait | None = None) -> None:
+        assert target.sampler is not None
+        calibration = Calibration(target, target.sampler.advisor, order, self._backend, self._post, wait)
         self._calibrations[target] = calibration
         calibration.start()
 

@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 
 from engine.checkpoint.link import After, Engine, LinkResult
+from engine.forecast.calibrate import MOST_FILE_BYTES
 from engine.images.layout import LinkKind
 from engine.printable import printable
 from engine.tracking.sample import Sample
@@ -71,6 +72,12 @@ def lent_text(directory: Path | None) -> str:
     """Why no tick clears and nothing is armed."""
     where = f" in {printable(str(directory))}" if directory is not None else ""
     return f"only reading: epoch owned by the CRIU chain{where}"
+
+
+def probe_text(directory: Path) -> str:
+    """What finding out about a disk leaves on it: nothing, but it is written to."""
+    where, most = printable(str(directory.parent)), say_bytes(MOST_FILE_BYTES)
+    return f"measuring how fast {where} takes memory: up to {most} in a file without a name, gone at once"
 
 
 def inflation_text(sample: Sample) -> str:

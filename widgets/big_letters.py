@@ -1,4 +1,4 @@
-"""Words three lines high, of half blocks: to be read across a room."""
+"""Words and figures of blocks, three or five lines high: to be read across a room."""
 
 from __future__ import annotations
 
@@ -17,17 +17,31 @@ _GLYPHS: Final = {
     "U": ("# #", "# #", "# #", "# #", "###"), "V": ("# #", "# #", "# #", "# #", " # "),
     "W": ("#   #", "#   #", "# # #", "## ##", "#   #"), "Y": ("# #", "# #", " # ", " # ", " # "),
     "-": ("  ", "  ", "##", "  ", "  "), " ": ("  ", "  ", "  ", "  ", "  "),
-    "2": ("###", "  #", "###", "#  ", "###"), "×": ("   ", "# #", " # ", "# #", "   "),
+    "0": ("###", "# #", "# #", "# #", "###"), "1": (" # ", "## ", " # ", " # ", "###"),
+    "2": ("###", "  #", "###", "#  ", "###"), "3": ("###", "  #", "###", "  #", "###"),
+    "4": ("# #", "# #", "###", "  #", "  #"), "5": ("###", "#  ", "###", "  #", "###"),
+    "6": ("###", "#  ", "###", "# #", "###"), "7": ("###", "  #", "  #", "  #", "  #"),
+    "8": ("###", "# #", "###", "# #", "###"), "9": ("###", "# #", "###", "  #", "###"),
+    ".": (" ", " ", " ", " ", "#"), "×": ("   ", "# #", " # ", "# #", "   "),
 }  # fmt: skip
 _BLOCKS: Final = {(" ", " "): " ", ("#", " "): "▀", (" ", "#"): "▄", ("#", "#"): "█"}
 
 
 def big_word(word: str) -> tuple[str, str, str]:
     """The three lines of a word; all equally long. A letter that there is none of is left out."""
-    glyphs = [_GLYPHS[letter] for letter in word.upper() if letter in _GLYPHS]
-    rows = [" ".join(glyph[row] for glyph in glyphs) for row in range(5)]
-    rows.append(" " * len(rows[0]))
+    rows = [*_rows(word), ""]
+    rows[-1] = " " * len(rows[0])
     upper, middle, lower = (
         "".join(_BLOCKS[pair] for pair in zip(rows[row], rows[row + 1], strict=True)) for row in (0, 2, 4)
     )
     return upper, middle, lower
+
+
+def huge_word(word: str) -> tuple[str, ...]:
+    """The five lines of a word; all equally long, and a little more than twice as long as `big_word`'s."""
+    return tuple("".join("██" if point == "#" else "  " for point in row) for row in _rows(word))
+
+
+def _rows(word: str) -> list[str]:
+    glyphs = [_GLYPHS[letter] for letter in word.upper() if letter in _GLYPHS]
+    return [" ".join(glyph[row] for glyph in glyphs) for row in range(5)]

@@ -21,6 +21,7 @@ from widgets.heat_words import empty_lines
 from widgets.plot import CURVE, LEVEL, MARK, axis_of_spans, axis_up_to, draw
 from widgets.rate_chart import ChartMark
 from widgets.units import Unit, say_bytes
+from widgets.verdict_lines import advised
 
 _LABEL_WIDTH: Final = 6
 _LEAST_HEIGHT: Final = 6
@@ -95,13 +96,25 @@ class CurveChart(SpanView):
             curve: of the newest sample.
             page_bytes: size of a page.
             time_s: monotonic, of that sample; what links are marked by.
-            forecast: the rounds of its best plan are marked where they look, 1, 2, … and ■.
+            forecast: the rounds of the plan that it advises are marked where they look, 1, 2, … and ■.
             budget_bytes: what a dump may hold within the stop budget (`CostModel.bytes_within`).
             links: those already made, marked at their age, as in the rate chart.
         """
         self._curve, self._page_bytes, self._time_s = curve, page_bytes, time_s
         self._forecast, self._budget_bytes, self._links = forecast, budget_bytes, tuple(links)
+        self._name_marks()
         self.redraw()
+
+    def _name_marks(self) -> None:
+        """Say what the signs on top are, on the frame, as far as there are any."""
+        named = []
+        if self._rounds():
+            named.append("1 2 ■ links to come")
+        if any(0 <= self._time_s - mark.time_s <= self._curve.window_s for mark in self._links):
+            named.append("◂ links made")
+        text = " · ".join(named)
+        if str(self.border_subtitle) != text:
+            self.border_subtitle = Content(text)
 
     def watch_empty_text(self) -> None:
         """Say so at once."""
@@ -144,10 +157,10 @@ class CurveChart(SpanView):
         ]
 
     def _rounds(self) -> list[tuple[float, str]]:
-        """Where the links of the best plan look: how long after the one before, and its sign."""
+        """Where the links of the advised plan look: how long after the one before, and its sign."""
         if self._forecast is None or not self._forecast.plans:
             return []
-        links = enumerate(self._forecast.best.links, 1)
+        links = enumerate(advised(self._forecast).links, 1)
         return [
             (link.after_s, "■" if link.kind is LinkKind.DUMP else str(number))
             for number, link in links

@@ -96,6 +96,10 @@ class RateChart(SpanView):
         """Show these, oldest first; marks outside the time they span are not shown."""
         self._points = tuple(points)
         self._marks = tuple(marks)
+        shown = [mark for mark in marks if points and points[0].time_s <= mark.time_s <= points[-1].time_s]
+        text = "1 2 pre-dumps · ■ dump" if shown else ""
+        if str(self.border_subtitle) != text:
+            self.border_subtitle = Content(text)
         self.redraw()
 
     # -- drawing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from textwrap import wrap
 from typing import ClassVar, Final, NamedTuple
 
@@ -9,20 +10,44 @@ from textual.content import Content
 from textual.reactive import reactive
 
 from engine.forecast import words
-from engine.forecast.estimate import Estimate
-from engine.forecast.rounds import Plan
+from engine.forecast.gauge import Gauge
 from engine.forecast.trigger import Armed, AtDeadline, Decision
-from engine.forecast.truth import Outcome, Truth
+from engine.forecast.truth import Truth
 from engine.forecast.verdict import Forecast, Verdict
-from engine.images.layout import LinkKind
-from widgets.big_letters import big_word
+from widgets.big_letters import big_word, huge_word
+from widgets.blocks import fit_in_places, leading_that_fit, length_of, placed
 from widgets.columns import Span, fit_cell
 from widgets.drawing import SpanView
-from widgets.units import format_percent, say_bytes
+from widgets.units import format_percent, say_bytes, split_bytes
+from widgets.verdict_lines import (
+    FIGURE,
+    LABEL,
+    TRIGGER,
+    advised,
+    figure,
+    gauge_line,
+    outcome_line,
+    plan_lines,
+    range_of,
+)
 
-_BIG_HEIGHT: Final = 8
-"""Lines from which the verdict is in large letters."""
-_LABEL: Final = "verdict-panel--label"
+_BIG_HEIGHT: Final = 5
+"""Lines from which there is more than the verdict in large letters and a sentence."""
+_LOW_HEIGHT: Final = 4
+"""Lines from which the verdict is in large letters where there is little room."""
+_HUGE_HEIGHT: Final = 10
+"""Lines from which letters are five lines high."""
+_TWO_COLUMNS: Final = 104
+"""Cells from which what was foreseen stands beside how right that was."""
+_LOW_GAP: Final = 2
+_WIDE_GAP: Final = 4
+_PLACES: Final = (0.0, 0.42, 0.72)
+"""Where verdict, stop and bytes begin, as shares of the width."""
+_LOW_PLACES: Final = (0.0, 0.49, 0.73)
+_ALL_SHOWN: Final = 3
+_WHOLE_FROM: Final = 100
+"""Large figures from here on have no decimals."""
+_OUTCOMES: Final = 4
 
 
 class _Look(NamedTuple):
@@ -45,11 +70,11 @@ def _look(forecast: Forecast | None) -> _Look:
             return _Look("▲", "WAIT", fair)
         case Verdict.WILL_NOT_CONVERGE:
             return _Look("✗", "WILL NOT CONVERGE", bad)
-    return _Look("?", "NOT KNOWN YET", _LABEL)
+    return _Look("?", "NOT KNOWN YET", LABEL)
 
 
 class VerdictPanel(SpanView):
-    """Large letters from eight lines on; two or three lines where there is no more room."""
+    """Verdict, stop and bytes in large letters; two or three plain lines where there is no more room."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "verdict-panel--good",
@@ -83,7 +108,7 @@ class VerdictPanel(SpanView):
     """
 
     compact: reactive[bool] = reactive(False, init=False)
-    """Two or three lines, whatever room there is."""
+    """Four lines, whatever room there is."""
     empty_text: reactive[str] = reactive(
         "Press a to arm, and wait for a few ticks: then it shows here what a dump would cost.", init=False
     )
@@ -93,7 +118,7 @@ class VerdictPanel(SpanView):
         super().__init__(name=name, id=id, classes=classes)
         self._forecast: Forecast | None = None
         self._truth = Truth()
-        self._trigger: tuple[Armed, Decision | None, float] | None = None
+        self._trigger: tuple[Armed, Decision | None, float, tuple[Gauge, ...]] | None = None
         self.border_title = Content("when to dump")
 
     def show_forecast(self, forecast: Forecast | None) -> None:
@@ -109,10 +134,18 @@ class VerdictPanel(SpanView):
             self._changed()
 
     def show_trigger(
-        self, armed: Armed | None, decision: Decision | None = None, time_s: float = 0.0
+        self,
+        armed: Armed | None,
+        decision: Decision | None = None,
+        time_s: float = 0.0,
+        gauges: Sequence[Gauge] = (),
     ) -> None:
-        """Show the trigger that waits, what it last decided, and what is left at `time_s` (monotonic)."""
-        self._trigger = None if armed is None or armed.is_done else (armed, decision, time_s)
+        """Show the trigger that waits, what it last decided, and what is left at `time_s` (monotonic).
+
+        Gauges, if there are any, are shown in place of the decision: how near it is says more than why not.
+        """
+        is_shown = armed is not None and not armed.is_done
+        self._trigger = (armed, decision, time_s, tuple(gauges)) if armed is not None and is_shown else None
         self._changed()
 
     def watch_compact(self) -> None:
@@ -132,68 +165,119 @@ class VerdictPanel(SpanView):
 
     def lines(self, width: int, height: int) -> list[list[Span]]:
         """The verdict first; what matters least is left out first."""
-        large = [] if self.compact else self._large(width, height)
-        is_big = bool(large) and (height == 0 or height >= min(_BIG_HEIGHT, len(large)))
-        lines = large if is_big else self._small(width, height)
+        forecast = self._forecast
+        if self.compact and 0 < height < _LOW_HEIGHT:
+            lines = self._small(width, height)
+        elif forecast is None or not forecast.plans:
+            lines = self._unknown(width)
+        elif self.compact:
+            lines = self._low(forecast, width)
+        elif 0 < height < _BIG_HEIGHT:
+            lines = self._small(width, height)
+        else:
+            lines = self._large(forecast, width, height)
         return [fit_cell(line, width) for line in lines[: height or None]]
 
-    # -- small
+    # -- small: two or three lines
 
     def _small(self, width: int, height: int) -> list[list[Span]]:
         forecast, look = self._forecast, _look(self._forecast)
         first = [Span(f"{look.sign} {look.word}", look.style)]
         if forecast is None or not forecast.plans:
-            return [first, [Span(self.empty_text, _LABEL)], *self._trigger_lines()]
+            return [first, [Span(self.empty_text, LABEL)], *self._trigger_lines(width)]
         first += self._costs(forecast)
-        second = [Span(forecast.text)]
-        right = self._rightness()
-        if right and sum(len(span.text) for span in (*second, *right)) + 3 <= width:
-            second += [Span("   "), *right]
-        lines = [first, second, *self._trigger_lines()]
+        lines = [first, self._in_words(forecast, width), *self._trigger_lines(width)]
         return lines if height != 1 else lines[:1]
 
-    def _costs(self, forecast: Forecast) -> list[Span]:
-        plan = _advised(forecast)
+    def _costs(self, forecast: Forecast, *, with_range: bool = True) -> list[Span]:
+        plan = advised(forecast)
         return [
-            Span("   stops ", _LABEL),
-            Span(words.duration(plan.stopped_s.mid), "verdict-panel--figure"),
-            Span(f" ({_range(plan.stopped_s)})", _LABEL),
-            Span("   saves ", _LABEL),
-            Span(say_bytes(plan.size_bytes.mid), "verdict-panel--figure"),
+            Span("   stops ", LABEL),
+            Span(words.duration(plan.stopped_s.mid), FIGURE),
+            Span(f" ({range_of(plan.stopped_s)})" if with_range else "", LABEL),
+            Span("   saves ", LABEL),
+            Span(say_bytes(plan.size_bytes.mid), FIGURE),
         ]
 
-    # -- large
+    def _in_words(self, forecast: Forecast, width: int) -> list[Span]:
+        """The verdict as a sentence, and how right the last ones were if there is room."""
+        line = [Span(forecast.text)]
+        right = self._rightness()
+        for shown in (right, right[:1]):
+            if shown and length_of(line) + length_of(shown) + 3 <= width:
+                return [*line, Span("   "), *shown]
+        return line
 
-    def _large(self, width: int, height: int) -> list[list[Span]]:
-        forecast, look = self._forecast, _look(self._forecast)
-        lines = self._title(look, width, height)
-        if forecast is None or not forecast.plans:
-            return [*lines, *([Span(line, _LABEL)] for line in wrap(self.empty_text, max(width, 1)))]
-        plan = _advised(forecast)
-        lines += [
-            [],
-            [Span("stops   ", _LABEL), *_figure(words.duration(plan.stopped_s.mid), _range(plan.stopped_s))],
-            [
-                Span("saves   ", _LABEL),
-                *_figure(say_bytes(plan.size_bytes.mid), f"{words.duration(plan.seconds.mid)} in all"),
-            ],
-            *([Span(line)] for line in wrap(forecast.text, max(width, 1))),
+    # -- low: large letters in four lines
+
+    def _low(self, forecast: Forecast, width: int) -> list[list[Span]]:
+        lines, shown = self._headline(forecast, width, _LOW_PLACES, _LOW_GAP)
+        if shown == _ALL_SHOWN:
+            said = self._in_words(forecast, width)
+        else:
+            said = [Span(forecast.text.partition(": ")[2]), *self._costs(forecast, with_range=False)]
+        return [*lines, said, *self._trigger_lines(width)]
+
+    # -- large: large letters, what they mean, and how right it was
+
+    def _unknown(self, width: int) -> list[list[Span]]:
+        look = _look(self._forecast)
+        word = big_word(look.word)
+        title = word if len(word[0]) <= width else (f"{look.sign} {look.word}",)
+        return [
+            *([Span(line, look.style)] for line in title),
+            *([Span(line, LABEL)] for line in wrap(self.empty_text, max(width, 1))),
+            *self._trigger_lines(width),
         ]
-        details = [*self._trigger_lines(), *_plan_lines(forecast), self._rightness() or self._not_checked()]
-        return [*lines, *details, *(_outcome_line(o) for o in self._truth.outcomes[-3:][::-1])]
 
-    def _title(self, look: _Look, width: int, height: int) -> list[list[Span]]:
-        """The word as large as there is room for: on one line, on two, or in plain letters."""
-        whole = big_word(look.word)
-        if len(whole[0]) <= width:
-            return [[Span(line, look.style)] for line in whole]
-        first, _, second = look.word.rpartition(" ")
-        parts = [big_word(part) for part in (first, second) if part]
-        if all(len(part[0]) <= width for part in parts) and (height == 0 or height >= _BIG_HEIGHT + 4):
-            return [[Span(line, look.style)] for part in parts for line in part]
-        return [[Span(f"{look.sign} {look.word}", look.style)]]
+    def _large(self, forecast: Forecast, width: int, height: int) -> list[list[Span]]:
+        plan = advised(forecast)
+        huge = height >= _HUGE_HEIGHT
+        lines, shown = self._headline(forecast, width, _PLACES, _WIDE_GAP, huge=huge)
+        if shown < _ALL_SHOWN:
+            lines, shown = self._headline(forecast, width, _PLACES, _WIDE_GAP)
+        columns = 2 if width >= _TWO_COLUMNS else 1
+        column = (width - (columns - 1) * _WIDE_GAP) // columns
+        about = f"stops {range_of(plan.stopped_s)}; saves {say_bytes(plan.size_bytes.mid)}"
+        said = [[Span(line)] for line in wrap(forecast.text, max(column, 1))]
+        said.append([Span(f"{about} in {words.duration(plan.seconds.mid)}", LABEL)])
+        trigger, links = self._trigger_lines(column), plan_lines(forecast)
+        checked = [self._rightness() or self._not_checked()]
+        came = [outcome_line(outcome) for outcome in self._truth.outcomes[-_OUTCOMES:][::-1]]
+        if columns == 1:
+            return [*lines, *said, *trigger, *checked, *links, *came]
+        left, right = [*said, *links], [*trigger, *checked, *came]
+        return [*lines, *placed([(left, column), (right, column)], [0, column + _WIDE_GAP])]
 
-    # -- both
+    def _headline(
+        self, forecast: Forecast, width: int, shares: Sequence[float], gap: int, *, huge: bool = False
+    ) -> tuple[list[list[Span]], int]:
+        """The verdict, the stop and the bytes in large letters; as many of the three as there is room for.
+
+        Returns:
+            The lines, all equally long, and how many of the three there are; 0: the word in plain letters.
+        """
+        look, plan = _look(forecast), advised(forecast)
+        spell = huge_word if huge else big_word
+        stop, stop_unit = words.duration(plan.stopped_s.mid).split(" ")
+        size, size_unit = split_bytes(plan.size_bytes.mid)
+        if float(size) >= _WHOLE_FROM:
+            size = f"{float(size):.0f}"
+        letters = [[Span(line, look.style)] for line in spell(look.word)]
+        blocks = [
+            (letters, length_of(letters[0])),
+            figure(spell(stop), "stop", stop_unit, look.style),
+            figure(spell(size), "save", size_unit, FIGURE),
+        ]
+        # Where there is room, each has its place: when one changes, the others do not move.
+        places = [int(share * width) for share in shares]
+        if not fit_in_places(blocks, places, width, gap):
+            blocks, places = leading_that_fit(blocks, width, gap)
+        if not blocks:
+            return [[Span(f"{look.sign} {look.word}", look.style)]], 0
+        return placed(blocks, places), len(blocks)
+
+    # -- all of them
 
     def _rightness(self) -> list[Span]:
         pages, stops = self._truth.pages, self._truth.stops
@@ -203,68 +287,21 @@ class VerdictPanel(SpanView):
         if stops.count:
             said += f", {format_percent(stops.median)} in stop"
         count = f"{pages.count} link{'s' if pages.count != 1 else ''}"
-        return [Span("so far ", _LABEL), Span(said), Span(f" (median of {count})", _LABEL)]
+        return [Span(said), Span(f" (median of {count})", LABEL)]
 
     def _not_checked(self) -> list[Span]:
-        return [Span("not yet checked: each link made is compared with its forecast", _LABEL)]
+        return [Span("not yet checked: each link is compared with its forecast", LABEL)]
 
-    def _trigger_lines(self) -> list[list[Span]]:
+    def _trigger_lines(self, width: int) -> list[list[Span]]:
+        """What is armed, and a bar for each thing that it waits for."""
         if self._trigger is None:
             return []
-        armed, decision, time_s = self._trigger
-        line = [Span(f"armed: {armed.trigger.condition}", "verdict-panel--trigger")]
+        armed, decision, time_s, gauges = self._trigger
+        line = [Span(f"armed: {armed.trigger}", TRIGGER)]
         left_s = armed.left_s(time_s)
         if left_s is not None:
             then = "dump anyhow" if armed.trigger.at_deadline is AtDeadline.DUMP else "give up"
             line.append(Span(f"  {words.duration(left_s)} left, then {then}"))
-        if decision is not None:
-            line.append(Span(f"  {decision.action.value}: {decision.reason}", _LABEL))
-        return [line]
-
-
-def _advised(forecast: Forecast) -> Plan:
-    """The plan that the verdict is about."""
-    if forecast.verdict is Verdict.WAIT and forecast.in_lull is not None:
-        return forecast.in_lull
-    return forecast.best
-
-
-def _range(estimate: Estimate) -> str:
-    return f"{words.duration(estimate.low)} to {words.duration(estimate.high)}"
-
-
-def _figure(figure: str, about: str) -> list[Span]:
-    return [Span(f"{figure:>8}", "verdict-panel--figure"), Span(f"   {about}", _LABEL)]
-
-
-def _plan_lines(forecast: Forecast) -> list[list[Span]]:
-    """Each link of the plan, aligned; and what a dump at once would cost, if that is not the plan."""
-    plan = _advised(forecast)
-    lines = []
-    if plan.pre_dumps:
-        for number, link in enumerate(plan.links, 1):
-            is_dump = link.kind is LinkKind.DUMP
-            stop = f"stops {words.duration(link.stopped_s.mid)}" if is_dump else ""
-            name = "■ dump" if is_dump else f"{number} pre-dump"
-            lines.append(
-                [
-                    Span(f"{name:<12}", _LABEL),
-                    Span(f"{say_bytes(link.size_bytes.mid):>10}"),
-                    Span(f"{words.duration(link.seconds.mid):>8}  {stop}", _LABEL),
-                ]
-            )
-        now = forecast.now
-        at_once = f"{'at once':<12}{say_bytes(now.size_bytes.mid):>10}{words.duration(now.seconds.mid):>8}"
-        lines.append([Span(f"{at_once}  {words.stop(now.stopped_s.mid)}", _LABEL)])
-    return lines
-
-
-def _outcome_line(outcome: Outcome) -> list[Span]:
-    """A link as it was foreseen and as it came."""
-    sign = "■" if outcome.kind is LinkKind.DUMP else "•"
-    each = outcome.foreseen.page_bytes
-    said = f"{sign} said {say_bytes(outcome.foreseen.size_bytes.mid)}, was {say_bytes(outcome.pages * each)}"
-    if outcome.kind is LinkKind.DUMP:
-        foreseen, was = outcome.foreseen.stopped_s.mid, outcome.stopped_s
-        said += f"; stop {words.duration(foreseen)}, was {words.duration(was)}"
-    return [Span(said, _LABEL)]
+        if decision is not None and not gauges:
+            line.append(Span(f"  {decision.action.value}: {decision.reason}", LABEL))
+        return [line, *(gauge_line(gauge, width) for gauge in gauges)]

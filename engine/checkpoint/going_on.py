@@ -50,6 +50,11 @@ def engine_of(chain: Chain) -> Engine:
     return _sidecar_of(chain).owner
 
 
+def tracker_of(chain: Chain) -> TrackerKind:
+    """What saw the writes since the last link. Errors as of `engine_of`."""
+    return _sidecar_of(chain).tracker
+
+
 def require_chain_of(chain: Chain, root: Identity, engine: Engine) -> Sidecar:
     """Make sure that a chain is of this very process and this engine; what its last link says of itself.
 

@@ -35,6 +35,7 @@ from engine.forecast.calibrate import device_of, probe
 from engine.forecast.close_look import CloseLook
 from engine.forecast.cost_model import CostModel
 from engine.forecast.forecaster import Forecaster
+from engine.forecast.gauge import Gauge, gauges_of
 from engine.forecast.parts import Parts
 from engine.forecast.rhythm import Rhythm
 from engine.forecast.rounds import MOST_PRE_DUMPS, LinkForecast
@@ -65,6 +66,8 @@ class Advice:
     """The trigger that waits, if one does."""
     decision: Decision = _NOTHING_ARMED
     """What the trigger says. It is said once: after anything but WAIT a link is expected to begin."""
+    gauges: tuple[Gauge, ...] = ()
+    """How near the trigger is to firing."""
 
 
 NO_ADVICE: Final = Advice(Forecast(0.0, STOP_BUDGET_S), Rhythm(), Truth())
@@ -126,6 +129,12 @@ class Advisor:
             self._close_look.ask()
 
     # -- what links cost
+
+    def needs_probe(self, directory: Path) -> bool:
+        """Whether `calibrate` would write to this directory's file system. Raises LinkFailed."""
+        device = device_of(directory)
+        with self._lock:
+            return device not in self._parts
 
     def calibrate(
         self,
@@ -209,8 +218,11 @@ class Advisor:
         with self._lock:
             forecast = self._foresee(now_s)
             decision = _NOTHING_ARMED
+            gauges: tuple[Gauge, ...] = ()
             if self._armed is not None:
-                decision = self._decide(Moment(forecast.time_s, clock, forecast, self._forecaster.rhythm))
+                moment = Moment(forecast.time_s, clock, forecast, self._forecaster.rhythm)
+                gauges = gauges_of(self._armed, moment)
+                decision = self._decide(moment)
             return Advice(
                 forecast,
                 self._forecaster.rhythm,
@@ -218,6 +230,7 @@ class Advisor:
                 self._forecaster.costs,
                 self._armed,
                 decision,
+                gauges,
             )
 
     def _foresee(self, now_s: float | None) -> Forecast:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,65 @@ def test_what_makes_no_sense_is_refused_before_anything_is_done(
     assert (code, output) == (2, "")
     assert why in complaints
     assert not (tmp_path / "c").exists()
+
+
+class TestContinue:
+    """With `--continue`: a chain that an earlier run began and gave up at its deadline."""
+
+    @pytest.fixture
+    def bursting(self) -> Iterator[Workload]:
+        sizes = {
+            "cold_pages": 500,
+            "hot_pages": 4000,
+            "pages_per_s": 20_000,
+            "burst_ms": 1500,
+            "quiet_ms": 2500,
+        }
+        with start("bursts", **sizes) as workload:
+            yield workload
+
+    @pytest.fixture
+    def begun(self, shell: Shell, bursting: Workload, tmp_path: Path) -> Path:
+        limit = ("--every", 0.5, "--deadline", "2s", "--at-deadline", "give-up")
+        code, output, _ = shell.run("checkpoint", bursting.pid, tmp_path / "chain", *LONG, *limit)
+        assert code == 1
+        assert "pre-dump 1: " in output
+        return tmp_path / "chain"
+
+    def test_the_chain_is_ended_once_the_stop_is_short_enough(
+        self, shell: Shell, bursting: Workload, begun: Path
+    ) -> None:
+        before = len(os.listdir(begun))
+        code, output, complaints = shell.run(
+            "checkpoint", bursting.pid, begun, "--continue", "--when", "stop<1h", "--json"
+        )
+        assert (code, complaints) == (0, "")
+        *_, decided, link = objects(output)
+        assert decided["event"] == "dump"
+        assert (link["link"], link["kind"]) == (before + 1, "dump")
+        # Either the kernel has kept the epoch, or it is said why the link is a full one; both are foreseen.
+        assert bool(link["pages_in_parent"]) != bool(link["notes"])
+        assert decided["bytes"] < 4 * link["bytes"]
+        assert link["bytes"] < 4 * decided["bytes"]
+        assert shell.run("verify", begun)[0] == 0
+
+    def test_a_lull_is_seen_in_an_epoch_that_was_taken_over(
+        self, shell: Shell, bursting: Workload, begun: Path
+    ) -> None:
+        code, output, _ = shell.run(
+            "checkpoint",
+            bursting.pid,
+            begun,
+            "--continue",
+            "--when",
+            "quiet 1s",
+            "--deadline",
+            "40s",
+            "--json",
+        )
+        *_, decided, link = objects(output)
+        assert code == 0
+        assert decided["reason"].startswith("quiet for ")
+        assert link["kind"] == "dump"
+        assert shell.run("verify", begun)[0] == 0
+        assert is_untouched(bursting.pid)

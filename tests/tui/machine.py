@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -366,6 +367,10 @@ class FrozenClock:
     def time_of_day(self) -> str:
         """Always the same."""
         return "12:34:56"
+
+    def local_time(self) -> datetime:
+        """Always the same."""
+        return datetime(2025, 1, 31, 12, 34, 56)
 
     def stamp(self) -> str:
         """Always the same."""

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from textual.widgets import Button
+from textual.widgets import Button, Input
 
 from engine.checkpoint.criu.features import examine_criu
 from engine.checkpoint.criu.options import CriuOptions
@@ -26,6 +26,7 @@ from tui.screens.choice import Choice, Tick
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.dump import DumpScreen
 from tui.screens.maker_log import MakerLogScreen
+from tui.screens.when import WhenScreen
 from tui.target import Stage
 from widgets.text_lines import TextLines
 
@@ -138,3 +139,40 @@ async def test_criu_is_asked_for_nothing_of_a_job_of_a_shell_until_that_is_allow
             assert current(app).links, toasts(app)
             await pilot.press("q")
         assert app.desk.watched.join()
+
+
+@pytest.mark.usefixtures("orphans_are_ours")
+async def test_a_trigger_that_pre_dumps_dumps_and_kills_leaves_a_chain_that_restores(
+    criu: object, until: Until, tmp_path: Path
+) -> None:
+    with Outliving.judging(tmp_path) as judge:
+        app = DirtytopApp(Options((judge.pid,), arm=True, interval_s=0.2))
+        async with run(app) as pilot:
+            await until(pilot, lambda: current(app).is_armed and current(app).live.sample)
+            await pilot.press("w")
+            await until(pilot, lambda: isinstance(app.screen, WhenScreen))
+            app.screen.query_one("#kind-every", Choice).value = True
+            app.screen.query_one("#every", Input).value = "500ms"
+            app.screen.query_one("#deadline", Input).value = "20s"
+            await pilot.press("ctrl+s")
+            await until(pilot, lambda: isinstance(app.screen, DumpScreen))
+            await until(pilot, lambda: current(app).engines)
+            app.screen.query_one("#engine-spliced", Choice).value = True
+            app.screen.query_one("#after-kill", Choice).value = True
+            await until(pilot, lambda: not app.screen.query_one("#make", Button).disabled)
+            await pilot.press("ctrl+s")
+            await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
+            await pilot.click("#confirm")
+            await until(pilot, lambda: current(app).stage is Stage.GONE or "disarmed" in toasts(app).lower())
+            await until(pilot, lambda: current(app).wait is None and not current(app).is_busy)
+            kinds = [link.kind for link in current(app).links]
+            assert kinds == [*[LinkKind.PRE_DUMP] * (len(kinds) - 1), LinkKind.DUMP], toasts(app)
+            assert len(kinds) > 1
+            result = current(app).links[-1]
+            await pilot.press("q")
+        assert app.desk.watched.join()
+        judge.bury()
+        assert restore(result.path).pid == judge.pid
+        rounds, wrong = judge.judge()
+        assert rounds > 0
+        assert wrong == 0

@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 import textual
 from textual.pilot import Pilot
+from textual.widgets import Button
 
+from engine.forecast.gauge import Gauge
+from engine.forecast.trigger import Armed
 from engine.tracking.sample import Event, EventKind, Sample, TrackerKind
 from tests.tui.machine import ADVICE, CRIU, MEMORY, Launch, ScriptedMachine, Until
 from tui import messages
@@ -169,3 +172,39 @@ def test_a_chain_of_criu_broken_by_a_foreign_clear(
         await pilot.pause(0.2)
 
     assert snap_compare(app, terminal_size=size, run_before=broken)
+
+
+def test_what_to_wait_for(
+    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    app = launch(POSTGRES, interval_s=1.0)
+    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until, "w"))
+
+
+def test_a_trigger_is_armed(
+    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    app = launch(POSTGRES, interval_s=1.0)
+    fill = filled(app, machine, until, "w", "ctrl+s")
+
+    async def arm(pilot: Pilot[Any]) -> None:
+        await fill(pilot)
+        target = app.desk.watched.targets[0]
+        await until(pilot, lambda: not app.screen.query_one("#make", Button).disabled)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: target.wait is not None and not target.wait.is_measuring)
+        assert target.wait is not None
+        sample = machine.opened[POSTGRES].sample(TICKS)
+        armed = Armed(target.wait.trigger, sample.time_s - 18)
+        advice = replace(
+            ADVICE,
+            forecast=replace(ADVICE.forecast, time_s=sample.time_s),
+            armed=armed,
+            gauges=(Gauge("stop 140 ms", "< 100 ms", 0.71),),
+        )
+        history = target.live.history
+        app.post_message(messages.Sampled(target, sample, True, history, advice=advice))
+        await until(pilot, partial(_is_shown, target, sample))
+        await pilot.pause(0.2)
+
+    assert snap_compare(app, terminal_size=size, run_before=arm)

@@ -10,9 +10,10 @@ from textual.message import Message
 from textual.widget import Widget
 
 from engine.checkpoint.link import LinkProgress
+from engine.forecast.gauge import Gauge
 from engine.forecast.verdict import Verdict
 from tests.widgets import scenes
-from widgets.big_letters import big_word
+from widgets.big_letters import big_word, huge_word
 from widgets.chain_flow import ChainFlow
 from widgets.curve_chart import CurveChart
 from widgets.plot import LEVEL, axis_of_spans
@@ -43,8 +44,9 @@ async def test_the_verdict_is_a_word_large_or_small(verdict: Verdict, stage: Sta
     async with stage(panel).run_test(size=(100, 40)) as pilot:
         panel.show_forecast(scenes.FORECASTS[verdict])
         await pilot.pause()
-        assert text_of(panel)[0] == big_word(WORDS[verdict])[0].rstrip()
+        assert text_of(panel)[0].startswith(big_word(WORDS[verdict])[0].rstrip())
         panel.compact = True
+        panel.styles.height = 4  # two lines of which are its frame
         await pilot.pause()
         assert WORDS[verdict] in text_of(panel)[0]
         assert len(text_of(panel)) <= 3
@@ -56,10 +58,51 @@ async def test_the_panel_tells_the_stop_its_range_the_bytes_and_the_plan(stage: 
         panel.show_forecast(scenes.FORECASTS[Verdict.PRE_DUMP])
         await pilot.pause()
         text = "\n".join(text_of(panel))
-    assert "14 ms   9.8 ms to 21 ms" in text
-    assert "567.1 MiB" in text
+    assert "stops 9.8 ms to 21 ms; saves 567.1 MiB in 600 ms" in text
     assert "pre-dump twice, then dump: stops 14 ms" in text
     assert "not yet checked" in text
+
+
+@pytest.mark.parametrize(("size", "is_low"), [((80, 6), True), ((120, 10), False), ((200, 14), False)])
+async def test_verdict_stop_and_bytes_are_large_at_every_size(
+    size: tuple[int, int], is_low: bool, stage: Stage
+) -> None:
+    panel = VerdictPanel()
+    panel.compact = is_low
+    async with stage(panel).run_test(size=size) as pilot:
+        panel.show_forecast(scenes.FORECASTS[Verdict.PRE_DUMP])
+        panel.styles.height = "100%"
+        await pilot.pause()
+        spell = huge_word if size == (200, 14) else big_word
+        for word in ("PRE-DUMP", "14", "567"):
+            for line, letters in zip(text_of(panel), spell(word), strict=False):
+                assert letters.rstrip() in line
+        assert any("pre-dump twice, then dump: stops 14 ms" in line for line in text_of(panel))
+
+
+async def test_figures_stay_where_they_are_when_the_verdict_changes(stage: Stage) -> None:
+    panel = VerdictPanel()
+    async with stage(panel).run_test(size=(120, 12)) as pilot:
+        places = set()
+        for verdict in (Verdict.DUMP_NOW, Verdict.PRE_DUMP, Verdict.WAIT):
+            panel.show_forecast(scenes.FORECASTS[verdict])
+            await pilot.pause()
+            places.add(text_of(panel)[0].index("stop"))
+    assert len(places) == 1
+
+
+async def test_a_trigger_has_a_bar_that_tells_how_near_it_is(stage: Stage) -> None:
+    panel = VerdictPanel()
+    async with stage(panel).run_test(size=(120, 12)) as pilot:
+        panel.show_forecast(scenes.FORECASTS[Verdict.PRE_DUMP])
+        for fraction, full in ((0.25, 6), (1.0, 24)):
+            panel.show_trigger(
+                scenes.TRIGGER, scenes.WAITING, 118.0, [Gauge("stop 410 ms", "< 50 ms", fraction)]
+            )
+            await pilot.pause()
+            bar = next(line for line in text_of(panel) if "< 50 ms" in line)
+            assert "stop 410 ms" in bar
+            assert bar.count("█") == full
 
 
 async def test_waiting_is_about_the_plan_in_the_lull(stage: Stage) -> None:

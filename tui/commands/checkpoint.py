@@ -14,11 +14,12 @@ from click.core import ParameterSource
 from engine.checkpoint.criu.features import examine_criu
 from engine.checkpoint.criu.options import CriuOptions, require_session_leader
 from engine.checkpoint.engines import Chain, close_chain, go_on, open_chain
-from engine.checkpoint.going_on import engine_of, read_open_chain
+from engine.checkpoint.going_on import engine_of, read_open_chain, tracker_of
 from engine.checkpoint.link import After, Engine, LinkResult
 from engine.errors import Cancelled, DirtytopError, LinkFailed, NotPermitted, NotSupported
 from engine.images.layout import LinkKind
 from engine.printable import printable
+from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from tui.commands.arguments import DIRECTORY, PID, SECONDS, example, json_option
 from tui.commands.criu_options import criu_options, given_options
@@ -86,7 +87,8 @@ def checkpoint(
     With --when, links are made when it pays, and not by the clock.
     Ctrl-C gives up cleanly: finished links stay, and the target runs on.
     """
-    begun = engine_of(read_open_chain(directory)) if goes_on else None
+    earlier = read_open_chain(directory) if goes_on else None
+    begun = engine_of(earlier) if earlier is not None else None
     options = given_options()
     if options and engine == Engine.MEMORY.value:
         raise click.UsageError(
@@ -97,8 +99,9 @@ def checkpoint(
         wanted = begun
     when = _what_to_wait_for(wanted, pre_dumps, every)
     show = emit_object if as_json else emit_link
-    # An epoch that is gone on with is of the tracker that began it.
-    tracker = tracker_to_wait_by() if when and not goes_on else None
+    # An epoch that may be taken over is of the tracker that began it; that of write-protection has ended.
+    may_take_over = earlier is not None and tracker_of(earlier) is TrackerKind.SOFT_DIRTY
+    tracker = tracker_to_wait_by() if when and not may_take_over else None
     with Interruption() as interruption, Session(pid, tracker) as session:
         chosen = wanted or _choose(pid, options)
         if when and not goes_on:
@@ -111,8 +114,8 @@ def checkpoint(
             session.arm()
         try:
             if when:
-                if not session.is_armed:
-                    session.attach()
+                if goes_on:
+                    prepare_to_wait(session, goes_on=True)
                 waiter = Waiter(session, chain, when, interruption, show, as_json=as_json, goes_on=goes_on)
                 waiter.run(After(after))
             else:

@@ -21,7 +21,8 @@ from engine.workloads.tour import Phase, Tour
 from tui.commands.checkpoint import emit_link
 from tui.commands.interruption import Interruption
 from tui.commands.output import emit
-from tui.commands.waiting import prepare_to_wait, tracker_to_wait_by, verdict_line
+from tui.commands.waiting import prepare_to_wait, tracker_to_wait_by
+from tui.waiting import verdict_line
 from widgets.units import format_duration
 
 QUICK: Final = {"steady_ms": 8000, "burst_ms": 7000, "quiet_ms": 7000, "growing_ms": 8000}

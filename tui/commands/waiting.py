@@ -17,15 +17,14 @@ from engine.forecast.estimate import Estimate
 from engine.forecast.trigger import Action
 from engine.images.layout import LinkKind
 from engine.tracking.probe import probe
-from engine.tracking.sample import RateMode, TrackerKind
+from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from tui.commands.interruption import Interruption
 from tui.commands.output import OutputClosed, emit, emit_json
 from tui.commands.progress import ProgressLine
 from tui.commands.when_options import When
-from widgets.units import format_duration, say_bytes
+from tui.waiting import INTERVAL_S, LINKS, see_every_write, verdict_line
 
-INTERVAL_S: Final = 0.5
 _SAID_AGAIN_S: Final = 10.0
 """Without a terminal, what is being waited for is said this often, if nothing changes."""
 _INTERRUPTED: Final = "interrupted: no dump was made, and the target runs on"
@@ -37,11 +36,18 @@ def tracker_to_wait_by() -> TrackerKind:
     return TrackerKind.WRITE_PROTECT if support.write_protect.works else support.best()
 
 
-def prepare_to_wait(session: Session) -> None:
-    """Arm a session so that its ticks tell what a target writes again and again. Errors as of `arm`."""
-    if RateMode.REARMING in session.modes:
-        session.set_mode(RateMode.REARMING)
-    session.arm()
+def prepare_to_wait(session: Session, *, goes_on: bool = False) -> None:
+    """Arm a session so that its ticks tell what a target writes again and again. Errors as of `arm`.
+
+    Args:
+        session: the target. A new chain is begun afterwards; one that is gone on with, before.
+        goes_on: keep the epoch which that chain has taken over.
+    """
+    see_every_write(session)
+    if not goes_on:
+        session.arm()
+    elif not session.is_armed:
+        session.attach()
 
 
 class Waiter:
@@ -108,7 +114,7 @@ class Waiter:
                 )
             if action is Action.WAIT:
                 continue
-            kind = LinkKind.DUMP if action is Action.DUMP else LinkKind.PRE_DUMP
+            kind = LINKS[action]
             self._make(kind, after)
             if kind is LinkKind.DUMP:
                 return
@@ -186,17 +192,6 @@ class _Said:
             "stop_s": estimate_as_json(forecast.now.stopped_s) if known else None,
             "bytes": round(forecast.now.size_bytes.mid) if known else None,
         }
-
-
-def verdict_line(advice: Advice) -> str:
-    """What a dump at once would cost, in one line."""
-    forecast = advice.forecast
-    if not forecast.plans:
-        return forecast.text
-    now = forecast.now
-    return (
-        f"now: {say_bytes(now.size_bytes.mid)}, stops {format_duration(now.stopped_s.mid)} · {forecast.text}"
-    )
 
 
 def estimate_as_json(estimate: Estimate) -> dict[str, float]:

@@ -240,7 +240,7 @@ class Dashboard(Vertical):
         panel.empty_text = _why_unknown(target, self._desk.options.readonly)
         panel.show_forecast(advice.forecast)
         panel.show_truth(advice.truth)
-        panel.show_trigger(advice.armed, advice.decision, advice.forecast.time_s)
+        panel.show_trigger(advice.armed, advice.decision, advice.forecast.time_s, advice.gauges)
 
     def _name_rates(self, mode: RateMode) -> None:
         """Where ticks only read, a page counts once: when it is first written after arming."""

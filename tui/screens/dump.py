@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -22,17 +23,19 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, RadioButton, RadioSet, Static
 
 from engine.checkpoint.link import After, Engine
+from engine.forecast.trigger import Trigger
 from engine.images.layout import LinkKind
 from engine.printable import printable
 from tui.backend import ChainOrder
 from tui.desk import Desk
-from tui.directory import DirectoryReport, default_directory, examine_directory
+from tui.directory import DirectoryReport, default_directory, examine_directory, first_directory
 from tui.jobs import LinkRequest
 from tui.keys import key
 from tui.screens.choice import Choice, Tick
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.engine_choice import EngineChoice
 from tui.target import Target
+from tui.wait import Wait, deadline_text
 from tui.words import AFTER, ENGINES, KINDS, link_name
 from widgets.units import say_bytes
 
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from engine.checkpoint.engines import EarlierChain, EngineReport
 
 _BUTTON = {LinkKind.PRE_DUMP: "Pre-dump", LinkKind.DUMP: "Dump"}
+_KILLED_UNASKED = "Nobody is asked again when the trigger fires. "
 _KILLED_FOR_GOOD = (
     "It is killed once it has been dumped, and this dump cannot be restored from:"
     " it holds memory and registers only."
@@ -50,19 +54,21 @@ _KILLED_AND_RESTORABLE = (
 )
 
 
-class DumpScreen(ModalScreen[LinkRequest | None]):
-    """Gives what the user asks for, or None.
+class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
+    """Gives what the user asks for, now or when a trigger says so; or None.
 
     Args:
         desk: for settings and the clock.
         target: what is dumped.
         kind: a dump, or the first pre-dump of a chain.
+        trigger: when to dump; None: at once.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         key("escape", "dismiss(None)", "Cancel", "app.close", "Leave everything as it is"),
         key("ctrl+s", "make", "Do it", "checkpoint.make", "Do what the dialog says"),
         key("ctrl+o", "browse", "Browse", "checkpoint.browse", "Choose the directory in a tree"),
+        key("ctrl+t", "when", "When", "checkpoint.choose_when", "Not now, but when it pays: choose when"),
     ]
 
     class Examined(Message):
@@ -79,14 +85,15 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
             super().__init__()
             self.reports = reports
 
-    def __init__(self, desk: Desk, target: Target, kind: LinkKind) -> None:
+    def __init__(self, desk: Desk, target: Target, kind: LinkKind, trigger: Trigger | None = None) -> None:
         super().__init__()
+        self._trigger = trigger
         self._desk = desk
         self._target = target
         self._kind = kind
         self._chain = target.open_chain
         # A path the user chose may hold what cannot be typed or shown; the line shows it printable.
-        self._path = default_directory(desk, target)
+        self._path = first_directory(desk, target) or default_directory(desk, target)
         self._report: DirectoryReport | None = None
         self._engines = EngineChoice(desk.backend.engines(), kind, _preferred(desk))
 
@@ -95,9 +102,6 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
     def compose(self) -> ComposeResult:
         """The chain, the directory, what becomes of the target."""
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = Content(
-                f"{KINDS[self._kind]} of {printable(self._target.command)} {self._target.pid}"
-            )
             dialog.border_subtitle = Content("Esc cancels · Ctrl+S does it")
             if self._chain is not None:
                 yield Static("parent", markup=False, classes="label")
@@ -129,18 +133,30 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
                     compact=True,
                 )
             with Horizontal(classes="buttons"):
+                if self._kind is LinkKind.DUMP:
+                    yield Button(Content("When …"), id="when", compact=True)
                 yield Button(Content("Cancel"), id="cancel", compact=True)
                 yield Button(Content(_BUTTON[self._kind]), id="make", variant="warning", compact=True)
 
     def on_mount(self) -> None:
         """Put the focus where Enter does no harm, and look at the directory."""
         self.app.clear_notifications()  # a toast would cover the buttons
-        self.query_one("#make" if self._kind is LinkKind.PRE_DUMP else "#cancel").focus()
+        is_harmless = self._kind is LinkKind.PRE_DUMP or self._trigger is not None
+        self.query_one("#make" if is_harmless else "#cancel").focus()
+        self._entitle()
         self.query_one("#there").display = False
         if self._target.engines:
             self._engines.show_reports(self._target.engines)
         self._follow_choice()
         self._examine_engines()
+
+    def _entitle(self) -> None:
+        """Say what is done, and when."""
+        title = f"{KINDS[self._kind]} of {printable(self._target.command)} {self._target.pid}"
+        if self._trigger is not None:
+            title += f" · {self._trigger}{deadline_text(self._trigger)}"
+            self.query_one("#make", Button).label = Content("Arm the trigger")
+        self.query_one(".dialog").border_title = Content(title)
 
     def _going_on(self) -> str:
         last = self._target.links[-1]
@@ -249,7 +265,8 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
         self._engines.force(earlier.engine if earlier is not None and there.value else None)
         problem = self._problem()
         self.query_one("#make").disabled = bool(problem) or not self._where.is_absolute()
-        if self._kind is LinkKind.PRE_DUMP and self.focused is None and not problem:
+        is_harmless = self._kind is LinkKind.PRE_DUMP or self._trigger is not None
+        if is_harmless and self.focused is None and not problem:
             self.query_one("#make").focus()
         report = self._report
         if problem:
@@ -293,6 +310,21 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
         self.query_one("#directory", Input).value = printable(str(self._path))
         self._examine()
 
+    @on(Button.Pressed, "#when")
+    def action_when(self) -> None:
+        """Choose when, and come back."""
+        if self._kind is not LinkKind.DUMP:
+            return
+        from tui.screens.when import WhenScreen
+
+        def chosen(trigger: Trigger | None) -> None:
+            if trigger is not None:
+                self._trigger = trigger
+                self._entitle()
+                self.query_one("#make").focus()
+
+        self.app.push_screen(WhenScreen(self._desk, self._target), chosen)
+
     @on(Button.Pressed, "#cancel")
     def _cancelled(self) -> None:
         self.dismiss(None)
@@ -309,10 +341,12 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
         if self._after is not After.KILL:
             self._answer()
             return
+        when = f" when it comes to {self._trigger}" if self._trigger is not None else ""
         question = ConfirmScreen(
-            f"Kill {self._target.command} {self._target.pid}?",
-            _KILLED_AND_RESTORABLE if self._is_restorable else _KILLED_FOR_GOOD,
-            confirm="Dump and kill",
+            f"Kill {self._target.command} {self._target.pid}{when}?",
+            (_KILLED_UNASKED if self._trigger is not None else "")
+            + (_KILLED_AND_RESTORABLE if self._is_restorable else _KILLED_FOR_GOOD),
+            confirm="Arm, dump and kill" if self._trigger is not None else "Dump and kill",
             refuse="Cancel",
         )
         self.app.push_screen(question, lambda sure: self._answer() if sure else None)
@@ -325,12 +359,26 @@ class DumpScreen(ModalScreen[LinkRequest | None]):
 
     def _answer(self) -> None:
         if self._goes_on:
-            self.dismiss(LinkRequest(self._kind, None, self._after))
+            self._give(LinkRequest(self._kind, None, self._after))
             return
         engine = self._engines.engine
         self._desk.remember(last_directory=str(self._path.parent), engine=engine.value)
         order = ChainOrder(self._path, engine, self._engines.options, is_there=self._is_there)
-        self.dismiss(LinkRequest(self._kind, order, self._after))
+        self._give(LinkRequest(self._kind, order, self._after))
+
+    def _give(self, request: LinkRequest) -> None:
+        if self._trigger is None:
+            self.dismiss(request)
+            return
+        may_pre_dump = self._trigger.may_pre_dump and self._can_pre_dump
+        self.dismiss(Wait(replace(self._trigger, may_pre_dump=may_pre_dump), request))
+
+    @property
+    def _can_pre_dump(self) -> bool:
+        """Whether the engine can, as far as is known."""
+        engine = self._chain.engine if self._chain is not None and self._goes_on else self._engines.engine
+        reports = {report.engine: report for report in self._target.engines}
+        return engine not in reports or not reports[engine].why_not(LinkKind.PRE_DUMP)
 
 
 def _preferred(desk: Desk) -> Engine:

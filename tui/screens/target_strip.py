@@ -58,7 +58,10 @@ def _label(number: int, target: Target) -> str:
     name = target.command or "…"
     if len(name) > _NAME_CELLS:
         name = name[: _NAME_CELLS - 1] + "…"
-    mark = "✕ " if target.stage in (Stage.GONE, Stage.REFUSED) else "◆ " if target.is_busy else ""
+    if target.stage in (Stage.GONE, Stage.REFUSED):
+        mark = "✕ "
+    else:
+        mark = "◆ " if target.is_busy else "◇ " if target.wait is not None else ""
     return f" {number} {mark}{name} {target.pid} "
 
 

@@ -10,6 +10,7 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Footer
 
+from engine.forecast.trigger import Trigger
 from engine.images.layout import LinkKind
 from engine.tracking.sample import RateMode
 from tui import keys
@@ -23,12 +24,13 @@ from tui.screens.restore import copy_restore
 from tui.screens.target_strip import TargetStrip
 from tui.settings import longer_interval, shorter_interval
 from tui.target import Target
+from tui.wait import Wait
 from tui.words import lent_text
 from widgets.heat_map import HeatMap
 from widgets.line_table import LineTable
 from widgets.units import say_bytes
 
-_ACTS: Final = frozenset({"arm", "pre_dump", "dump", "next_mode"})
+_ACTS: Final = frozenset({"arm", "pre_dump", "dump", "when", "next_mode"})
 _AGE_S: Final = 1.0
 """How often the age of a paused view is told anew."""
 
@@ -71,10 +73,10 @@ class WatchScreen(Screen[None]):
             return False
         if action in _ACTS and (target is None or not target.is_ready):
             return None
-        if action in ("pre_dump", "dump"):
+        if action in ("pre_dump", "dump", "when"):
             return None if target is None or target.is_busy else True
-        if action == "cancel_job":
-            return target is not None and target.is_busy
+        if action == "cancel":
+            return target is not None and (target.is_busy or target.wait is not None)
         if action == "next_mode":
             return target is not None and len(target.modes) > 1
         if action == "turn":
@@ -152,6 +154,12 @@ class WatchScreen(Screen[None]):
         target = self.target
         if target is None or target.is_busy:
             return
+        if target.wait is not None:
+            self._desk.tell(
+                f"The trigger {target.wait.trigger} makes those that pay. c disarms it, D dumps now.",
+                title="Pre-dump",
+            )
+            return
         if target.open_chain is not None:
             self._make(target, LinkRequest(LinkKind.PRE_DUMP))
             return
@@ -166,27 +174,48 @@ class WatchScreen(Screen[None]):
         if self.target is not None and not self.target.is_busy:
             self._ask(self.target, LinkKind.DUMP)
 
-    def _ask(self, target: Target, kind: LinkKind) -> None:
+    def action_when(self) -> None:
+        """Ask what to wait for, then where and how to dump."""
+        target = self.target
+        if target is None or target.is_busy:
+            return
+        from tui.screens.when import WhenScreen
+
+        def chosen(trigger: Trigger | None) -> None:
+            if trigger is not None:
+                self._ask(target, LinkKind.DUMP, trigger)
+
+        self.app.push_screen(WhenScreen(self._desk, target), chosen)
+
+    def _ask(self, target: Target, kind: LinkKind, trigger: Trigger | None = None) -> None:
         from tui.screens.dump import DumpScreen
 
-        def answered(request: LinkRequest | None) -> None:
-            if request is not None:
-                self._make(target, request)
+        def answered(answer: LinkRequest | Wait | None) -> None:
+            if answer is not None:
+                self._make(target, answer)
 
-        self.app.push_screen(DumpScreen(self._desk, target, kind), answered)
+        self.app.push_screen(DumpScreen(self._desk, target, kind, trigger), answered)
 
-    def _make(self, target: Target, request: LinkRequest) -> None:
+    def _make(self, target: Target, answer: LinkRequest | Wait) -> None:
         if not target.is_ready or target.is_busy:  # it may have exited while the dialog was open
             self._desk.tell("The target is gone or busy; nothing was written.", severity="warning")
             return
-        self._desk.watched.make_link(target, request)
+        if isinstance(answer, Wait):
+            self._desk.triggers.arm(target, answer)
+            return
+        self._desk.triggers.disarm(target, "it is dumped now")
+        self._desk.watched.make_link(target, answer)
         self._desk.announce(target, What.STATUS)
 
-    def action_cancel_job(self) -> None:
-        """Have the running link given up."""
-        if self.target is not None and self.target.job is not None:
-            self.target.job.cancel()
-            self._desk.note(self.target, "cancelling …")
+    def action_cancel(self) -> None:
+        """Have the running link given up, and the trigger disarmed."""
+        target = self.target
+        if target is None:
+            return
+        self._desk.triggers.disarm(target, "by you")
+        if target.job is not None:
+            target.job.cancel()
+            self._desk.note(target, "cancelling …")
 
     def action_links(self) -> None:
         """Show the chain's links in full."""
@@ -293,21 +322,29 @@ class WatchScreen(Screen[None]):
         self._desk.announce(self.target, What.TARGETS)
 
     def action_unwatch(self) -> None:
-        """Let the target in view go; asks if a link of it is being made."""
+        """Let the target in view go; asks if a link of it is being made, or a trigger is armed."""
         target = self.target
         if target is None:
             return
-        if not target.is_busy:
+        if not target.is_busy and target.wait is None:
             self._unwatch(target)
             return
         from tui.screens.confirm import ConfirmScreen
 
-        question = ConfirmScreen(
-            "Stop watching while a link is being made?",
-            "It is cancelled, and what it wrote is removed. The target runs on.",
-            confirm="Cancel it and stop",
-            refuse="Go on",
-        )
+        if target.is_busy:
+            question = ConfirmScreen(
+                "Stop watching while a link is being made?",
+                "It is cancelled, and what it wrote is removed. The target runs on.",
+                confirm="Cancel it and stop",
+                refuse="Go on",
+            )
+        else:
+            question = ConfirmScreen(
+                "Stop watching while a trigger is armed?",
+                "Nothing is dumped when it comes to that. Links until now stay, and the target runs on.",
+                confirm="Disarm it and stop",
+                refuse="Go on",
+            )
         self.app.push_screen(question, lambda sure: self._unwatch(target) if sure else None)
 
     def _unwatch(self, target: Target) -> None:

@@ -1,0 +1,113 @@
+"""Triggers of the dashboard: armed, seen to, disarmed, and all of it said.
+
+The trigger itself waits in the target's `Advisor`, as it does for `dirtytop checkpoint --when`; the
+sampler's thread shows it every tick and posts what it decides. Here that becomes links, on the app's
+own thread. A trigger is disarmed by its dump, by its deadline, by the user, and by whatever makes a
+link fail. It goes on when another program breaks the chain or the target starts another program: the
+next link is a full one then, and nothing is lost.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from engine.checkpoint.link import LinkResult
+from engine.errors import Cancelled, DirtytopError
+from engine.forecast.trigger import Action, Decision
+from engine.images.layout import LinkKind
+from engine.printable import printable
+from tui.desk import Desk, What
+from tui.target import Severity, Target
+from tui.wait import Wait, deadline_text
+
+if TYPE_CHECKING:
+    from tui.jobs import LinkRequest
+
+
+class Triggers:
+    """What is done about them. To be used from the app's thread."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    # What the user does.
+
+    def arm(self, target: Target, wait: Wait) -> None:
+        """Wait for this, in place of whatever was waited for; first find out what its links would cost."""
+        if target.wait is not None:
+            self.disarm(target, "another takes its place")
+        target.wait = wait
+        self._desk.note(target, f"trigger armed: {wait.trigger}{deadline_text(wait.trigger)}")
+        order = wait.request.chain
+        if order is not None:
+            self._desk.watched.measure(target, order, wait)
+        else:
+            self.measured(target, wait)  # by the links of the chain under way
+        self._desk.announce(target, What.STATUS, What.TARGETS)
+
+    def disarm(self, target: Target, why: str, severity: Severity = "information") -> None:
+        """Wait for nothing any more; a link that is being made is not given up by it."""
+        wait = target.wait
+        if wait is None:
+            return
+        target.wait = None
+        self._desk.watched.stop_measuring(target)
+        if target.sampler is not None:
+            target.sampler.stop_waiting(keeps_chain=not wait.has_begun and target.open_chain is not None)
+        self._desk.note(target, f"trigger {wait.trigger} disarmed: {why}", severity)
+        if severity != "information":
+            self._desk.tell(
+                printable(f"{why}. It was waited for {wait.trigger}."),
+                title=f"Trigger disarmed · {target.command} {target.pid}",
+                severity=severity,
+            )
+        self._desk.announce(target, What.STATUS, What.TARGETS)
+
+    # What threads find.
+
+    def measured(self, target: Target, wait: Wait) -> None:
+        """What its links would cost is known: from now on it waits."""
+        if target.wait is wait and target.sampler is not None:
+            wait.is_measuring = False
+            target.sampler.wait_for(wait)
+
+    def refused(self, target: Target, wait: Wait, error: DirtytopError) -> None:
+        """It cannot be waited for."""
+        if target.wait is wait:
+            hint = f" ({error.hint})" if error.hint else ""
+            self.disarm(target, f"{error.message}{hint}", "error")
+
+    def decided(self, target: Target, wait: Wait, decision: Decision) -> None:
+        """The trigger says what to do now."""
+        if target.wait is not wait or target.is_busy:  # what was decided before it was disarmed
+            return
+        if decision.action is Action.GIVE_UP:
+            self.disarm(target, decision.reason, "warning")
+            return
+        request = wait.next_link(decision.action)
+        self._desk.note(target, f"trigger {wait.trigger}: {decision.action.value}, {decision.reason}")
+        self._desk.watched.make_link(target, request)
+        self._desk.announce(target, What.STATUS, What.TARGETS)
+
+    # What becomes of links, whoever asked for them.
+
+    def link_made(self, target: Target, result: LinkResult) -> None:
+        """Count it; a dump is what was waited for."""
+        if target.wait is None:
+            return
+        target.wait.has_begun = True
+        if result.kind is LinkKind.DUMP:
+            self.disarm(target, "it has dumped")
+
+    def link_not_made(self, target: Target, request: LinkRequest, error: DirtytopError) -> None:
+        """Do not try again and again."""
+        if isinstance(error, Cancelled):
+            self.disarm(target, f"its {request.kind.value} was cancelled")
+        else:
+            self.disarm(target, f"its {request.kind.value} failed: {error.message}", "warning")
+
+    def target_lost(self, target: Target, why: str) -> None:
+        """It has exited or cannot be sampled. If its link is being made, that tells how it went."""
+        if not target.is_busy:
+            there = f"; complete until here: {len(target.links)} links" if target.links else ""
+            self.disarm(target, f"{why}, and nothing was dumped{there}", "warning")

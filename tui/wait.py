@@ -1,0 +1,63 @@
+"""A trigger that waits in the dashboard, what it is to make, and how that is said in one line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from engine.checkpoint.link import After
+from engine.forecast import words
+from engine.forecast.trigger import Action, AtDeadline, Trigger
+from engine.images.layout import LinkKind
+from tui.jobs import LinkRequest
+from tui.waiting import LINKS
+
+if TYPE_CHECKING:
+    from engine.forecast.advisor import Advice
+
+AT_DEADLINE: Final = {AtDeadline.DUMP: "dump anyhow", AtDeadline.GIVE_UP: "give up"}
+
+
+def deadline_text(trigger: Trigger) -> str:
+    """As in ", at most 10 min, then give up"; empty if it waits for ever."""
+    if trigger.deadline_s is None:
+        return ""
+    return f", at most {words.duration(trigger.deadline_s)}, then {AT_DEADLINE[trigger.at_deadline]}"
+
+
+@dataclass(slots=True, eq=False)
+class Wait:
+    """Armed by the user; each time is one of its own, however alike."""
+
+    trigger: Trigger
+    request: LinkRequest
+    """What the dump is to be. Its chain is begun by the first link."""
+    is_measuring: bool = True
+    """Whether it is still being found out what links cost; until then it waits for nothing."""
+    has_begun: bool = False
+    """Whether a link was made."""
+
+    def next_link(self, action: Action) -> LinkRequest:
+        """What to ask for if this is what the trigger says."""
+        kind = LINKS[action]
+        after = self.request.after if kind is LinkKind.DUMP else After.RUN
+        return LinkRequest(kind, None if self.has_begun else self.request.chain, after)
+
+    def line(self, advice: Advice, *, is_busy: bool) -> str:
+        """What it waits for, what is the case, what is left, and how to be rid of it.
+
+        Args:
+            advice: of the last tick.
+            is_busy: whether a link is being made.
+        """
+        parts = [f"trigger {self.trigger}"]
+        if is_busy:
+            parts.append("making a link")
+        elif self.is_measuring:
+            parts.append("measuring the disk …")
+        elif advice.armed is not None and advice.armed.trigger is self.trigger:
+            parts += [gauge.present for gauge in advice.gauges]
+            left_s = advice.armed.left_s(advice.forecast.time_s)
+            if left_s is not None:
+                parts.append(f"{words.duration(left_s)} left, then {AT_DEADLINE[self.trigger.at_deadline]}")
+        return " · ".join([*parts, "c disarms"])
