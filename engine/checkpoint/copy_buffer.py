@@ -1,4 +1,4 @@
-"""Memory that a dump is copied to while the target is stopped: found before that, kept for the next one.
+"""Memory that links are copied through, and dumps to: found before a target is stopped, and kept.
 
 To map memory in takes longer than to copy to it, and many times longer where a hypervisor has taken free
 memory back. So none is mapped in while the target is stopped, unless it writes far faster than it did
@@ -31,26 +31,27 @@ _LEAST_MOST_BYTES: Final = 256 << 20
 _kept: WeakKeyDictionary[Session, PageBuffer] = WeakKeyDictionary()
 
 
-def prefault(session: Session) -> None:
-    """Map in what most dumps of a session need, before anything depends on how long that takes."""
-    if session not in _kept:
-        _kept[session] = _first()
-
-
 @contextmanager
-def copy_buffer(session: Session) -> Iterator[PageBuffer]:
-    """Room for what is pending now and what will be added until the stop, if that is not too much.
+def kept_buffer(session: Session) -> Iterator[PageBuffer]:
+    """What this session keeps, of `FIRST_BYTES` at least: to copy through, a piece at a time.
 
-    Whoever uses it may make it larger (`grow`), and must hold no piece of its view at the end. Two dumps
-    of a session at once each have their own.
+    Whoever uses it may make it larger (`grow`), and must hold no piece of its view at the end. Two links of
+    a session at once each have their own.
     """
-    buffer = _kept.pop(session, None) or _first()
-    _make_room(session, buffer)
+    buffer = _kept.pop(session, None) or PageBuffer(min(FIRST_BYTES, most_bytes()))
     yield buffer
     # After an error a piece of it may still be held by the traceback: it goes with that.
     if buffer.size_bytes > KEPT_BYTES:
         buffer.resize(KEPT_BYTES)
     _kept[session] = buffer
+
+
+@contextmanager
+def copy_buffer(session: Session) -> Iterator[PageBuffer]:
+    """The same with room for what is pending and will be added until the stop, if that is not too much."""
+    with kept_buffer(session) as buffer:
+        _make_room(session, buffer)
+        yield buffer
 
 
 def grow(buffer: PageBuffer, wanted_bytes: int) -> bool:
@@ -71,10 +72,6 @@ def grow(buffer: PageBuffer, wanted_bytes: int) -> bool:
 def most_bytes() -> int:
     """How much of a dump may wait in memory to be written."""
     return max(_LEAST_MOST_BYTES, _available_memory_bytes() // 4)
-
-
-def _first() -> PageBuffer:
-    return PageBuffer(min(FIRST_BYTES, most_bytes()))
 
 
 def _make_room(session: Session, buffer: PageBuffer) -> None:

@@ -64,7 +64,7 @@ def copy_to_file(
         TargetGone: the process has exited.
     """
     copied: list[PageSet] = []
-    for chunk in needed.chunks(buffer.size_bytes >> PAGE_SHIFT, MOST_RANGES):
+    for chunk in needed.chunks(min(buffer.size_bytes, CHUNK_BYTES) >> PAGE_SHIFT, MOST_RANGES):
         with gauge.reading():
             got = memory.read(chunk, buffer)
         pages.write(buffer.view[: got.size_bytes], got)

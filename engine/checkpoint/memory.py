@@ -19,8 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from engine.checkpoint.copy_buffer import copy_buffer, grow, prefault
-from engine.checkpoint.copying import CHUNK_BYTES, Gauge, Stash, copy_to_file
+from engine.checkpoint.copy_buffer import copy_buffer, grow, kept_buffer
+from engine.checkpoint.copying import Gauge, Stash, copy_to_file
 from engine.checkpoint.directory import highest_number, prepare
 from engine.checkpoint.fingerprint import Fingerprint, fingerprint
 from engine.checkpoint.frozen_tree import FrozenTree, read_flags
@@ -34,7 +34,7 @@ from engine.errors import LinkFailed, TargetGone
 from engine.images.layout import LinkKind
 from engine.images.stats import DumpStats
 from engine.images.writer import LinkWriter
-from engine.kernel.memory import PageBuffer, TargetMemory
+from engine.kernel.memory import TargetMemory
 from engine.kernel.stopping import on_own_thread
 from engine.kernel.urgency import urgent
 from engine.pageset import EMPTY, PageSet
@@ -133,13 +133,12 @@ class MemoryChain:
         began_s = time.perf_counter()
         gauge = Gauge(progress, cancelled)
         notes = self._take_over()
-        prefault(self._session)
         with self._link(LinkKind.PRE_DUMP) as (link, uptime_us), ExitStack() as held:
+            buffer = held.enter_context(kept_buffer(self._session))
             looking_s = time.perf_counter()
             plans, memories = self._plan(held, stopped=False)
             gauge.total_bytes = sum(plan.needed.size_bytes for plan in plans.values())
             stopped_us = sum(process.take_stopped_us() for process in plans)
-            buffer = PageBuffer(CHUNK_BYTES)
             copying_s = time.perf_counter()
             covered: dict[TrackedProcess, PageSet] = {}
             for number, (process, plan) in enumerate(plans.items(), start=1):

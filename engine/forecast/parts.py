@@ -14,7 +14,7 @@ from engine.checkpoint.link import LinkResult
 from engine.forecast.cost_line import CostLine
 from engine.images.layout import LinkKind
 
-_COLLECTS: Final = 5
+_REMEMBERED: Final = 5
 _LEAST_TELLING_BYTES: Final = 1 << 18
 """Less than this is read and written in no time that could be measured well."""
 
@@ -33,6 +33,8 @@ class Parts:
     """Mapping in memory that was not used before."""
     collects_s: tuple[float, ...] = ()
     """What finding out what was written took in the last pre-dumps."""
+    stoppings_s: tuple[float, ...] = ()
+    """What the last dumps kept the target stopped for beside reading it."""
 
     @property
     def touching_s_per_byte(self) -> float:
@@ -43,12 +45,23 @@ class Parts:
         """Finding out what was written; `guess_s` before any link told."""
         return statistics.median(self.collects_s) if self.collects_s else guess_s
 
+    def stopping_s(self, guess_s: float) -> float:
+        """Stopping, finding out what was written, and registers; `guess_s` before any dump told."""
+        return statistics.median(self.stoppings_s) if self.stoppings_s else guess_s
+
+    def after_stop(self, result: LinkResult) -> Parts:
+        """The same once a dump has let the target run on."""
+        stopping_s = result.stopped_us / 1e6 - result.times.read_s
+        if result.times.read_s <= 0 or stopping_s <= 0:
+            return self
+        return replace(self, stoppings_s=(*self.stoppings_s, stopping_s)[-_REMEMBERED:])
+
     def after(self, result: LinkResult) -> Parts:
         """The same once this link has been made; one that did not measure its parts teaches nothing."""
         times = result.times
         parts = self
         if result.kind is LinkKind.PRE_DUMP and times.collect_s > 0:
-            parts = replace(parts, collects_s=(*parts.collects_s, times.collect_s)[-_COLLECTS:])
+            parts = replace(parts, collects_s=(*parts.collects_s, times.collect_s)[-_REMEMBERED:])
         if times.read_s > 0 and result.size_bytes >= _LEAST_TELLING_BYTES:
             size = result.size_bytes
             parts = replace(parts, reading=parts.reading.after(size, times.read_s))

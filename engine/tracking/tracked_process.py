@@ -130,7 +130,7 @@ class TrackedProcess:
         assert self._tracker is not None
         collected = self._tracker.collect(rearm=True, exact=True, stopped=stopped)
         now_s = time.monotonic()
-        self._carried |= self._fold(collected, now_s, rearmed=True, age=not stopped)
+        self._carried |= self._fold(collected, now_s, rearmed=True, age=False)
         self._carried_huge |= collected.huge
         self._refresh_in_use(collected.maps, EMPTY, now_s, anyway=True)
         self._stopped_us += collected.stopped_us
@@ -222,7 +222,7 @@ class TrackedProcess:
     def _fold(self, collected: Collected, now_s: float, *, rearmed: bool, age: bool = True) -> PageSet:
         """Take in what was collected; returns the pages not reported before in this epoch.
 
-        Without `age`, that they were written now is noted later: a stopped target need not wait for it.
+        Without `age`, that they were written now is noted later: a link is not made to wait for it.
         """
         self._catch_up()
         self._note_written(collected)

@@ -180,7 +180,7 @@ class FrozenPages:
     def _stream(self, share: _Share, fd: int, pages: PageSet) -> None:
         """Write pages straight from the frozen process."""
         buffer = self._stash.buffer
-        for chunk in pages.chunks(buffer.size_bytes >> PAGE_SHIFT, MOST_RANGES):
+        for chunk in pages.chunks(min(buffer.size_bytes, CHUNK_BYTES) >> PAGE_SHIFT, MOST_RANGES):
             got = share.memory.read(chunk, buffer)
             self._require(share, chunk - got)
             write_fully(fd, buffer.view[: got.size_bytes])
