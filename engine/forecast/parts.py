@@ -1,7 +1,7 @@
 """What making links consists of, whoever asks for them: measured by a probe, then by every link.
 
-A dump comes once in a chain, at its end, so what it costs must be told by what came before: pre-dumps
-find out what was written and read it just as a dump does.
+A dump comes once in a chain, at its end, so what the first costs must be told by what came before: pre-dumps
+find out what was written just as a dump does, and a probe reads as one does.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Parts:
     """Each a fixed part and so much a byte. Immutable: `after` gives the next."""
 
     reading: CostLine
-    """Reading another process's memory into ours."""
+    """Reading the memory of a process that is stopped into ours."""
     writing: CostLine
-    """Handing memory to the page cache of the chosen directory's file system."""
+    """Writing memory to the chosen directory's file system, past the page cache where it can do that."""
     syncing: CostLine
     """Making one file durable."""
     touching: CostLine
@@ -58,13 +58,16 @@ class Parts:
 
     def after(self, result: LinkResult) -> Parts:
         """The same once this link has been made; one that did not measure its parts teaches nothing."""
-        times = result.times
-        parts = self
-        if result.kind is LinkKind.PRE_DUMP and times.collect_s > 0:
-            parts = replace(parts, collects_s=(*parts.collects_s, times.collect_s)[-_REMEMBERED:])
-        if times.read_s > 0 and result.size_bytes >= _LEAST_TELLING_BYTES:
-            size = result.size_bytes
-            parts = replace(parts, reading=parts.reading.after(size, times.read_s))
-            if result.kind is LinkKind.PRE_DUMP and result.copy_s > times.read_s:
-                parts = replace(parts, writing=parts.writing.after(size, result.copy_s - times.read_s))
-        return parts
+        times, size = result.times, result.size_bytes
+        if result.kind is LinkKind.PRE_DUMP:
+            parts = self
+            if times.collect_s > 0:
+                parts = replace(parts, collects_s=(*parts.collects_s, times.collect_s)[-_REMEMBERED:])
+            writing_s = result.copy_s - times.read_s
+            if times.read_s > 0 and writing_s > 0 and size >= _LEAST_TELLING_BYTES:
+                parts = replace(parts, writing=parts.writing.after(size, writing_s))
+            return parts
+        # A pre-dump reads a target that runs, and through memory that is always at hand.
+        if times.read_s > 0 and size >= _LEAST_TELLING_BYTES:
+            return replace(self, reading=self.reading.after(size, times.read_s))
+        return self

@@ -41,10 +41,21 @@ def after(costs: CostModel, *links: LinkResult) -> CostModel:
     return costs
 
 
-def test_pre_dumps_tell_how_fast_a_dump_will_read() -> None:
-    costs = after(model(), *(made(LinkKind.PRE_DUMP, mib) for mib in (100, 10, 20, 5)))
-    grows_s = costs.stop(50 * MIB).mid - costs.stop(10 * MIB).mid
-    assert grows_s == pytest.approx(40 * READING_S_PER_MIB, rel=0.02)
+def test_a_dump_tells_how_fast_the_next_will_read_and_a_pre_dump_does_not() -> None:
+    """It reads a target that runs."""
+
+    def grows_s(costs: CostModel) -> float:
+        return costs.stop(50 * MIB).mid - costs.stop(10 * MIB).mid
+
+    pre_dumped = after(model(), *(made(LinkKind.PRE_DUMP, mib) for mib in (100, 10, 20, 5)))
+    assert grows_s(pre_dumped) == pytest.approx(grows_s(model()))
+    dumped = pre_dumped.after(made(LinkKind.DUMP, 30))
+    assert grows_s(dumped) == pytest.approx(40 * READING_S_PER_MIB, rel=0.02)
+
+
+def test_a_pre_dump_tells_what_finding_written_pages_takes() -> None:
+    slow = replace(made(LinkKind.PRE_DUMP, 10), times=LinkTimes(0.01, 0.3, 0.01))
+    assert model().after(slow).stop(0).mid > 0.3
 
 
 def test_one_dump_tells_what_stopping_takes_for_dumps_of_any_size() -> None:
@@ -71,13 +82,10 @@ def test_a_dump_that_ended_its_target_tells_nothing_of_stopping() -> None:
     assert costs.parts.stoppings_s == ()
 
 
-def test_pre_dumps_of_ours_tell_what_a_spliced_dump_reads_and_its_own_what_criu_takes() -> None:
-    costs = after(
-        model(Engine.SPLICED),
-        made(LinkKind.PRE_DUMP, 100),
-        made(LinkKind.PRE_DUMP, 10),
-        made(LinkKind.DUMP, 20, Engine.SPLICED),
-    )
+def test_pre_dumps_of_ours_are_those_of_a_spliced_chain_and_its_dump_tells_what_criu_takes() -> None:
+    costs = model(Engine.SPLICED).after(made(LinkKind.PRE_DUMP, 100))
+    assert costs.pre_dump.is_learnt
+    costs = costs.after(made(LinkKind.DUMP, 20, Engine.SPLICED))
     assert costs.stop(60 * MIB).mid == pytest.approx(STOPPING_S + 60 * READING_S_PER_MIB, rel=0.05)
 
 
