@@ -11,11 +11,10 @@ from engine.checkpoint.link import Cancelled, LinkProgress, Progress
 from engine.errors import Cancelled as CancelledError
 from engine.images.writer import PagesWriter
 from engine.kernel.memory import MOST_RANGES, PageBuffer, TargetMemory
-from engine.pageset import EMPTY, PAGE_SHIFT, PAGE_SIZE, PageSet
+from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 
 CHUNK_BYTES = 4 << 20
 """Between 1 and 4 MiB at a time are quickest; small pieces are many times slower."""
-_LEAST_STASH_BYTES = 256 << 20
 
 
 @dataclass(slots=True)
@@ -65,7 +64,7 @@ def copy_to_file(
         TargetGone: the process has exited.
     """
     copied: list[PageSet] = []
-    for chunk in needed.chunks(buffer.size_bytes >> PAGE_SHIFT, MOST_RANGES):
+    for chunk in needed.chunks(min(buffer.size_bytes, CHUNK_BYTES) >> PAGE_SHIFT, MOST_RANGES):
         with gauge.reading():
             got = memory.read(chunk, buffer)
         pages.write(buffer.view[: got.size_bytes], got)
@@ -101,17 +100,3 @@ class Stash:
         for held, offset in self.pieces.get(pid, ()):
             pages.write(self.buffer.view[offset : offset + held.size_bytes], held)
             gauge.advance("writing", held.size_bytes)
-
-
-def most_stash_bytes() -> int:
-    """How much of a dump may wait in memory to be written."""
-    return max(_LEAST_STASH_BYTES, _available_memory_bytes() // 4)
-
-
-def _available_memory_bytes() -> int:
-    """What the system could give away without swapping (MemAvailable of /proc/meminfo)."""
-    with open("/proc/meminfo", "rb") as file:
-        for line in file:
-            if line.startswith(b"MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return 64 * PAGE_SIZE

@@ -19,7 +19,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from engine.checkpoint.copying import CHUNK_BYTES, Gauge, Stash, copy_to_file, most_stash_bytes
+from engine.checkpoint.copy_buffer import copy_buffer, grow, kept_buffer
+from engine.checkpoint.copying import Gauge, Stash, copy_to_file
 from engine.checkpoint.directory import highest_number, prepare
 from engine.checkpoint.fingerprint import Fingerprint, fingerprint
 from engine.checkpoint.frozen_tree import FrozenTree, read_flags
@@ -33,14 +34,13 @@ from engine.errors import LinkFailed, TargetGone
 from engine.images.layout import LinkKind
 from engine.images.stats import DumpStats
 from engine.images.writer import LinkWriter
-from engine.kernel.memory import PageBuffer, TargetMemory
+from engine.kernel.memory import TargetMemory
 from engine.kernel.stopping import on_own_thread
-from engine.pageset import EMPTY, PAGE_SIZE, PageSet
+from engine.kernel.urgency import urgent
+from engine.pageset import EMPTY, PageSet
 from engine.printable import printable
 from engine.tracking.session import Session
 from engine.tracking.tracked_process import LinkPlan, TrackedProcess
-
-_SPARE_BYTES = 8 << 20
 
 
 def _unheeded(progress: LinkProgress) -> None:
@@ -134,11 +134,11 @@ class MemoryChain:
         gauge = Gauge(progress, cancelled)
         notes = self._take_over()
         with self._link(LinkKind.PRE_DUMP) as (link, uptime_us), ExitStack() as held:
+            buffer = held.enter_context(kept_buffer(self._session))
             looking_s = time.perf_counter()
             plans, memories = self._plan(held, stopped=False)
             gauge.total_bytes = sum(plan.needed.size_bytes for plan in plans.values())
             stopped_us = sum(process.take_stopped_us() for process in plans)
-            buffer = PageBuffer(CHUNK_BYTES)
             copying_s = time.perf_counter()
             covered: dict[TrackedProcess, PageSet] = {}
             for number, (process, plan) in enumerate(plans.items(), start=1):
@@ -206,23 +206,25 @@ class MemoryChain:
 
     def _dump(self, after: After, gauge: Gauge, notes: list[str]) -> LinkResult:
         began_s = time.perf_counter()
-        smaps = read_flags(self._session)
-        stash = Stash(PageBuffer(self._stash_bytes()))
         with (
             self._link(LinkKind.DUMP) as (link, uptime_us),
-            FrozenTree(self._session) as tree,
             ExitStack() as held,
+            ExitStack() as while_stopped,
         ):
+            smaps = read_flags(self._session)
+            buffer = held.enter_context(copy_buffer(self._session))
+            # A tick under way is waited for now, and not by a target that is stopped.
+            while_stopped.enter_context(self._session.lock)
+            while_stopped.enter_context(urgent())
+            tree = held.enter_context(FrozenTree(self._session))
             lead_s = time.perf_counter() - tree.freezing_us / 1e6 - began_s
-            with self._session.lock:
-                plans, memories = self._plan(held, stopped=True)
-                plans = {p: plan for p, plan in plans.items() if p.identity in tree.stopped}
+            plans, memories = self._plan(held, stopped=True)
+            plans = {p: plan for p, plan in plans.items() if p.identity in tree.stopped}
             states = {p: gather(tree.stopped[p.identity]) for p in plans}
             gauge.total_bytes = sum(plan.needed.size_bytes for plan in plans.values())
             copying_s = time.perf_counter()
-            if stash.buffer.size_bytes < gauge.total_bytes <= most_stash_bytes():
-                stash = Stash(PageBuffer(gauge.total_bytes))  # it wrote faster than we foresaw
-            fits = gauge.total_bytes <= stash.buffer.size_bytes
+            fits = grow(buffer, gauge.total_bytes)
+            stash = Stash(buffer)
             covered: dict[TrackedProcess, PageSet] = {}
             if fits:
                 for process, plan in plans.items():
@@ -236,7 +238,7 @@ class MemoryChain:
                     "more was pending than fits beside the target in memory: "
                     "it was stopped until all was written"
                 )
-            buffer = stash.buffer if not fits else PageBuffer(PAGE_SIZE)
+            while_stopped.close()
             for number, (process, plan) in enumerate(plans.items(), start=1):
                 pages = link.open_pages(states[process].inner_pid, number)
                 if fits:
@@ -376,18 +378,6 @@ class MemoryChain:
 
     def _count_foreign_clears(self) -> int:
         return sum(process.foreign_clears for process in self._session.processes)
-
-    def _stash_bytes(self) -> int:
-        """Room for what is pending now and a little more, mapped in before anything is stopped."""
-        pending_bytes = 0
-        with self._session.lock:
-            for process in self._session.processes:
-                try:
-                    process.look()
-                except TargetGone:
-                    continue
-                pending_bytes += process.pending.size_bytes
-        return min(pending_bytes + pending_bytes // 4 + _SPARE_BYTES, most_stash_bytes())
 
 
 def _uptime_us() -> int:

@@ -287,7 +287,10 @@ class Advisor:
 
         def made(result: LinkResult) -> LinkForecast | None:
             with self._lock:
-                self._forecaster.link_made(result, time.monotonic(), foreseen, after)
+                ended_s = time.monotonic()
+                self._forecaster.link_made(result, ended_s, foreseen, after)
+                if result.kind is LinkKind.PRE_DUMP:
+                    self._close_look.link_made(ended_s)
                 self._keep_costs()
             return foreseen
 

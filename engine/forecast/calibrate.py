@@ -16,12 +16,15 @@ from typing import Final
 
 import numpy as np
 
+from engine.checkpoint.copying import CHUNK_BYTES
 from engine.checkpoint.link import Cancelled
 from engine.errors import Cancelled as CancelledError
 from engine.errors import LinkFailed
 from engine.forecast.cost_line import CostLine, Timed
 from engine.forecast.parts import Parts
+from engine.images.files import bypass_page_cache, write_fully
 from engine.kernel.memory import MOST_RANGES, PageBuffer, TargetMemory
+from engine.kernel.urgency import urgent
 from engine.pageset import PAGE_SHIFT, PageSet
 from engine.printable import printable
 
@@ -30,7 +33,7 @@ MOST_WRITING_S: Final = 0.5
 """No further piece is begun that would end later than this."""
 _PIECE_BYTES: Final = 1 << 20
 _COPIED_BYTES: Final = 32 << 20
-_READS: Final = 3
+_APART: Final = _COPIED_BYTES // 2
 _SPARE_OF_FREE: Final = 8
 """At most this part of what is free there is filled."""
 
@@ -50,7 +53,7 @@ def probe(directory: Path, cancelled: Cancelled = _wanted) -> Parts:
         LinkFailed: nothing can be written there.
         Cancelled: `cancelled` said so.
     """
-    source, buffer = PageBuffer(_COPIED_BYTES), PageBuffer(_COPIED_BYTES // 2)
+    source, buffer = PageBuffer(_COPIED_BYTES), PageBuffer(_COPIED_BYTES)
     reading = CostLine(tuple(_copy(source, buffer, cancelled)))
     touching = CostLine(tuple(_touch()))
     writes, syncs = _write(_existing(directory), cancelled)
@@ -83,16 +86,18 @@ def _copy(source: PageBuffer, buffer: PageBuffer, cancelled: Cancelled) -> Itera
             for step in (1, 2):
                 _refuse_if(cancelled)
                 pages = PageSet.from_pages(first + step * np.arange(size >> PAGE_SHIFT))
-                # Whoever else uses the machine makes it longer, and nobody shorter.
-                read = partial(_read, memory, pages, buffer)
-                yield Timed(size, min(_duration_s(read) for _ in range(_READS)))
+                # Whoever else uses the machine makes it longer. What makes it shorter is memory that the
+                # processor still has at hand, so each goes to another place.
+                reads = [partial(_read, memory, pages, buffer, at) for at in range(0, _COPIED_BYTES, _APART)]
+                with urgent():
+                    took_s = [_duration_s(read) for read in reads]
+                yield Timed(size, min(took_s))
     finally:
         memory.close()
 
 
-def _read(memory: TargetMemory, pages: PageSet, buffer: PageBuffer) -> None:
-    at = 0
-    for chunk in pages.chunks(buffer.size_bytes >> PAGE_SHIFT, MOST_RANGES):
+def _read(memory: TargetMemory, pages: PageSet, buffer: PageBuffer, at: int) -> None:
+    for chunk in pages.chunks(CHUNK_BYTES >> PAGE_SHIFT, MOST_RANGES):
         memory.read(chunk, buffer, at)
         at += chunk.size_bytes
 
@@ -100,16 +105,18 @@ def _read(memory: TargetMemory, pages: PageSet, buffer: PageBuffer) -> None:
 def _write(directory: Path, cancelled: Cancelled) -> tuple[tuple[Timed, ...], tuple[Timed, ...]]:
     """Write and sync pieces, each twice as large as the one before, while there is time."""
     # What compresses well would be written too fast on file systems that do that.
-    piece = memoryview(os.urandom(_PIECE_BYTES))
+    buffer = PageBuffer(_PIECE_BYTES)
+    buffer.view[:] = os.urandom(_PIECE_BYTES)
     writes: list[Timed] = []
     syncs: list[Timed] = []
     try:
         with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
             left = min(MOST_FILE_BYTES, _free_bytes(directory) // _SPARE_OF_FREE)
             fd, size, spent_s, last_s = file.fileno(), _PIECE_BYTES // 8, 0.0, 0.0
+            bypass_page_cache(fd)
             while size <= left and (len(writes) < 2 or spent_s + 2 * last_s <= MOST_WRITING_S):
                 _refuse_if(cancelled)
-                writes.append(Timed(size, _duration_s(partial(_append, fd, piece, size))))
+                writes.append(Timed(size, _duration_s(partial(_append, fd, buffer.view, size))))
                 syncs.append(Timed(size, _duration_s(partial(os.fdatasync, fd))))
                 last_s = writes[-1].seconds + syncs[-1].seconds
                 spent_s += last_s
@@ -133,7 +140,8 @@ def _refusal(directory: Path, error: OSError) -> LinkFailed:
 
 def _append(fd: int, piece: memoryview, size: int) -> None:
     while size > 0:
-        size -= os.write(fd, piece[:size])
+        write_fully(fd, piece[:size])
+        size -= len(piece)
 
 
 def _duration_s(work: Callable[[], object]) -> float:

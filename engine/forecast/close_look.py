@@ -59,6 +59,11 @@ class CloseLook:
         if time_s - self._last_s >= REST_S:
             self.ask()
 
+    def link_made(self, time_s: float) -> None:
+        """A link of a chain that goes on was made: the next should not wait for ticks, and shows as much."""
+        self._gaps, self._at = (), 0
+        self._last_s = time_s
+
     def ticked(self, look: Look, rhythm: Rhythm) -> None:
         """A tick was made, and this is known after it."""
         self._seen += 1

@@ -40,6 +40,8 @@ class CostLine:
     """What a short probe found, of at least two sizes."""
     done: tuple[Timed, ...] = ()
     """The last times it was really done, oldest first."""
+    is_sum: bool = False
+    """Put together of lines that are learnt each: what was done tells only how far off their sum is."""
     fixed_s: float = field(init=False)
     s_per_byte: float = field(init=False)
     spread: tuple[float, float] = field(init=False)
@@ -49,14 +51,8 @@ class CostLine:
         """Fit the line."""
         fixed_s, slope = _fit(self.probed)
         fixed_s = max(fixed_s, 0.0)
-        if _tells_slope(self.done):
-            # Where small ones cost less than nothing by that line, they cost what the probe says.
-            learnt_s, slope = _fit(self.done)
-            fixed_s = learnt_s if learnt_s > 0 else fixed_s
-        elif self.done:
-            # All of about one size: the probe may have been as wrong about the others.
-            factor = _factor(self.done, fixed_s, slope)
-            fixed_s, slope = factor * fixed_s, factor * slope
+        if self.done and not self.is_sum:
+            fixed_s, slope = _learnt(self.done, fixed_s, slope)
         object.__setattr__(self, "fixed_s", fixed_s)
         object.__setattr__(self, "s_per_byte", max(slope, _FASTEST_S_PER_BYTE))
         object.__setattr__(self, "spread", self._find_spread())
@@ -67,9 +63,9 @@ class CostLine:
         size = 64 << 20
         return cls((Timed(0, fixed_s), Timed(size, fixed_s + size * s_per_byte)))
 
-    def on(self, fixed_s: float, s_per_byte: float) -> CostLine:
-        """What was done, on top of another first guess."""
-        return CostLine(CostLine.of(fixed_s, s_per_byte).probed, self.done)
+    def on(self, fixed_s: float, s_per_byte: float, *, is_sum: bool = False) -> CostLine:
+        """What was done, on top of another first guess, or beside a sum."""
+        return CostLine(CostLine.of(fixed_s, s_per_byte).probed, self.done, is_sum)
 
     @property
     def bytes_per_s(self) -> float:
@@ -83,7 +79,7 @@ class CostLine:
 
     def after(self, size_bytes: float, seconds: float) -> CostLine:
         """The same once it has been done another time."""
-        return CostLine(self.probed, (*self.done, Timed(size_bytes, seconds))[-REMEMBERED:])
+        return CostLine(self.probed, (*self.done, Timed(size_bytes, seconds))[-REMEMBERED:], self.is_sum)
 
     def mid_s(self, size_bytes: float) -> float:
         """How long it likely takes for so many bytes."""
@@ -101,6 +97,17 @@ class CostLine:
             return min(_PROBE_SPREAD[0], *ratios, 1), max(_PROBE_SPREAD[1], *ratios, 1)
         low, high = np.quantile(ratios, (0.1, 0.9))
         return min(float(low), _LEAST_SPREAD[0]), max(float(high), _LEAST_SPREAD[1])
+
+
+def _learnt(done: tuple[Timed, ...], fixed_s: float, slope: float) -> tuple[float, float]:
+    """A line through what was done; what that does not tell, a probe has found."""
+    if _tells_slope(done):
+        # Where small ones cost less than nothing by that line, they cost what the probe says.
+        learnt_s, slope = _fit(done)
+        return (learnt_s if learnt_s > 0 else fixed_s), slope
+    # All of about one size: the probe may have been as wrong about the others.
+    factor = _factor(done, fixed_s, slope)
+    return factor * fixed_s, factor * slope
 
 
 def _tells_slope(done: tuple[Timed, ...]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from engine.checkpoint.copy_buffer import FIRST_BYTES, KEPT_BYTES, SPARE_BYTES, SPARE_PART
 from engine.checkpoint.link import After, Engine, LinkResult
 from engine.forecast.cost_line import CostLine
 from engine.forecast.estimate import Estimate
@@ -38,9 +39,6 @@ _HABITS: Final = {
 }
 
 
-_STASH_PER_BYTE: Final = 1.25
-"""What a dump maps in to copy to, for each byte that is pending when it looks."""
-_STASH_SPARE_BYTES: Final = 8 << 20
 _PRE_DUMPS_OF: Final = {Engine.SPLICED: (Engine.SPLICED, Engine.MEMORY)}
 """Whose pre-dumps tell of an engine, where not its own alone."""
 
@@ -70,6 +68,8 @@ class CostModel:
     parts: Parts | None = None
     """What these are made of; without them pre-dumps tell nothing about dumps."""
     setting: _Setting = _Setting(0.003, 1, False)
+    kept_bytes: int = 0
+    """Memory to copy to that is mapped in already, by links made before."""
 
     @classmethod
     def first_guess(
@@ -123,6 +123,23 @@ class CostModel:
         """
         return (self.dump_stop if after is After.RUN else self.dump).seconds(size_bytes)
 
+    def lead(self, size_bytes: float) -> Estimate:
+        """From the order to dump until the target is stopped, if so much is pending at the order."""
+        return self.dump_lead.seconds(self._mapped_in_bytes(size_bytes))
+
+    def _mapped_in_bytes(self, size_bytes: float) -> float:
+        """How much memory to copy to has to be mapped in first (see `copy_buffer`)."""
+        if _HABITS[self.engine].writes_while_stopped:
+            return 0.0
+        room_bytes = size_bytes + max(SPARE_PART * size_bytes, SPARE_BYTES)
+        return max(0.0, max(room_bytes, FIRST_BYTES) - self.kept_bytes)
+
+    def _keeping(self, result: LinkResult) -> CostModel:
+        """The same once this link has left behind what it had mapped in."""
+        more_bytes = 0.0 if result.kind is LinkKind.PRE_DUMP else self._mapped_in_bytes(result.size_bytes)
+        kept_bytes = min(max(self.kept_bytes, FIRST_BYTES) + int(more_bytes), KEPT_BYTES)
+        return replace(self, kept_bytes=kept_bytes)
+
     def bytes_within(self, budget_s: float, after: After = After.RUN) -> float:
         """How much a dump may hold if it is to stop the target for no longer than this; 0 if it cannot."""
         line = self.dump_stop if after is After.RUN else self.dump
@@ -146,46 +163,49 @@ class CostModel:
                 pre_dump=self.pre_dump.after(size, result.seconds),
                 pre_dump_stop=self.pre_dump_stop.after(size, stopped_s),
             )
-            return model._with_parts(self.parts.after(result)) if self.parts else model
+            model = model._with_parts(self.parts.after(result)) if self.parts else model
+            return model._keeping(result)
         if result.engine is not self.engine:
             return self
         model = replace(self, dump=self.dump.after(size, result.seconds))
+        ran_on = after is After.RUN
         if self.parts:
-            model = model._with_parts(self.parts.after(result))
-        if after is not After.RUN:
-            return model
-        model = replace(model, dump_stop=model.dump_stop.after(size, stopped_s))
+            parts = self.parts.after(result)
+            model = model._with_parts(parts.after_stop(result) if ran_on else parts)
         lead_s = result.times.lead_s
-        if _HABITS[self.engine].writes_while_stopped:
-            lead_s = lead_s or max(0.0, result.seconds - max(result.copy_s, stopped_s) - result.sync_s)
-        return replace(model, dump_lead=model.dump_lead.after(size, lead_s)) if lead_s else model
+        if ran_on:
+            model = replace(model, dump_stop=model.dump_stop.after(size, stopped_s))
+            if _HABITS[self.engine].writes_while_stopped:
+                lead_s = lead_s or max(0.0, result.seconds - max(result.copy_s, stopped_s) - result.sync_s)
+        if lead_s:
+            model = replace(model, dump_lead=model.dump_lead.after(self._mapped_in_bytes(size), lead_s))
+        return model._keeping(result)
 
     def _with_parts(self, parts: Parts) -> CostModel:
         """What is known of dumps by what their parts cost; what dumps themselves told stays on top of it."""
         habits, before = _HABITS[self.engine], self.setting
         stopping_s = _stopping_s(habits, parts, before)
+        touching_s_per_byte = 0.0 if habits.writes_while_stopped else parts.touching_s_per_byte
         stop_s_per_byte = parts.reading.s_per_byte
         if habits.writes_while_stopped:
             stop_s_per_byte += parts.writing.s_per_byte
-        # Memory to copy to is mapped in before the target is stopped.
-        stash_s_per_byte = 0.0 if habits.writes_while_stopped else _STASH_PER_BYTE * parts.touching_s_per_byte
         lead_s = habits.lead_s + habits.walks * before.tick_s
-        if stash_s_per_byte:
-            lead_s += _STASH_SPARE_BYTES * parts.touching_s_per_byte
         more_files = habits.dump_files - habits.pre_dump_files
         return replace(
             self,
             parts=parts,
             dump=self.dump.on(
                 self.pre_dump.fixed_s + lead_s + stopping_s + more_files * parts.syncing.fixed_s,
-                self.pre_dump.s_per_byte + stash_s_per_byte,
+                self.pre_dump.s_per_byte + (1 + SPARE_PART) * touching_s_per_byte,
             ),
-            dump_stop=self.dump_stop.on(stopping_s, stop_s_per_byte),
-            dump_lead=self.dump_lead.on(lead_s, stash_s_per_byte),
+            dump_stop=self.dump_stop.on(
+                stopping_s + parts.reading.fixed_s, stop_s_per_byte, is_sum=bool(parts.stoppings_s)
+            ),
+            dump_lead=self.dump_lead.on(lead_s, touching_s_per_byte),
         )
 
 
 def _stopping_s(habits: _Habits, parts: Parts, setting: _Setting) -> float:
-    """What a stop takes whatever its size."""
+    """What a stop takes beside reading memory."""
     threads_s = habits.fixed_stop_s + habits.stop_per_process_s * setting.processes
-    return threads_s + parts.collect_s(habits.walks * setting.tick_s)
+    return parts.stopping_s(threads_s + parts.collect_s(habits.walks * setting.tick_s))

@@ -170,7 +170,7 @@ def _steps(
         steps.append(_step(outset, steps, think_s, 0.0, pick, costs.pre_dump, costs.pre_dump_stop, each))
     if lead_s is None:
         before = steps[-1].pages if steps else outset.look.pending_pages
-        lead_s = pick(costs.dump_lead.seconds(before * each))
+        lead_s = pick(costs.lead(before * each))
     steps.append(_step(outset, steps, think_s, lead_s, pick, costs.dump, costs.dump_stop, each))
     return steps
 

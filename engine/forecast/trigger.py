@@ -178,12 +178,13 @@ class Armed:
         if self.is_done:
             return self, Decision(Action.WAIT, "it is over")
         decision = self._decide(self.trigger.condition, moment)
-        if decision.action is Action.WAIT:
-            if self.left_s(moment.time_s) == 0:
-                decision = self._at_deadline(decision)
-            elif self._is_pre_dump_due(moment.time_s):
-                every = words.duration(self.trigger.pre_dump_every_s or 0.0)
-                decision = Decision(Action.PRE_DUMP, f"every {every}")
+        if decision.action is Action.WAIT and self._is_pre_dump_due(moment.time_s):
+            every = words.duration(self.trigger.pre_dump_every_s or 0.0)
+            decision = Decision(Action.PRE_DUMP, f"every {every}")
+        if decision.action is not Action.DUMP and self.left_s(moment.time_s) == 0:
+            decision = self._at_deadline(decision)
+        if decision.action is Action.PRE_DUMP and not self._has_time_for_pre_dump(moment):
+            decision = Decision(Action.WAIT, "another pre-dump would not be done by the deadline")
         if decision.action is Action.PRE_DUMP:
             return replace(self, pre_dumps=self.pre_dumps + 1, last_pre_dump_s=moment.time_s), decision
         if decision.action in (Action.DUMP, Action.GIVE_UP):
@@ -194,6 +195,11 @@ class Armed:
         if self.trigger.at_deadline is AtDeadline.DUMP:
             return Decision(Action.DUMP, f"the deadline has come ({waiting.reason})")
         return Decision(Action.GIVE_UP, f"the deadline has come, and nothing is dumped ({waiting.reason})")
+
+    def _has_time_for_pre_dump(self, moment: Moment) -> bool:
+        """Whether one begun now should end before the deadline."""
+        left_s, plans = self.left_s(moment.time_s), moment.forecast.plans
+        return left_s is None or len(plans) < 2 or plans[1].links[0].seconds.mid <= left_s
 
     def _is_pre_dump_due(self, time_s: float) -> bool:
         every_s = self.trigger.pre_dump_every_s

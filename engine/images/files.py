@@ -7,6 +7,7 @@ opened, and an `OSError` becomes one of our errors here.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 from collections.abc import Iterator
@@ -77,7 +78,30 @@ def read_image(path: Path) -> bytes:
         return file.read()
 
 
+def bypass_page_cache(fd: int) -> None:
+    """Have writes to this new file go to the disk at once (O_DIRECT of open(2)), where its file system can.
+
+    Memory for the page cache has to be found first, which can make a write take five times as long as the
+    same write before, and what nobody will read soon would take the place of what is read. Data has to
+    begin at a page of memory and be whole pages; what is not goes through the page cache all the same.
+    """
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_DIRECT)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # tmpfs before Linux 6.6, and others that have no disk
+            raise
+
+
 def write_fully(fd: int, data: memoryview) -> None:
     """Write all of `data`, however little the kernel takes at a time."""
     while data:
-        data = data[os.write(fd, data) :]
+        try:
+            written = os.write(fd, data)
+        except OSError as error:
+            flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+            if error.errno != errno.EINVAL or not flags & os.O_DIRECT:
+                raise
+            # Not aligned as this file system wants it: through the page cache, then.
+            fcntl.fcntl(fd, fcntl.F_SETFL, flags & ~os.O_DIRECT)
+            continue
+        data = data[written:]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Self
 from google.protobuf.message import Message
 
 from engine.errors import LinkFailed
-from engine.images.files import write_fully, writing
+from engine.images.files import bypass_page_cache, write_fully, writing
 from engine.images.framing import Magic, pack
 from engine.images.layout import (
     INVENTORY,
@@ -115,8 +115,11 @@ class LinkWriter:
         """Begin the memory of whatever the pagemap of this file name is about."""
         if pages_id in self._open_pages:
             raise ValueError(f"pages id {pages_id} is already used in this link")
-        pages = PagesWriter(self, name, pages_id, self._files.create(pages_name(pages_id)))
+        fd = self._files.create(pages_name(pages_id))
+        pages = PagesWriter(self, name, pages_id, fd)
         self._open_pages[pages_id] = pages
+        with writing(self.path / pages_name(pages_id), "make it"):
+            bypass_page_cache(fd)
         return pages
 
     def write_messages(self, name: str, magic: Magic, messages: Iterable[Message]) -> None:

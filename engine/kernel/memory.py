@@ -12,7 +12,7 @@ import numpy as np
 
 from engine.errors import from_os_error, kernel_errors
 from engine.kernel.libc import libc
-from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
+from engine.pageset import EMPTY, PAGE_SHIFT, PAGE_SIZE, PageSet
 
 MOST_RANGES: Final = 1024
 """Ranges that one `process_vm_readv` takes (IOV_MAX)."""
@@ -29,6 +29,26 @@ class PageBuffer:
         self.size_bytes = size_bytes
         populate = getattr(mmap, "MAP_POPULATE", 0)
         self._map = mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | populate)
+        self._look_again()
+
+    def resize(self, size_bytes: int) -> None:
+        """Make it larger or smaller. What it holds stays; only what is added is mapped in.
+
+        Raises:
+            BufferError: a piece of `view` is still held by somebody.
+            OSError: the system has no such memory; the buffer is as it was.
+        """
+        before = self.size_bytes
+        self.view.release()
+        try:
+            self._map.resize(size_bytes)
+            self.size_bytes = size_bytes
+        finally:
+            self._look_again()
+        if size_bytes > before:
+            self.view[before:size_bytes:PAGE_SIZE] = bytes(len(range(before, size_bytes, PAGE_SIZE)))
+
+    def _look_again(self) -> None:
         self.view = memoryview(self._map)
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
 

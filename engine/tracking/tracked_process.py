@@ -55,6 +55,7 @@ class TrackedProcess:
         self._tracker: Tracker | None = None
         self._maps = Maps()
         self._ages = NEVER
+        self._not_aged: tuple[PageSet, float] | None = None
         self._collect_times = CollectTimes()
         self._epoch_written = EMPTY
         self._carried = EMPTY
@@ -87,7 +88,7 @@ class TrackedProcess:
         collected = self._tracker.arm()
         self._note_written(collected)
         self._stopped_us += collected.stopped_us
-        self._ages = NEVER
+        self._ages, self._not_aged = NEVER, None
         self._collect_times.arm(time.monotonic())
         self._epoch_written = self._carried = self._carried_huge = EMPTY
 
@@ -129,7 +130,7 @@ class TrackedProcess:
         assert self._tracker is not None
         collected = self._tracker.collect(rearm=True, exact=True, stopped=stopped)
         now_s = time.monotonic()
-        self._carried |= self._fold(collected, now_s, rearmed=True)
+        self._carried |= self._fold(collected, now_s, rearmed=True, age=False)
         self._carried_huge |= collected.huge
         self._refresh_in_use(collected.maps, EMPTY, now_s, anyway=True)
         self._stopped_us += collected.stopped_us
@@ -141,10 +142,12 @@ class TrackedProcess:
         """The image is there and holds these pages as they were at `plan_link`."""
         self.clean = covered - (self._written_since_link or EMPTY)
         self._written_since_link = None
+        self._catch_up()
 
     def abandon_link(self) -> None:
         """The image did not come to be: what it should have held is pending as before."""
         self._written_since_link = None
+        self._catch_up()
 
     def adopt_epoch(self, canary: Canary | None, covered: PageSet) -> bool:
         """Go on in the epoch that an earlier dirtytop began with an image that covers these pages.
@@ -216,8 +219,12 @@ class TrackedProcess:
         if self._written_since_link is not None:
             self._written_since_link |= collected.written
 
-    def _fold(self, collected: Collected, now_s: float, *, rearmed: bool) -> PageSet:
-        """Take in what was collected; returns the pages not reported before in this epoch."""
+    def _fold(self, collected: Collected, now_s: float, *, rearmed: bool, age: bool = True) -> PageSet:
+        """Take in what was collected; returns the pages not reported before in this epoch.
+
+        Without `age`, that they were written now is noted later: a link is not made to wait for it.
+        """
+        self._catch_up()
         self._note_written(collected)
         fresh = collected.written - self._epoch_written
         self._epoch_written = EMPTY if rearmed else collected.written
@@ -225,9 +232,16 @@ class TrackedProcess:
             self._ages = self._ages.within(collected.maps.pages)
             self.clean &= collected.maps.pages
             self._maps = collected.maps
-        self._ages = self._ages.written(fresh, now_s)
+        self._not_aged = fresh, now_s
+        if age:
+            self._catch_up()
         self._collect_times.collect(now_s, rearmed=rearmed)
         return fresh
+
+    def _catch_up(self) -> None:
+        if self._not_aged is not None:
+            self._ages = self._ages.written(*self._not_aged)
+            self._not_aged = None
 
     def _refresh_in_use(self, maps: Maps, written: PageSet, now_s: float, *, anyway: bool = False) -> None:
         """Know which pages are in use, looking only when something tells that they changed.

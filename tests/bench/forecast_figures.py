@@ -31,10 +31,10 @@ from tests.bench.forecast_targets import TARGETS, Missing, running
 
 _INTERVAL_S: Final = 0.5
 _WATCH_S: Final = 12.0
-_CHAINS: Final = 4
+_CHAINS: Final = 5
 _PRE_DUMPS: Final = 3
 _PAUSE_S: Final = 1.0
-_ROUNDS: Final = 5
+_ROUNDS: Final = 7
 _LONGEST_WAIT_S: Final = 12.0
 _FIXED: Final = (0, 1, 2, 3, 5)
 
@@ -113,9 +113,11 @@ class Driver:
 def measure() -> Iterator[Figure]:
     """Every figure of the forecast."""
     found = []
+    print(_HEAD)
     for name in TARGETS:
         try:
             found.append(examine(name))
+            print(_row(found[-1]), flush=True)
         except Missing as missing:
             print(f"{name}: left out: {missing}", flush=True)
     outcomes = Truth(tuple(outcome for each in found for outcome in each.truth.outcomes))
@@ -126,6 +128,24 @@ def measure() -> Iterator[Figure]:
             f"forecast, {each.name}: stop by our advice, against the best fixed policy",
             each.against_best, "×", 1.15, "lower", _ROUNDS, _stops(each),
         )  # fmt: skip
+
+
+_HEAD: Final = (
+    f"{'target':<12}{'pages off by':>12}{'9 in 10':>10}{'stops off by':>14}{'9 in 10':>10}"
+    f"{'stop by advice':>17}  best fixed policy       against it"
+)
+
+
+def _row(findings: Findings) -> str:
+    """Of the table of targets."""
+    pages, stops = findings.truth.pages, findings.truth.stops
+    medians_ms = {name: 1e3 * statistics.median(stops_s) for name, stops_s in findings.stops_s.items()}
+    ours_ms = medians_ms.pop("advice")
+    best = min(medians_ms, key=medians_ms.__getitem__)
+    return (
+        f"{findings.name:<12}{pages.median:>12.1%}{pages.p90:>10.1%}{stops.median:>14.1%}{stops.p90:>10.1%}"
+        f"{ours_ms:>14.1f} ms  {medians_ms[best]:>6.1f} ms {best:<13}{findings.against_best:>7.2f}"
+    )
 
 
 def _errors(
@@ -198,7 +218,8 @@ def main() -> None:
         for what, errors in (("pages", found.truth.pages), ("stops", found.truth.stops)):
             print(f"  {what} off by {errors.median:.1%}, nine in ten by less than {errors.p90:.1%}")
         ratio = found.against_best
-        print(f"  advice against the best fixed policy: {ratio:.2f} ({_stops(found)})", flush=True)
+        print(f"  advice against the best fixed policy: {ratio:.2f} ({_stops(found)})")
+        print(f"{_HEAD}\n{_row(found)}", flush=True)
 
 
 def _show(outcome: Outcome) -> None:

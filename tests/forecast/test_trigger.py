@@ -179,6 +179,29 @@ def test_at_the_deadline_it_does_what_it_was_told_to(
     assert driven.armed.is_done
 
 
+@pytest.mark.parametrize(
+    ("at_deadline", "action"), [(AtDeadline.DUMP, Action.DUMP), (AtDeadline.GIVE_UP, Action.GIVE_UP)]
+)
+def test_the_deadline_is_not_put_off_by_pre_dumps_that_would_help(
+    at_deadline: AtDeadline, action: Action
+) -> None:
+    driven = Driven(StopBelow(0.05), deadline_s=10.0, at_deadline=at_deadline)
+    helps = forecast(0.2, 0.01)
+    assert driven.shown(moment(1, helps)) is Action.PRE_DUMP
+    assert driven.shown(moment(10, helps)) is action
+
+
+def test_a_pre_dump_that_would_not_be_done_by_the_deadline_is_not_begun() -> None:
+    driven = Driven(StopBelow(0.05), deadline_s=10.0)
+    helps = forecast(0.2, 0.01)
+    assert driven.shown(moment(9.5, helps)) is Action.WAIT
+    assert driven.reason == "another pre-dump would not be done by the deadline"
+    assert driven.armed.pre_dumps == 0
+    every = Driven(QuietFor(3.0), deadline_s=10.0, pre_dump_every_s=1.0)
+    assert every.shown(moment(9.5, helps)) is Action.WAIT
+    assert every.shown(moment(9.9, helps, quiet_s=3.0)) is Action.DUMP
+
+
 def test_after_the_dump_it_asks_for_nothing_more() -> None:
     driven = Driven(QuietFor(3), deadline_s=10)
     assert driven.shown(moment(1, quiet_s=4.0)) is Action.DUMP

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from engine.checkpoint import copy_buffer
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.options import CriuOptions, ShellJobNeeded
 from engine.checkpoint.criu.restore import restore
 from engine.checkpoint.link import After, Engine, LinkProgress
 from engine.checkpoint.memory import MemoryChain
-from engine.checkpoint.spliced import frozen_pages
 from engine.checkpoint.spliced.chain import SplicedChain
 from engine.errors import AlreadyTraced, LinkFailed, TargetGone
 from engine.images.chain import flatten, read_chain, verify
@@ -145,10 +145,9 @@ def test_a_dump_alone_is_a_full_one(criu: Criu, chain: SplicedChain, judge: Outl
 def test_more_than_fits_into_memory_is_written_while_the_target_waits(
     criu: Criu, chain: SplicedChain, judge: Outliving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(copy_buffer, "most_bytes", lambda: 4 * PAGE_SIZE)
     chain.pre_dump()
     judge.judge()
-    monkeypatch.setattr(frozen_pages, "most_stash_bytes", lambda: 0)
-    monkeypatch.setattr(chain, "_stash_bytes", lambda: 4 * PAGE_SIZE)
     last = chain.dump(After.KILL)
     assert "more was pending than fits" in last.notes[0]
     assert last.pages_in_parent > 0

@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 
+from engine.checkpoint.copy_buffer import copy_buffer
 from engine.checkpoint.copying import Gauge
 from engine.checkpoint.criu.chain import require_untraced
 from engine.checkpoint.criu.features import Criu, examine_criu
@@ -25,7 +26,6 @@ from engine.checkpoint.spliced.frozen_pages import FrozenPages
 from engine.checkpoint.spliced.job import SpliceJob
 from engine.images.layout import LinkKind
 from engine.images.link import read_link
-from engine.kernel.memory import PageBuffer
 from engine.kernel.process import require_same
 from engine.pageset import EMPTY
 from engine.tracking.session import Session
@@ -120,17 +120,19 @@ class SplicedChain(MemoryChain):
             require_untraced(process.identity.pid)
         parent = read_link(self._fingerprints[-1][0]) if self._fingerprints else None
         gauge = Gauge(progress, cancelled)
-        buffer = PageBuffer(self._stash_bytes())
-        order = LinkOrder(
-            kind=LinkKind.DUMP,
-            root=self._session.root,
-            path=self.next_path.absolute(),
-            parent=None,
-            after=after,
-            expected_bytes=buffer.size_bytes,
-        )
         try:
-            with FrozenPages(self._session, parent, buffer, gauge) as pages:
+            with (
+                copy_buffer(self._session) as buffer,
+                FrozenPages(self._session, parent, buffer, gauge) as pages,
+            ):
+                order = LinkOrder(
+                    kind=LinkKind.DUMP,
+                    root=self._session.root,
+                    path=self.next_path.absolute(),
+                    parent=None,
+                    after=after,
+                    expected_bytes=sum(p.pending.size_bytes for p in self._session.processes),
+                )
                 with ExitStack() as session_waits:
                     session_waits.enter_context(self._session.lock)
                     job = SpliceJob(

@@ -14,7 +14,8 @@ from functools import partial
 from types import TracebackType
 from typing import Self
 
-from engine.checkpoint.copying import CHUNK_BYTES, Gauge, Stash, most_stash_bytes
+from engine.checkpoint.copy_buffer import grow
+from engine.checkpoint.copying import CHUNK_BYTES, Gauge, Stash
 from engine.errors import LinkFailed, TargetGone
 from engine.images.files import write_fully
 from engine.images.layout import PARENT, pagemap_name, pagemap_pid
@@ -93,9 +94,7 @@ class FrozenPages:
         self.copying_at_s = time.perf_counter()
         self.collect_s = self.copying_at_s - began_s
         self._gauge.advance("copying", 0)
-        if self._stash.buffer.size_bytes < self._gauge.total_bytes <= most_stash_bytes():
-            self._stash = Stash(PageBuffer(self._gauge.total_bytes))  # it wrote faster than we foresaw
-        if self._gauge.total_bytes > self._stash.buffer.size_bytes:
+        if not grow(self._stash.buffer, self._gauge.total_bytes):
             self.notes.append(
                 "more was pending than fits beside the target in memory: it was stopped until all was written"
             )
@@ -181,7 +180,7 @@ class FrozenPages:
     def _stream(self, share: _Share, fd: int, pages: PageSet) -> None:
         """Write pages straight from the frozen process."""
         buffer = self._stash.buffer
-        for chunk in pages.chunks(buffer.size_bytes >> PAGE_SHIFT, MOST_RANGES):
+        for chunk in pages.chunks(min(buffer.size_bytes, CHUNK_BYTES) >> PAGE_SHIFT, MOST_RANGES):
             got = share.memory.read(chunk, buffer)
             self._require(share, chunk - got)
             write_fully(fd, buffer.view[: got.size_bytes])
