@@ -7,6 +7,7 @@ because none of them is needed for the first frame.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from engine.checkpoint.engines import Chain, EarlierChain, EngineReport
     from engine.checkpoint.link import Cancelled
     from engine.forecast.advisor import Advisor
+    from engine.images.areas import Area
+    from engine.kernel.maps import Maps
     from engine.kernel.process import Identity
     from engine.processes import ProcessLister, ProcessRow
     from engine.tracking.session import Session
@@ -122,6 +125,10 @@ class Backend(Protocol):
         """The log of the program that made a link, or failed to; None if it is older than that."""
         ...
 
+    def read_areas(self, link: Path, maps: Mapping[int, Maps]) -> tuple[Area, ...]:
+        """What a link holds of each mapping, by pid. Reads its images; `BadImage` where it cannot."""
+        ...
+
     def calibrate(self, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
         """Have an advisor learn what links of such a chain cost. May take a second."""
 
@@ -184,6 +191,13 @@ class EngineBackend:
         from engine.checkpoint.engines import find_log
 
         return find_log(link, since_s)
+
+    def read_areas(self, link: Path, maps: Mapping[int, Maps]) -> tuple[Area, ...]:
+        """See `engine.images.areas`."""
+        from engine.images.areas import link_areas
+        from engine.images.link import read_link
+
+        return link_areas(read_link(link), maps)
 
     def calibrate(self, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
         """By copying and writing for a moment; a CRIU without memory tracking cannot pre-dump."""

@@ -82,6 +82,18 @@ class ChainFlow(SpanView, can_focus=True):
     )
     """What is said while there is no link; literal."""
 
+    class Moved(Message):
+        """The cursor is on another link."""
+
+        def __init__(self, flow: ChainFlow) -> None:
+            super().__init__()
+            self.flow = flow
+
+        @property
+        def control(self) -> ChainFlow:
+            """The flow, for `@on` selectors."""
+            return self.flow
+
     class Opened(Message):
         """Enter, or a click, on a link: show its areas."""
 
@@ -223,8 +235,9 @@ class ChainFlow(SpanView, can_focus=True):
 
     def action_last(self) -> None:
         """Go to the newest, and stay with it."""
-        self._cursor = None
-        self.redraw()
+        if self._links:
+            self._move_to(len(self._links) - 1)
+            self._cursor = None
 
     def action_open(self) -> None:
         """Ask for the areas of the link under the cursor."""
@@ -233,8 +246,11 @@ class ChainFlow(SpanView, can_focus=True):
 
     def _move_to(self, index: int) -> None:
         if self._links:
+            before = self._index
             self._cursor = max(0, min(index, len(self._links) - 1))
             self.redraw()
+            if self._cursor != before:
+                self.post_message(self.Moved(self))
 
     def on_click(self, event: events.Click) -> None:
         """Open the link under the pointer."""

@@ -24,13 +24,13 @@ _MOST_WARNING_LINES: Final = 3
 
 _COLUMNS: Final = (
     Column("number", "", 2, "right"),
-    Column("kind", "kind", 8, priority=1),
+    Column("kind", "kind", 8, priority=3),
     Column("size", "size", 9, "right"),
-    Column("written", "written", 10, "right", "pg", priority=3),
+    Column("written", "written", 10, "right", "pg", priority=5),
     Column("parent", "in parent", 12, "right", "pg", priority=4),
-    Column("stopped", "stopped", 9, "right", priority=2),
-    Column("seconds", "took", 9, "right", priority=5),
-    Column("engine", "engine", 7, priority=6),
+    Column("stopped", "stopped", 9, "right", priority=1),
+    Column("seconds", "took", 9, "right", priority=6),
+    Column("engine", "engine", 7, priority=7),
     Column("verdict", "", 11, flexible=True),
 )
 
@@ -79,6 +79,8 @@ class ChainView(SpanView):
 
     empty_text: reactive[str] = reactive("no image yet: press d to pre-dump", init=False)
     """What is said while there is no link; literal."""
+    next_text: reactive[str] = reactive("", init=False)
+    """What can be done next, below the links where there is room; literal."""
 
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes)
@@ -108,6 +110,10 @@ class ChainView(SpanView):
         """Say so at once."""
         self.redraw()
 
+    def watch_next_text(self) -> None:
+        """Say so at once."""
+        self.redraw()
+
     def lines(self, width: int, height: int) -> list[list[Span]]:
         """The flow of links, one line for each, and two for the one in the making."""
         running = [] if self._progress is None else _progress_lines(self._progress, width)
@@ -127,12 +133,16 @@ class ChainView(SpanView):
         header = row_spans(placed, [_title(place.column) for place in placed], margin=0)
         room = height - len(running) - len(warning) if height else len(table) + 2
         above = [_flow(self._links, self._progress is not None, width), header]
+        hint = [[Span(line, "chain-view--label")] for line in wrap(self.next_text, max(width, 1))]
+        if running or room < 1 + len(table) + len(hint):
+            hint = []
+        room -= len(hint)
         # The newest links matter most, then what their figures mean; the flow says least.
         if room < len(above) + len(table):
             del above[0]
         if room < 2:
             del above[0]
-        return [*warning, *above, *table[-max(1, room - len(above)) :], *running]
+        return [*warning, *above, *table[-max(1, room - len(above)) :], *hint, *running]
 
 
 def _flow(links: Sequence[LinkResult], is_running: bool, width: int) -> list[Span]:

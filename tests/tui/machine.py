@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from engine.forecast.rhythm import Rhythm
 from engine.forecast.rounds import LinkForecast, Plan
 from engine.forecast.truth import Truth
 from engine.forecast.verdict import Forecast, Verdict
+from engine.images.areas import Area
 from engine.images.layout import LinkKind
 from engine.kernel.maps import Maps, parse_line
 from engine.kernel.process import Identity
@@ -273,6 +274,7 @@ class ScriptedMachine:
         self.earlier: EarlierChain | None = None
         self.log: Path | None = None
         self.calibrated: list[ChainOrder] = []
+        self.areas_error: DirtytopError | None = None
         self.calibration_error: DirtytopError | None = None
         self.rows: tuple[ProcessRow, ...] = PROCESSES
 
@@ -320,6 +322,17 @@ class ScriptedMachine:
         chain = ScriptedChain(self, target, order)
         self.chains.append(chain)
         return chain
+
+    def read_areas(self, link: Path, maps: Mapping[int, Maps]) -> tuple[Area, ...]:
+        """As if what is written most was saved, and the rest left to the parent."""
+        if self.areas_error is not None:
+            raise self.areas_error
+        areas = []
+        for pid, of_pid in maps.items():
+            for vma, there, new in zip(of_pid.vmas, _PRESENT.tolist(), (2 * _RATE).tolist(), strict=True):
+                written = there if link.name == "1" else new
+                areas.append(Area(pid, vma.start, vma.end, vma.perms, vma.name, written, there - written))
+        return tuple(areas)
 
     def calibrate(self, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
         """Remember it; nothing is measured, so nothing is foreseen."""

@@ -252,6 +252,7 @@ class Dashboard(Vertical):
         chain = self.query_one(ChainView)
         chain.show_links(target.links)
         chain.show_warning(target.broken)
+        chain.next_text = _what_next(target)
         chain.border_subtitle = Content(printable(target.directory.name)) if target.directory else ""
         self._show_plot(target)
 
@@ -284,6 +285,15 @@ def _why_unknown(target: Target, readonly: bool) -> str:
     if not target.is_armed:
         return "Press a to arm, and wait for a few ticks: then it shows here what a dump would cost."
     return "A few ticks more, and a look at how fast the disk is: then it shows what a dump would cost."
+
+
+def _what_next(target: Target) -> str:
+    """What a chain is for, step by step."""
+    if target.open_chain is not None:
+        return "d again saves what was written since; D ends the chain with a dump. l opens the links."
+    if target.newest_restorable is not None:
+        return "The chain has ended. y copies the command that restores it; l opens the links."
+    return "The chain has ended. l opens its links; d begins another."
 
 
 def _banner(target: Target, readonly: bool) -> tuple[str, str]:

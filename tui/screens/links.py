@@ -1,75 +1,177 @@
-"""The links of a chain in full: what was written, what it cost, what is not held, how to restore it."""
+"""The links of a chain in full: a flow of boxes, what each cost and holds, and how to restore it."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import ClassVar
 
+from textual import on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.binding import BindingType
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from engine.checkpoint.link import LinkResult
+from engine.errors import BadImage
+from engine.images.areas import Area
 from engine.printable import printable
-from tui.desk import Desk
+from tui.desk import Change, Desk, What
 from tui.keys import key
 from tui.screens.maker_log import show_maker_log
 from tui.screens.restore import copy_restore
 from tui.target import Target
 from tui.words import ENGINES, link_name, restore_command, stopped, verdict
+from widgets.area_table import AreaTable
+from widgets.chain_flow import ChainFlow
+from widgets.line_table import LineTable
 from widgets.units import format_count, format_duration, say_bytes
 
 
-class LinkFacts(Static, can_focus=True):
-    """One link in full."""
-
-    def __init__(self, result: LinkResult) -> None:
-        super().__init__(link_facts(result), classes="link")
-        self.result = result
-
-
 class LinksScreen(ModalScreen[None]):
-    """Every figure the engine gave, the newest link on top; the one with the focus can be acted on."""
+    """The chain from left to right; below it every figure of the link under the cursor, and its areas.
+
+    Where there are too few lines for both, Enter turns from the figures to the areas and back.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("escape,q,l,enter", "dismiss", "Close", "app.close", shown="esc"),
+        key("escape,q,l", "back", "Close", "app.close", "Back to the chain, or close", shown="esc"),
         key("L", "maker_log", "CRIU's log", "checkpoint.maker_log", "CRIU's log of this link"),
         key("y", "copy_restore", "Copy restore", "checkpoint.copy", "Copy the command that restores this"),
-        Binding("down,j", "app.focus_next", "Older", show=False),
-        Binding("up,k", "app.focus_previous", "Newer", show=False),
+        key("s,greater_than_sign", "sort(1)", "Sort", "table.sort_next", "Sort areas by the next column"),
+        key("I", "reverse_sort", "Reverse", "table.reverse", "Reverse the order of areas"),
     ]
-    AUTO_FOCUS = "LinkFacts"
+    AUTO_FOCUS = "ChainFlow"
+
+    shows_areas: reactive[bool] = reactive(False, init=False)
+    """Whether the areas were opened."""
+
+    class AreasRead(Message):
+        """What the images of a link say, or why they cannot be read."""
+
+        def __init__(self, link: LinkResult, areas: tuple[Area, ...], problem: str) -> None:
+            super().__init__()
+            self.link = link
+            self.areas = areas
+            self.problem = problem
 
     def __init__(self, desk: Desk, target: Target) -> None:
         super().__init__()
         self._desk = desk
         self._target = target
+        self._shown: LinkResult | None = None
 
     def compose(self) -> ComposeResult:
-        """One block a link."""
-        with VerticalScroll(classes="dialog wide", can_focus=False) as dialog:
+        """The flow, the figures, the areas."""
+        with Vertical(classes="dialog wide links") as dialog:
             dialog.border_title = Content(f"chain of {self._target.command} {self._target.pid}")
-            dialog.border_subtitle = Content("↑↓ another · y copies its restore · L its log · Esc closes")
-            for result in reversed(self._target.links):
-                yield LinkFacts(result)
+            dialog.border_subtitle = Content("←→ another link · Enter its areas · y copies its restore · Esc")
+            yield ChainFlow(id="flow")
+            with VerticalScroll(id="facts", can_focus=False):
+                yield Static("", markup=False)
+            yield AreaTable(id="areas")
+
+    def on_mount(self) -> None:
+        """Begin with the newest link, and follow the chain."""
+        self._show_links()
+        self._desk.changed.subscribe(self, self._changed, immediate=True)
+
+    def _changed(self, change: Change) -> None:
+        if change.target is not self._target:
+            return
+        if change.what is What.LINKS:
+            self._show_links()
+        elif change.what is What.PROGRESS:
+            self.query_one(ChainFlow).show_progress(self._target.progress)
+
+    def _show_links(self) -> None:
+        sample = self._target.live.sample
+        flow = self.query_one(ChainFlow)
+        flow.show_links(self._target.links, *((sample.page_bytes,) if sample else ()))
+        flow.show_progress(self._target.progress)
+        self._show_link()
+
+    @on(ChainFlow.Moved)
+    def _show_link(self) -> None:
+        """The figures of the link under the cursor, and, as soon as they are read, its areas."""
+        link = self.query_one(ChainFlow).cursor_link
+        if link is None or link is self._shown:
+            return
+        self._shown = link
+        self.query_one("#facts Static", Static).update(link_facts(link))
+        self.query_one("#facts").scroll_home(animate=False)
+        table = self.query_one(AreaTable)
+        table.border_title = Content(f"areas of {link_name(link)}")
+        table.empty_text = "reading its images …"
+        table.show_areas(())
+        sample = self._target.live.sample
+        maps = {process.pid: process.maps for process in sample.processes} if sample else {}
+
+        def read() -> None:
+            try:
+                areas, problem = self._desk.backend.read_areas(link.path, maps), ""
+            except BadImage as error:
+                areas, problem = (), error.message
+            self.post_message(self.AreasRead(link, areas, problem))
+
+        # A thread of its own, because the disk may be slow.
+        threading.Thread(target=read, name="read areas", daemon=True).start()
+
+    @on(AreasRead)
+    def _areas_read(self, message: AreasRead) -> None:
+        if message.link is not self._shown:
+            return
+        sample = self._target.live.sample
+        table = self.query_one(AreaTable)
+        table.empty_text = printable(message.problem) or "it holds no pages"
+        table.show_areas(message.areas, *((sample.page_bytes,) if sample else ()))
+
+    # What can be done.
+
+    @on(ChainFlow.Opened)
+    def _open(self) -> None:
+        self._show_link()
+        self.shows_areas = True
+        self.query_one(AreaTable).focus()
+
+    @on(LineTable.RowSelected)
+    def action_back(self) -> None:
+        """From the areas to the chain; from the chain out."""
+        if self.shows_areas:
+            self.shows_areas = False
+            self.query_one(ChainFlow).focus()
+        else:
+            self.dismiss()
+
+    def watch_shows_areas(self) -> None:
+        """Where there is room for one of the two only, it is the other's turn."""
+        self.set_class(self.shows_areas, "-areas")
 
     @property
     def _chosen(self) -> LinkResult:
-        focused = self.focused
-        return focused.result if isinstance(focused, LinkFacts) else self._target.links[-1]
+        return self.query_one(ChainFlow).cursor_link or self._target.links[-1]
+
+    def action_sort(self, step: int) -> None:
+        """Sort the areas by the next column."""
+        self.query_one(AreaTable).cycle_sort(step)
+
+    def action_reverse_sort(self) -> None:
+        """Turn their order round."""
+        self.query_one(AreaTable).reverse_sort()
 
     def action_copy_restore(self) -> None:
-        """Copy the restore command of the link with the focus."""
+        """Copy the restore command of the link under the cursor."""
         if self._chosen.restorable:
             copy_restore(self.app, self._desk, self._chosen)
         else:
             self._desk.tell(f"{link_name(self._chosen)} cannot be restored from.", severity="warning")
 
     def action_maker_log(self) -> None:
-        """Show the log of the link with the focus."""
+        """Show the log of the link under the cursor."""
         show_maker_log(self.app, self._desk, self._desk.backend.find_log(self._chosen.path))
 
 
