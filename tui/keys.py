@@ -89,5 +89,6 @@ WATCH: Final = [
     key("z", "maximize_panel", "Maximize", "panel.maximize", "One panel alone; again: all of them"),
     key("right_square_bracket", "turn(1)", "Next target", "target.next", shown="]"),
     key("left_square_bracket", "turn(-1)", "Previous target", "target.previous", shown="["),
+    key("C", "compare", "Compare", "target.compare", "Two targets side by side"),
     key("x", "unwatch", "Stop watching", "target.leave", "Let this target go"),
 ]

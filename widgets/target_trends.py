@@ -96,10 +96,10 @@ class TargetTrends(SpanView):
     def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(name=name, id=id, classes=classes)
         self._targets: tuple[TargetTrend, ...] = ()
-        self._current = 0
+        self._current: int | None = 0
 
-    def show_targets(self, targets: Sequence[TargetTrend], current: int) -> None:
-        """Show these; `current` is the position of the one in focus."""
+    def show_targets(self, targets: Sequence[TargetTrend], current: int | None) -> None:
+        """Show these; `current` is the position of the one in focus, if one is."""
         grows = len(targets) != len(self._targets)
         self._targets, self._current = tuple(targets), current
         self.redraw(layout=grows)
@@ -124,10 +124,14 @@ class TargetTrends(SpanView):
                 cells[0] = (Span(f"▸{number + 1}", "target-trends--focus"),)
             lines.append(row_spans(placed, cells, margin=0))
         if height and height <= len(lines):
-            first = max(0, min(self._current - height + 1, len(lines) - height))
+            first = self._first_shown(height)
             return lines[first : first + height]
         titles = [_title(place.column, units) for place in placed]
         return [row_spans(placed, titles, margin=0), *lines]
+
+    def _first_shown(self, height: int) -> int:
+        """The first in view where there is no room for all, so that the one in focus is."""
+        return max(0, min((self._current or 0) - height + 1, len(self._targets) - height))
 
     def on_click(self, event: events.Click) -> None:
         """Find the target under the pointer."""
@@ -136,7 +140,7 @@ class TargetTrends(SpanView):
             return
         height = self.content_size.height
         shown = len(self._targets)
-        first = -1 if height > shown else max(0, min(self._current - height + 1, shown - height))
+        first = -1 if height > shown else self._first_shown(height)
         index = first + offset.y
         if 0 <= index < shown:
             event.stop()

@@ -311,11 +311,11 @@ async def test_events_of_the_tree_go_to_the_log(
         await until(pilot, lambda: any(line.text == "worker joined" for line in current(app).log))
 
 
-async def test_a_click_brings_another_target_into_view(
+async def test_a_click_on_the_strip_brings_another_target_into_view(
     launch: Launch, machine: ScriptedMachine, until: Until
 ) -> None:
     app = launch(POSTGRES, TRAINING)
-    async with run(app) as pilot:
+    async with run(app, (80, 24)) as pilot:
         await until(pilot, lambda: all(target.live.sample for target in app.desk.watched.targets))
         assert current(app).pid == POSTGRES
         await pilot.click(TargetStrip, offset=(25, 0))

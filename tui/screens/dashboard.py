@@ -15,6 +15,7 @@ from engine.pageset import PAGE_SIZE
 from engine.printable import printable
 from engine.tracking.curve import NO_CURVE
 from engine.tracking.sample import RateMode
+from tui.comparing import trend_of
 from tui.desk import Change, Desk, What
 from tui.screens.filter_bar import FilterBar
 from tui.screens.target_strip import TargetStrip
@@ -25,6 +26,7 @@ from widgets.event_log import EventLog
 from widgets.heat_map import HeatMap
 from widgets.rate_chart import RateChart
 from widgets.target_header import TargetHeader
+from widgets.target_trends import TargetTrends
 from widgets.totals_bar import TotalsBar
 from widgets.verdict_panel import VerdictPanel
 from widgets.vma_table import VmaTable
@@ -68,6 +70,7 @@ class Dashboard(Vertical):
         """The panels; each can be hidden but the first three."""
         yield TargetHeader()
         yield TargetStrip()
+        yield TargetTrends(id="targets")
         yield TotalsBar()
         banner = Static("", id="banner", markup=False)
         banner.display = False
@@ -175,6 +178,8 @@ class Dashboard(Vertical):
             self._show_strip()
         elif self._target is not None:
             self._show_part(self._target, change.what)
+            if change.what in (What.SAMPLE, What.STATUS):
+                self._show_strip()
 
     def _show_part(self, target: Target, what: What) -> None:
         match what:
@@ -259,6 +264,11 @@ class Dashboard(Vertical):
     def _show_strip(self) -> None:
         watched = self._desk.watched
         self.query_one(TargetStrip).show_targets(watched.targets, watched.current)
+        trends = self.query_one(TargetTrends)
+        trends.set_class(len(watched.targets) < 2, "-single")
+        if len(watched.targets) > 1:
+            at = watched.targets.index(watched.current) if watched.current is not None else None
+            trends.show_targets([trend_of(target) for target in watched.targets], at)
 
     def _tell_age(self) -> None:
         if self._target is not None and self._target.is_paused:

@@ -37,7 +37,7 @@ class TargetStrip(Widget):
             (_label(number, target), _style(target, target is current))
             for number, target in enumerate(targets, 1)
         ]
-        self.display = len(self._labels) > 1
+        self.set_class(len(self._labels) < 2, "-single")
         self.refresh()
 
     def render(self) -> Content:

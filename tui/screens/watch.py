@@ -28,6 +28,7 @@ from tui.wait import Wait
 from tui.words import lent_text
 from widgets.heat_map import HeatMap
 from widgets.line_table import LineTable
+from widgets.target_trends import TargetTrends
 from widgets.units import say_bytes
 
 _ACTS: Final = frozenset({"arm", "pre_dump", "dump", "when", "next_mode"})
@@ -316,8 +317,20 @@ class WatchScreen(Screen[None]):
         self._desk.watched.turn(step)
         self._desk.announce(self.target, What.TARGETS)
 
+    def action_compare(self) -> None:
+        """The target in view beside the next one."""
+        targets, first = self._desk.watched.targets, self.target
+        if first is None or len(targets) < 2:
+            self._desk.tell("It takes two: o picks another process, and it is watched beside this one.")
+            return
+        from tui.screens.compare import CompareScreen
+
+        second = targets[(targets.index(first) + 1) % len(targets)]
+        self.app.push_screen(CompareScreen(self._desk, first, second))
+
     @on(TargetStrip.Chosen)
-    def _chosen(self, event: TargetStrip.Chosen) -> None:
+    @on(TargetTrends.Chosen)
+    def _chosen(self, event: TargetStrip.Chosen | TargetTrends.Chosen) -> None:
         self._desk.watched.current = self._desk.watched.targets[event.index]
         self._desk.announce(self.target, What.TARGETS)
 

@@ -1,0 +1,157 @@
+"""Several targets at once: a line for each, one in focus, and two of them side by side."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from engine.forecast.advisor import Advice
+from engine.forecast.estimate import Estimate
+from engine.forecast.rhythm import Rhythm
+from engine.forecast.rounds import LinkForecast, Plan
+from engine.forecast.truth import Truth
+from engine.forecast.verdict import Forecast, Verdict
+from engine.images.layout import LinkKind
+from engine.tracking.sample import Sample
+from tests.tui.machine import Launch, ScriptedMachine, Until, current, run, toasts
+from tui import messages
+from tui.app import DirtytopApp
+from tui.screens.compare import CompareScreen
+from tui.screens.target_strip import TargetStrip
+from tui.screens.watch import WatchScreen
+from tui.target import Target
+from widgets.drawing import SpanView
+from widgets.side_by_side import SideBySide
+from widgets.target_trends import TargetTrends
+
+POSTGRES = 40
+TRAINING = 60
+
+
+def text_of(view: SpanView) -> list[str]:
+    lines = view.lines(view.content_size.width, view.content_size.height)
+    return ["".join(span.text for span in line) for line in lines]
+
+
+def advice(stop_s: float) -> Advice:
+    dump = LinkForecast(
+        LinkKind.DUMP, Estimate.exactly(24_576), Estimate.exactly(1.0), Estimate.exactly(stop_s)
+    )
+    return Advice(Forecast(1000.0, 0.1, (Plan((dump,)),), verdict=Verdict.DUMP_NOW), Rhythm(), Truth())
+
+
+def is_shown(target: Target, sample: Sample) -> bool:
+    return target.live.sample is sample
+
+
+async def advise(
+    pilot: Pilot[Any], app: DirtytopApp, machine: ScriptedMachine, until: Until, stops_s: dict[int, float]
+) -> None:
+    """Have one tick of each seen, with that stop foreseen."""
+    await until(pilot, lambda: len(machine.opened) == len(stops_s))
+    for target in app.desk.watched.targets:
+        sample = machine.opened[target.pid].sample(5)
+        app.post_message(messages.Sampled(target, sample, True, (), advice=advice(stops_s[target.pid])))
+        await until(pilot, partial(is_shown, target, sample))
+
+
+async def test_each_of_several_targets_has_a_line_and_a_click_brings_it_into_view(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    machine.commands[TRAINING] = "python3"
+    app = launch(POSTGRES, TRAINING)
+    async with run(app) as pilot:
+        await until(pilot, lambda: all(target.live.sample for target in app.desk.watched.targets))
+        trends = app.screen.query_one(TargetTrends)
+        assert trends.display
+        assert not app.screen.query_one(TargetStrip).display
+        await until(pilot, lambda: "python3" in text_of(trends)[-1])
+        assert text_of(trends)[1].startswith("▸1")
+        await pilot.click(TargetTrends, offset=(10, 2))
+        await until(pilot, lambda: current(app).pid == TRAINING)
+        assert text_of(trends)[2].startswith("▸2")
+
+
+async def test_a_target_out_of_view_goes_on_in_its_line(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    machine.ticking.clear()
+    app = launch(POSTGRES, TRAINING)
+    async with run(app) as pilot:
+        await advise(pilot, app, machine, until, {POSTGRES: 0.05, TRAINING: 0.4})
+        lines = text_of(app.screen.query_one(TargetTrends))
+        assert "50 ms" in lines[1]
+        assert "400 ms" in lines[2]
+
+
+@pytest.mark.parametrize(("size", "count"), [((80, 24), 2), ((120, 40), 1)])
+async def test_one_target_or_a_low_terminal_needs_no_table_of_targets(
+    launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int], count: int
+) -> None:
+    app = launch(*(POSTGRES, TRAINING)[:count])
+    async with run(app, size) as pilot:
+        await until(pilot, lambda: current(app).live.sample)
+        assert not app.screen.query_one(TargetTrends).display
+        assert app.screen.query_one(TargetStrip).display is (count > 1)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (200, 60)])
+async def test_comparing_says_which_is_harder_to_dump_and_by_how_much(
+    launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    machine.ticking.clear()
+    app = launch(POSTGRES, TRAINING)
+    async with run(app, size) as pilot:
+        await advise(pilot, app, machine, until, {POSTGRES: 0.05, TRAINING: 0.4})
+        await pilot.press("C")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+        assert str(app.screen.query_one("#answer", Static).content) == (
+            "postgres 60 is harder to dump: stops 400 ms against 50 ms"
+        )
+        lines = text_of(app.screen.query_one(SideBySide))
+        stops = next(line for line in lines if line.startswith("then: stops"))
+        assert stops.split() == ["then:", "stops", "50", "ms", "400", "ms", "▲"]
+        assert len({line.index("postgres 60") for line in lines[:1]} | {stops.index("400 ms")}) == 1
+        await pilot.press("escape")
+        await until(pilot, lambda: isinstance(app.screen, WatchScreen))
+
+
+async def test_comparing_what_is_not_armed_says_so_and_a_arms_both(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    app = launch(POSTGRES, TRAINING, arm=False)
+    async with run(app) as pilot:
+        await until(pilot, lambda: all(target.live.sample for target in app.desk.watched.targets))
+        await pilot.press("C")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+        answer = app.screen.query_one("#answer", Static)
+        await until(pilot, lambda: "press a" in str(answer.content))
+        await pilot.press("a")
+        await until(pilot, lambda: all(target.is_armed for target in app.desk.watched.targets))
+        await until(pilot, lambda: "a few ticks more" in str(answer.content))
+
+
+async def test_it_takes_two_to_compare(launch: Launch, machine: ScriptedMachine, until: Until) -> None:
+    app = launch(POSTGRES)
+    async with run(app) as pilot:
+        await until(pilot, lambda: current(app).live.sample)
+        await pilot.press("C")
+        await until(pilot, lambda: "o picks another" in toasts(app))
+        assert isinstance(app.screen, WatchScreen)
+
+
+async def test_brackets_compare_with_another(launch: Launch, machine: ScriptedMachine, until: Until) -> None:
+    app = launch(POSTGRES, TRAINING, 41)
+    async with run(app) as pilot:
+        await until(pilot, lambda: all(target.live.sample for target in app.desk.watched.targets))
+        await pilot.press("C")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+        assert "postgres 60" in text_of(app.screen.query_one(SideBySide))[0]
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: "postgres 41" in text_of(app.screen.query_one(SideBySide))[0])
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: "postgres 60" in text_of(app.screen.query_one(SideBySide))[0])

@@ -1,0 +1,149 @@
+"""What is told of several targets at once: a line with a trend for each, and two side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+
+from engine.forecast import words
+from engine.forecast.comparison import Harder, compare
+from engine.forecast.rhythm import State
+from engine.forecast.rounds import Plan
+from engine.forecast.verdict import Forecast
+from engine.printable import printable
+from engine.tracking.curve import NO_CURVE
+from tui.target import Stage, Target
+from widgets.curve_pair import NamedCurve
+from widgets.side_by_side import Pair
+from widgets.target_header import TargetState
+from widgets.target_trends import TargetTrend
+from widgets.units import NOTHING, say_bytes
+
+_TREND_TICKS: Final = 60
+_SPANS: Final = ((1.0, "written within 1 s"), (10.0, "within 10 s"), (60.0, "within 1 min"))
+
+
+def name_of(target: Target) -> str:
+    """As in "postgres 40"."""
+    return f"{printable(target.command) or '…'} {target.pid}"
+
+
+def trend_of(target: Target) -> TargetTrend:
+    """A target in one line."""
+    view, forecast = target.view, target.view.advice.forecast
+    rates = np.array([point.bytes_per_s for point in view.history[-_TREND_TICKS:]], np.float32)
+    if target.stage in (Stage.GONE, Stage.REFUSED):
+        state = TargetState.GONE
+    elif target.is_paused:
+        state = TargetState.PAUSED
+    else:
+        state = TargetState.ARMED if target.is_armed else TargetState.NOT_ARMED
+    return TargetTrend(
+        target.pid,
+        target.command or "…",
+        state,
+        np.nan_to_num(rates, nan=0.0),
+        float(target.pending_bytes),
+        forecast.verdict,
+        forecast.best.stopped_s.mid if forecast.plans else None,
+        target.is_busy,
+    )
+
+
+def curve_of(target: Target) -> NamedCurve:
+    """Its working-set curve, as of the tick in view."""
+    sample = target.view.sample
+    if sample is None:
+        return NamedCurve(name_of(target))
+    return NamedCurve(name_of(target), sample.curve, sample.page_bytes)
+
+
+def sentence(first: Target, second: Target) -> tuple[str, bool]:
+    """Which of the two is harder to dump, and whether that is known."""
+    found = compare(first.view.advice.forecast, second.view.advice.forecast)
+    match found.harder:
+        case Harder.FIRST:
+            return f"{name_of(first)} is harder to dump: {found.why}", True
+        case Harder.SECOND:
+            return f"{name_of(second)} is harder to dump: {found.why}", True
+        case Harder.NEITHER:
+            return f"Both are about as hard to dump: {found.why}", True
+    idle = [target for target in (first, second) if not target.is_armed]
+    if idle:
+        return f"Not known while {' and '.join(map(name_of, idle))} is not armed: press a", False
+    return "Not known yet: a few ticks more, and a look at how fast the disk is", False
+
+
+def pairs_of(first: Target, second: Target) -> list[Pair]:
+    """Figure by figure, from what is in memory to what a dump would cost."""
+    both = first, second
+    forecasts = first.view.advice.forecast, second.view.advice.forecast
+    pairs = [
+        _pair("pending", [float(target.pending_bytes) for target in both], say_bytes),
+        _pair("writing now", [_rate(target) for target in both], _say_rate),
+        _pair("at most, of late", [_peak(target) for target in both], _say_rate),
+    ]
+    pairs += [
+        _pair(label, [_within(target, span_s) for target in both], say_bytes) for span_s, label in _SPANS
+    ]
+    now = [forecast.now if forecast.plans else None for forecast in forecasts]
+    best = [forecast.best if forecast.plans else None for forecast in forecasts]
+    pairs += [
+        Pair("rhythm", _rhythm(first), _rhythm(second)),
+        _pair("dump now: stops", [_stop(plan) for plan in now], words.duration),
+        Pair("advice", _advice(forecasts[0]), _advice(forecasts[1])),
+        _pair("then: stops", [_stop(plan) for plan in best], words.duration),
+        _pair("saves in all", [plan.size_bytes.mid if plan else math.nan for plan in best], say_bytes),
+        _pair("takes in all", [plan.seconds.mid if plan else math.nan for plan in best], words.duration),
+    ]
+    return pairs
+
+
+def _pair(label: str, figures: list[float], say: Callable[[float], str]) -> Pair:
+    """A pair of figures; NaN is not known."""
+    first, second = (NOTHING if math.isnan(figure) else say(figure) for figure in figures)
+    known = not any(map(math.isnan, figures))
+    return Pair(label, first, second, (figures[0], figures[1]) if known else None)
+
+
+def _say_rate(bytes_per_s: float) -> str:
+    return f"{say_bytes(bytes_per_s)}/s"
+
+
+def _stop(plan: Plan | None) -> float:
+    return plan.stopped_s.mid if plan is not None else math.nan
+
+
+def _rate(target: Target) -> float:
+    sample = target.view.sample
+    return sample.bytes_per_s if sample is not None and target.is_armed and sample.number else math.nan
+
+
+def _peak(target: Target) -> float:
+    rates = [point.bytes_per_s for point in target.view.history[-_TREND_TICKS:]]
+    return max((rate for rate in rates if not math.isnan(rate)), default=math.nan)
+
+
+def _within(target: Target, span_s: float) -> float:
+    sample = target.view.sample
+    curve = sample.curve if sample is not None else NO_CURVE
+    if sample is None or curve.window_s < span_s:
+        return math.nan
+    return curve.at(span_s) * sample.page_bytes
+
+
+def _rhythm(target: Target) -> str:
+    rhythm = target.view.advice.rhythm
+    if rhythm.state in (State.UNKNOWN, State.STEADY):
+        return NOTHING if rhythm.state is State.UNKNOWN else "steady"
+    return f"in a {rhythm.state.value} for {words.duration(rhythm.lasted_s)}"
+
+
+def _advice(forecast: Forecast) -> str:
+    if not forecast.plans:
+        return NOTHING
+    many = f" ({words.times(forecast.best_pre_dumps)})" if forecast.best_pre_dumps else ""
+    return f"{forecast.verdict.value}{many}"
