@@ -23,6 +23,8 @@ from widgets.target_trends import TargetTrend
 from widgets.units import NOTHING, say_bytes
 
 _TREND_TICKS: Final = 60
+_FIGURE_CELLS: Final = 12
+"""Figures are justified in, so that those of a column stand below one another."""
 _SPANS: Final = ((1.0, "written within 1 s"), (10.0, "within 10 s"), (60.0, "within 1 min"))
 
 
@@ -104,7 +106,7 @@ def pairs_of(first: Target, second: Target) -> list[Pair]:
 
 def _pair(label: str, figures: list[float], say: Callable[[float], str]) -> Pair:
     """A pair of figures; NaN is not known."""
-    first, second = (NOTHING if math.isnan(figure) else say(figure) for figure in figures)
+    first, second = ((NOTHING if math.isnan(each) else say(each)).rjust(_FIGURE_CELLS) for each in figures)
     known = not any(map(math.isnan, figures))
     return Pair(label, first, second, (figures[0], figures[1]) if known else None)
 

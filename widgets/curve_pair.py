@@ -95,8 +95,10 @@ class CurvePair(SpanView):
         top = max(float(np.nanmax(each, initial=0.0)) for each in amounts)
         unit = Unit.for_largest(top)
         y_axis = axis_up_to(top / unit.bytes, _LABEL_WIDTH, 3 if height >= 8 else 2)
-        dots = [_line(each / unit.bytes / y_axis.highest, rows) for each in amounts]
-        dots[1:] = [each & _dashes(columns) for each in dots[1:]]
+        dots = [
+            _line(each / unit.bytes / y_axis.highest, rows, is_dashed=number > 0)
+            for number, each in enumerate(amounts)
+        ]
         labels = {round((1 - at / y_axis.highest) * (height - 3)): label for at, label in y_axis.ticks}
         drawn = [
             [Span(labels.get(y, " " * _LABEL_WIDTH) + ("┤" if y in labels else "│"), _AXIS), *spans]
@@ -118,7 +120,7 @@ def _amounts(each: NamedCurve, at_s: NDArray[np.float64]) -> NDArray[np.float64]
     return np.asarray(pages * each.page_bytes)
 
 
-def _line(shares: NDArray[np.float64], rows: int) -> _Dots:
+def _line(shares: NDArray[np.float64], rows: int, *, is_dashed: bool) -> _Dots:
     """Dots of a line through these heights (0 to 1), joined from column to column; shape (rows, columns)."""
     dots: _Dots = np.zeros((rows, len(shares)), np.bool_)
     known = np.flatnonzero(np.isfinite(shares))
@@ -129,13 +131,11 @@ def _line(shares: NDArray[np.float64], rows: int) -> _Dots:
         y = int(heights[x])
         # A rise within one column is drawn up to the height before it.
         low, high = (y, y) if before is None or abs(before - y) <= 1 else sorted((y, before))
-        dots[low : high + 1, x] = True
+        # A rise would fall into a gap whole: it is drawn in any case.
+        if not is_dashed or low < high or x // _DASH % 2 == 0:
+            dots[low : high + 1, x] = True
         before = y
     return dots
-
-
-def _dashes(columns: int) -> _Dots:
-    return np.asarray(np.arange(columns) // _DASH % 2 == 0)
 
 
 def _cells(dots: Sequence[_Dots]) -> list[list[Span]]:

@@ -29,6 +29,8 @@ from widgets.vma_rows import VmaIdentity
 
 _STEP: Final = 4
 """How much closer each zoom goes."""
+_ROOM_FOR_HINT: Final = 24
+"""Cells that the title takes of the frame, at least."""
 
 
 class HeatMap(Widget, can_focus=True):
@@ -207,8 +209,20 @@ class HeatMap(Widget, can_focus=True):
         if not picture.row_count:
             return ""
         page_bytes = picture.columns[-1].page_bytes
-        part = "" if self._zoom is None else "zoomed in, F shows all · "
-        return f"{part}a row ≈ {say_bytes(picture.pages.mean() * page_bytes)}"
+        row = f"a row ≈ {say_bytes(picture.pages.mean() * page_bytes)}"
+        if self._zoom is not None:
+            hint = "zoomed in: F shows all · "
+        else:
+            hint = "arrows look closer, f zooms in · " if self.has_focus else "Tab goes here · "
+        return hint + row if self.size.width >= len(hint + row) + _ROOM_FOR_HINT else row
+
+    def on_focus(self) -> None:
+        """Other keys are of use."""
+        self._redraw()
+
+    def on_blur(self) -> None:
+        """Other keys are of use."""
+        self._redraw()
 
     # -- drawing
 

@@ -106,7 +106,7 @@ class ProcessTable(LineTable):
 
     def show_processes(self, rows: Sequence[ProcessRow]) -> None:
         """Show these, in any order; tags of those that are gone are forgotten."""
-        self.empty_text = "no process matches"
+        self.empty_text = "no process matches: Esc shows all"
         self._show(rows)
         self._tags = {tag for tag in self._tags if self._processes.find(tag) is not None}
 

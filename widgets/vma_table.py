@@ -108,5 +108,9 @@ class VmaTable(LineTable):
         if not len(rows):
             self.empty_text = "the target has exited"
         else:
-            self.empty_text = "nothing was written in the last tick" if self.hot_only else "no VMA matches"
+            self.empty_text = (
+                "nothing was written in the last tick: h shows all"
+                if self.hot_only
+                else "no mapping matches: Esc shows all"
+            )
         self.show_rows(rows)

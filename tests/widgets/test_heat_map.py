@@ -95,6 +95,34 @@ async def test_every_line_is_as_wide_as_the_widget(
             assert {strip.cell_length for strip in strips} == {heat_map.content_size.width}
 
 
+async def test_eight_lines_have_room_for_axis_legend_and_readout(
+    stage: Stage, some_maps: Maps, sample: Sample
+) -> None:
+    heat_map = HeatMap()
+    async with stage(heat_map).run_test(size=(48, 10)):
+        heat_map.show_history(scenes.heat_of(some_maps), sample)
+        axis, readout, legend = text_of(heat_map)[-3:]
+        assert axis.rstrip().endswith("now")
+        assert "hottest" in readout
+        assert "256 MiB/s" in legend
+
+
+async def test_the_frame_says_how_to_look_closer_and_once_there_with_what(
+    stage: Stage, some_maps: Maps, sample: Sample
+) -> None:
+    heat_map = HeatMap()
+    async with stage(heat_map).run_test(size=(100, 20)) as pilot:
+        heat_map.show_history(scenes.heat_of(some_maps), sample)
+        heat_map.screen.set_focus(None)
+        await pilot.pause()
+        assert "Tab goes here" in str(heat_map.border_subtitle)
+        heat_map.focus()
+        await pilot.pause()
+        assert "f zooms in" in str(heat_map.border_subtitle)
+        await pilot.press("f")
+        assert "F shows all" in str(heat_map.border_subtitle)
+
+
 async def test_without_colours_there_are_digits(
     stage: Stage, some_maps: Maps, sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:

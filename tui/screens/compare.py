@@ -41,7 +41,7 @@ class CompareScreen(ModalScreen[None]):
         with Vertical(classes="dialog compare") as dialog:
             dialog.border_title = Content("which is harder to dump?")
             several = "[ ] another · " if len(self._desk.watched.targets) > 2 else ""
-            dialog.border_subtitle = Content(f"{several}a arms both · Esc closes")
+            dialog.border_subtitle = Content(f"▲ makes it harder · {several}a arms both · Esc closes")
             yield Static("", id="answer", markup=False)
             yield TargetTrends(id="trends")
             yield SideBySide(id="pairs")

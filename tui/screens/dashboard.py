@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Static
 
 from engine.forecast.advisor import Advice
@@ -75,14 +75,14 @@ class Dashboard(Vertical):
         banner = Static("", id="banner", markup=False)
         banner.display = False
         yield banner
-        yield VerdictPanel(id="verdict")
+        yield _reachable(VerdictPanel(id="verdict"))
         with Horizontal(id="upper"):
-            yield RateChart(id="chart")
+            yield _reachable(RateChart(id="chart"))
             yield HeatMap(id="heat")
-            yield CurveChart(id="curve")
+            yield _reachable(CurveChart(id="curve"))
             with Vertical(id="side"):
-                yield ChainView(id="chain")
-                yield EventLog(id="log")
+                yield _reachable(ChainView(id="chain"))
+                yield _reachable(EventLog(id="log"))
         yield self.table
         yield self.filter_bar
 
@@ -99,12 +99,17 @@ class Dashboard(Vertical):
         if settings.vma_sort:
             self.table.sort_by(settings.vma_sort.removeprefix("-"), settings.vma_sort.startswith("-"))
         self._desk.changed.subscribe(self, self._changed, immediate=True)
+        self.watch(self.screen, "maximized", self._fit, init=False)
         self.set_interval(_AGE_S, self._tell_age)
         self._show_target()
 
-    def on_resize(self, event: events.Resize) -> None:
+    def on_resize(self) -> None:
         """Where there is little room, the verdict takes two lines."""
-        self.query_one(VerdictPanel).compact = self.app.size.height < _HIGH
+        self._fit()
+
+    def _fit(self) -> None:
+        verdict = self.query_one(VerdictPanel)
+        verdict.compact = self.app.size.height < _HIGH and self.screen.maximized is not verdict
 
     # What the user changes.
 
@@ -133,10 +138,16 @@ class Dashboard(Vertical):
         self._plot = plot
         for each in _PLOTS:
             self.query_one(f"#{each}").set_class(each != plot, _AWAY)
+        self.query_one("#upper").set_class(plot != "chart", "-tall")
         if had_focus:
-            self.table.focus()
+            self.plot.focus()
         if self._target is not None:
             self._show_plot(self._target)
+
+    @property
+    def plot(self) -> Widget:
+        """The one of the three that is in view."""
+        return self.query_one(f"#{self._plot}")
 
     def _show_plot(self, target: Target) -> None:
         """Draw the one in view: the others may wait."""
@@ -224,6 +235,7 @@ class Dashboard(Vertical):
         self.query_one(ChainView).show_links(())
         self.query_one(ChainView).show_warning("")
         self.query_one(ChainView).show_progress(None)
+        self.table.empty_text = "nothing is watched: o picks a process"
         self._say("nothing is watched: o picks a process", "information")
 
     def _show_sample(self, target: Target) -> None:
@@ -286,6 +298,12 @@ class Dashboard(Vertical):
         banner.update(Content(text))
         banner.display = bool(text)
         banner.set_classes(f"-{severity}")
+
+
+def _reachable(panel: Widget) -> Widget:
+    """A panel that Tab goes to, so that it can be given the whole screen."""
+    panel.can_focus = True
+    return panel
 
 
 def _why_unknown(target: Target, readonly: bool) -> str:

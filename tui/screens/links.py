@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import ClassVar
+from textwrap import wrap
+from typing import ClassVar, Final
 
 from textual import on
 from textual.app import ComposeResult
@@ -30,6 +31,9 @@ from widgets.area_table import AreaTable
 from widgets.chain_flow import ChainFlow
 from widgets.line_table import LineTable
 from widgets.units import format_count, format_duration, say_bytes
+
+_LEAST_ROOM: Final = 24
+_UNLIMITED: Final = 10_000
 
 
 class LinksScreen(ModalScreen[None]):
@@ -77,6 +81,7 @@ class LinksScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Begin with the newest link, and follow the chain."""
+        self.app.clear_notifications()  # one of them tells what is told here, over it
         self._show_links()
         self._desk.changed.subscribe(self, self._changed, immediate=True)
 
@@ -102,7 +107,7 @@ class LinksScreen(ModalScreen[None]):
         if link is None or link is self._shown:
             return
         self._shown = link
-        self.query_one("#facts Static", Static).update(link_facts(link))
+        self._tell_facts()
         self.query_one("#facts").scroll_home(animate=False)
         table = self.query_one(AreaTable)
         table.border_title = Content(f"areas of {link_name(link)}")
@@ -120,6 +125,15 @@ class LinksScreen(ModalScreen[None]):
 
         # A thread of its own, because the disk may be slow.
         threading.Thread(target=read, name="read areas", daemon=True).start()
+
+    def _tell_facts(self) -> None:
+        if self._shown is not None:
+            width = self.query_one("#facts").scrollable_content_region.width
+            self.query_one("#facts Static", Static).update(link_facts(self._shown, width))
+
+    def on_resize(self) -> None:
+        """Break lines anew, once the dialog has its new size."""
+        self.call_after_refresh(self._tell_facts)
 
     @on(AreasRead)
     def _areas_read(self, message: AreasRead) -> None:
@@ -175,16 +189,19 @@ class LinksScreen(ModalScreen[None]):
         show_maker_log(self.app, self._desk, self._desk.backend.find_log(self._chosen.path))
 
 
-def link_facts(result: LinkResult) -> Content:
-    """All of a link's figures, a line each."""
+def link_facts(result: LinkResult, width: int = 0) -> Content:
+    """All of a link's figures, a line each; in so many cells long ones go on below where they began."""
     lines = [Content.styled(f"{link_name(result)} · {ENGINES[result.engine]}", "bold $primary")]
     facts = list(_facts(result))
     facts += [("not held", text) for text in result.not_held]
     facts += [("note", text) for text in result.notes]
-    width = max(len(name) for name, _ in facts)
+    label = max(len(name) for name, _ in facts)
+    room = width - label - 4 if width > label + _LEAST_ROOM else _UNLIMITED
     for name, text in facts:
         style = "$warning" if name in ("not held", "note") else "$foreground 60%"
-        lines.append(Content.assemble((f"  {name.rjust(width)}  ", style), printable(text)))
+        first, *more = wrap(printable(text), room, break_on_hyphens=False) or [""]
+        lines.append(Content.assemble((f"  {name.rjust(label)}  ", style), first))
+        lines += [Content(" " * (label + 4) + line) for line in more]
     return Content("\n").join(lines)
 
 

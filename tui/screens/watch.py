@@ -276,8 +276,11 @@ class WatchScreen(Screen[None]):
         self.action_links()
 
     def action_next_plot(self) -> None:
-        """Rates, memory over time and the curve take turns in one place."""
+        """Rates, memory over time and the curve take turns in one place; it may be the whole screen."""
+        has_the_screen = self.maximized is self._dashboard.plot
         self._dashboard.next_plot()
+        if has_the_screen:
+            self.maximize(self._dashboard.plot, container=False)
 
     @on(HeatMap.Chosen)
     def _heat_chosen(self, event: HeatMap.Chosen) -> None:
@@ -290,7 +293,9 @@ class WatchScreen(Screen[None]):
             self._dashboard.table.move_cursor_to(event.identity)
 
     def action_toggle_panel(self, panel: str) -> None:
-        """Show or hide a panel."""
+        """Show or hide a panel; first of all, give back the screen if one has all of it."""
+        if self.maximized is not None:
+            self.minimize()
         self._dashboard.toggle_panel(panel)
 
     def action_maximize_panel(self) -> None:
