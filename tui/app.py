@@ -120,6 +120,17 @@ class DirtytopApp(App[None]):
         if self._settings_problem:
             self.tell(self._settings_problem, title="Settings", severity="warning")
 
+        if self.desk.options.greets and self.desk.settings.show_tour:
+            self._greet()
+
+    def _greet(self) -> None:
+        """Once, and never in the way of somebody who has named what to watch."""
+        self.desk.remember(show_tour=False)
+        if self.desk.options.pids:
+            self.tell("T is a tour of four cards, ? lists the keys.", title="New here?")
+        else:
+            self.action_tour()
+
     def on_unmount(self) -> None:
         """Let every target go; `run` waits for it."""
         self.desk.watched.leave_all()
@@ -303,6 +314,12 @@ class DirtytopApp(App[None]):
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen.of(self.screen, self))
 
+    def action_tour(self) -> None:
+        """Show the way in four cards."""
+        from tui.screens.tour import TourScreen
+
+        self.push_screen(TourScreen())
+
     def action_suspend_process(self) -> None:
         """Go back to the shell, at a moment when no target is stopped."""
         if self.desk.watched.busy:
@@ -373,7 +390,7 @@ def run(
     for pid in pids:
         read_stat(pid)
     settings, problem = load_settings(settings_path())
-    options = Options(tuple(pids), arm, interval_s, tracker, directory, theme, readonly)
+    options = Options(tuple(pids), arm, interval_s, tracker, directory, theme, readonly, greets=True)
     app = DirtytopApp(options, settings=settings, settings_problem=problem)
     try:
         with thread_failures_go_to(app.thread_failed):

@@ -34,6 +34,8 @@ class Options:
     theme: str | None = None
     readonly: bool = False
     """Neither arm nor dump."""
+    greets: bool = False
+    """Show the tour to whoever has not seen it."""
 
 
 class What(Enum):

@@ -28,6 +28,7 @@ def key(
 
 APP: Final = [
     key("question_mark,f1", "help", "Help", "app.help", "This help", footer=True, shown="?"),
+    key("T", "tour", "Tour", "app.tour", "A tour of four cards: the way to a checkpoint"),
     key("q,ctrl+c", "quit", "Quit", "app.quit", "Leave dirtytop", footer=True, shown="q"),
     key("ctrl+p", "command_palette", "Menu", "app.palette", "Every command by name, and the themes"),
     key("ctrl+z", "suspend_process", "Suspend", "app.suspend", "Back to the shell; fg returns"),

@@ -41,6 +41,8 @@ class Settings:
     """What stands in the chart's place: "chart", "heat" or "curve"."""
     show_chain: bool = True
     show_log: bool = True
+    show_tour: bool = True
+    """Whether nobody has been shown the tour, or told of it, yet."""
     engine: str = "memory"
     """Who makes chains: the last choice."""
     last_directory: str = ""

@@ -21,6 +21,7 @@ class HelpScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         key("escape,q,question_mark,f1,enter", "dismiss", "Close", "app.close", shown="esc"),
+        key("T", "tour", "Tour", "app.tour", "A tour of four cards"),
     ]
 
     def __init__(self, entries: Mapping[str, Sequence[HelpEntry]]) -> None:
@@ -39,10 +40,15 @@ class HelpScreen(ModalScreen[None]):
         split = next(at for at in range(len(lines) + 1) if 2 * sum(lines[:at]) >= sum(lines))
         with VerticalScroll(classes="dialog help") as dialog:
             dialog.border_title = Content("help")
-            dialog.border_subtitle = Content("Esc closes")
+            dialog.border_subtitle = Content("T shows the way in four cards · Esc closes")
             with Horizontal(classes="columns"):
                 for column in (headings[:split], headings[split:]):
                     yield Static(self._column(column), classes="column")
+
+    async def action_tour(self) -> None:
+        """The tour in place of the help."""
+        await self.dismiss()
+        await self.app.run_action("tour")
 
     def _column(self, headings: Sequence[str]) -> Content:
         keys = {entry: " ".join(entry.keys) for heading in headings for entry in self._entries[heading]}
