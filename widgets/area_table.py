@@ -16,6 +16,7 @@ from widgets.columns import Cell, Column, Span
 from widgets.line_table import LineTable
 from widgets.rows import ranks, stable_order
 from widgets.units import ZERO, Unit, format_count
+from widgets.vma_rows import name_cell
 
 _PID: Final = Column("pid", "pid", 7, "right", priority=2)
 _COLUMNS: Final = (
@@ -97,7 +98,7 @@ class AreaRows:
                 return (Span(whole if len(whole) <= width else f"{area.start:012x}"),)
             case "perms":
                 return (Span(area.perms or ZERO),)
-        return (Span(printable(area.name), "" if area.perms else _DIM),)
+        return name_cell(printable(area.name), width) if area.perms else (Span(area.name, _DIM),)
 
     def _memory(self, pages: int, style: str = "") -> Cell:
         return (Span(self.unit.format(pages * self._page_bytes), style),) if pages else _ZERO

@@ -123,7 +123,8 @@ class HeatDrawing:
         if size.height >= _AXIS_FROM:
             below.append(axis_line(picture, size.width, left_of_map(size.width), column))
         shown = row if row is not None else picture.hottest_row()
-        below.append(readout_line(picture, shown, column, self._sample, is_cursor=row is not None))
+        readout = readout_line(picture, shown, column, self._sample, size.width, is_cursor=row is not None)
+        below.append(readout)
         strips += [strip_of(self._widget, fit_cell(line, size.width), size.width) for line in below]
         strips.append(self._legend(size.width))
         return strips[: size.height]

@@ -11,11 +11,12 @@ from engine.tracking.sample import Sample
 from widgets.columns import Span
 from widgets.heat_picture import HeatPicture, RowContent, content_of
 from widgets.heat_ramp import LEVEL_BYTES_PER_S
-from widgets.units import format_age, say_bytes
+from widgets.units import format_age, format_rate, say_bytes
 
 _LABEL: Final = "heat-map--label"
 _AXIS: Final = "heat-map--axis"
 _READOUT: Final = "heat-map--readout"
+_LONGEST_NAME: Final = 28
 
 
 def empty_lines(text: str, width: int, height: int) -> list[list[Span]]:
@@ -78,32 +79,39 @@ def legend_line(width: int, signs: str) -> list[Span]:
 
 
 def readout_line(
-    picture: HeatPicture, row: int | None, column: int, sample: Sample | None, *, is_cursor: bool
+    picture: HeatPicture, row: int | None, column: int, sample: Sample | None, width: int, *, is_cursor: bool
 ) -> list[Span]:
-    """What a row is, how fast it was written then, and when last."""
+    """What a row is, how fast it was written then, and when last; the address only where there is room."""
     if row is None:
         return [Span("nothing was written in the time in view", _LABEL)]
-    begin = [] if is_cursor else [Span("hottest: ", _LABEL)]
     content = content_of(picture, row, sample) if sample is not None else None
-    if content is None:
-        name = "memory that is no more"
-    else:
-        name = printable(content.vma.name)
-        if len(name) > 28:
-            name = "…" + name[-27:]
     rate = float(picture.rates[row, column])
     ago_s = picture.columns[-1].time_s - picture.columns[column].time_s
     when = "now" if ago_s <= 0 else f"{format_age(ago_s)} ago"
-    speed = "no rate" if math.isnan(rate) else f"{say_bytes(rate)}/s"
+    speed = "no rate" if math.isnan(rate) else format_rate(rate)
     last_s = picture.last_write_s(row)
     if math.isnan(last_s):
         age = "not written in view"
     else:
         age = f"last written {format_age(last_s)} ago" if last_s > 0 else "written in the last tick"
-    spans = [*begin, Span(name, _READOUT)]
-    if content is not None and content.others:
-        spans.append(Span(f" and {content.others} more", _LABEL))
-    spans += [Span("  "), Span(speed, "heat-map--rate"), Span(f" {when}   {age}", _LABEL)]
-    if content is not None:
-        spans.append(Span(f"   {content.start:x}-{content.end:x}", _LABEL))
-    return spans
+    begin = [] if is_cursor else [Span("hottest: ", _LABEL)]
+    name = [Span(_name_of(content), _READOUT)]
+    others = [Span(f" and {content.others} more", _LABEL)] if content is not None and content.others else []
+    figures = [Span("  "), Span(speed, "heat-map--rate"), Span(f" {when}", _LABEL)]
+    told = [Span(f"   {age}", _LABEL)]
+    address = [Span(f"   {content.start:x}-{content.end:x}", _LABEL)] if content is not None else []
+    for spans in (
+        [*begin, *name, *others, *figures, *told, *address],
+        [*begin, *name, *others, *figures, *told],
+        [*begin, *name, *figures, *told],
+    ):
+        if sum(len(span.text) for span in spans) <= width:
+            return spans
+    return [*name, *figures, *told]
+
+
+def _name_of(content: RowContent | None) -> str:
+    if content is None:
+        return "memory that is no more"
+    name = printable(content.vma.name)
+    return name if len(name) <= _LONGEST_NAME else "…" + name[1 - _LONGEST_NAME :]

@@ -255,7 +255,7 @@ class VmaRows:
             case "size":
                 return (Span(format_bytes(vma.size_bytes)),)
             case "name":
-                return _name(vma.name, width)
+                return name_cell(vma.name, width)
         return (Span(_text(vma, column), _DIM if column == "kind" else ""),)
 
     def _heat(self, row: int) -> str:
@@ -276,7 +276,7 @@ def _text(vma: Vma, column: str) -> str:
     return vma.kind.value if column == "kind" else vma.perms if column == "perms" else vma.name
 
 
-def _name(name: str, width: int) -> Cell:
+def name_cell(name: str, width: int) -> Cell:
     """A path with its directory held back, so that the file stands out; the directory is cut first."""
     directory, slash, file = name.rpartition("/")
     if not slash or not file or not name.startswith("/"):

@@ -56,7 +56,9 @@ async def test_enter_goes_on_and_left_goes_back(
     app = launch(greets=True)
     async with run(app) as pilot:
         await until(pilot, lambda: isinstance(app.screen, TourScreen))
-        await pilot.press("enter", "enter")
+        await pilot.press("enter")
+        await until(pilot, lambda: card(app).startswith(CARDS[1].title))
+        await pilot.press("space")
         await until(pilot, lambda: card(app).startswith(CARDS[2].title))
         await pilot.press("left", "left", "left")
         assert card(app).startswith(CARDS[0].title)

@@ -318,10 +318,10 @@ def _why_unknown(target: Target, readonly: bool) -> str:
 def _what_next(target: Target) -> str:
     """What a chain is for, step by step."""
     if target.open_chain is not None:
-        return "d again saves what was written since; D ends the chain with a dump. l opens the links."
+        return "d adds changes · D ends it · l opens"
     if target.newest_restorable is not None:
-        return "The chain has ended. y copies the command that restores it; l opens the links."
-    return "The chain has ended. l opens its links; d begins another."
+        return "ended · y copies its restore · l opens"
+    return "ended · l opens it · d begins another"
 
 
 def _banner(target: Target, readonly: bool) -> tuple[str, str]:
