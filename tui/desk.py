@@ -15,7 +15,7 @@ from engine.errors import DirtytopError
 from engine.printable import printable
 from engine.tracking.sample import TrackerKind
 from tui.backend import Backend, ChainOrder
-from tui.directory import default_directory, first_directory
+from tui.directory import default_directory
 from tui.settings import Settings
 from tui.target import Severity, Target
 from tui.watchlist import WatchList
@@ -139,7 +139,7 @@ class Desk:
         """Have it found out what links would cost where the next chain would go; read-only writes nothing."""
         if self.options.readonly or target.wait is not None:  # for a trigger that is done anyway
             return
-        directory = first_directory(self, target) or default_directory(self, target)
+        directory = default_directory(self, target)
         self.watched.calibrate(target, ChainOrder(directory, Engine(self.settings.engine)))
 
     def note(self, target: Target, text: str, severity: Severity = "information") -> None:

@@ -43,7 +43,10 @@ def chain_name(command: str, pid: int, stamp: str) -> str:
 
 
 def default_directory(desk: Desk, target: Target) -> Path:
-    """A new directory beside the last one, or where such things go by default."""
+    """What the command line says; else a new directory beside the last one, or where such things go."""
+    wanted = first_directory(desk, target)
+    if wanted is not None:
+        return wanted
     last = desk.settings.last_directory
     base = Path(last) if last else checkpoints_path()
     return base / chain_name(target.command, target.pid, desk.clock.stamp())

@@ -31,7 +31,7 @@ _COLUMNS: Final = (
     Column("stopped", "stopped", 9, "right", priority=1),
     Column("seconds", "took", 9, "right", priority=6),
     Column("engine", "engine", 7, priority=7),
-    Column("verdict", "", 11, flexible=True),
+    Column("verdict", "", 11, flexible=True, priority=2),
 )
 
 

@@ -15,6 +15,10 @@ from widgets.drawing import SpanView
 from widgets.event_log import SIGNS, Severity
 from widgets.units import format_clock, format_duration, format_percent
 
+_GAP = 2
+_DURATION_CELLS = 7
+"""A tick takes as many, most of the time: what comes after it stays in its place."""
+
 
 class TargetState(Enum):
     """What the badge says."""
@@ -172,24 +176,24 @@ def _figures(status: TargetStatus) -> list[list[Span]]:
         interval.append(Span(f" (measured {status.interval_measured_s:.2f} s)", "target-header--label"))
     return [
         interval,
-        figure("tick", format_duration(status.tick_ms / 1e3)),
-        figure("cost", f"≈{format_percent(status.cost_fraction)} CPU"),
+        figure("tick", format_duration(status.tick_ms / 1e3).ljust(_DURATION_CELLS)),
+        figure("cost", f"≈{format_percent(status.cost_fraction):>5} CPU"),
         figure("stopped", format_duration(status.stopped_us / 1e6)),
     ]
 
 
 def _flowed(items: list[list[Span]], width: int) -> list[list[Span]]:
-    """Items side by side, three cells apart, on as many lines as they need."""
+    """Items side by side, on as many lines as they need."""
     lines: list[list[Span]] = [[]]
     used = 0
     for item in items:
         length = sum(cell_len(span.text) for span in item)
-        if lines[-1] and used + 3 + length > width:
+        if lines[-1] and used + _GAP + length > width:
             lines.append([])
             used = 0
         if lines[-1]:
-            lines[-1].append(Span("   "))
-            used += 3
+            lines[-1].append(Span(" " * _GAP))
+            used += _GAP
         lines[-1].extend(item)
         used += length
     return lines

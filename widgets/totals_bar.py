@@ -15,6 +15,9 @@ from widgets.units import NOTHING, format_count, split_bytes
 _BIG_FROM: Final = 112
 """Cells from which four figures of three lines' height fit, units and all."""
 
+_LEAST_UNIT: Final = "MiB"
+"""As in the tables: 140 KiB/s in a lull would look like more than the 32 MiB/s of the burst before."""
+
 
 class _Tile(NamedTuple):
     label: str
@@ -100,7 +103,7 @@ def _big(tile: _Tile) -> list[list[Span]]:
 
 def _tiles(sample: Sample | None) -> tuple[_Tile, ...]:
     def tile(label: str, pages: int, style: str) -> _Tile:
-        figure, unit = split_bytes(pages * (sample.page_bytes if sample else 0))
+        figure, unit = split_bytes(pages * (sample.page_bytes if sample else 0), _LEAST_UNIT)
         return _Tile(label, figure, unit, format_count(pages) + " pages", f"totals-bar--{style}")
 
     if sample is None:
@@ -114,7 +117,7 @@ def _tiles(sample: Sample | None) -> tuple[_Tile, ...]:
             )
         )
     totals = sample.totals
-    figure, unit = split_bytes(sample.bytes_per_s)
+    figure, unit = split_bytes(sample.bytes_per_s, _LEAST_UNIT)
     pages_per_s = format_count(totals.pages_per_s) + " pages/s"
     label = "first written" if sample.mode is RateMode.CUMULATIVE else "written"
     return (

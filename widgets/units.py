@@ -79,17 +79,21 @@ def say_bytes(n: float) -> str:
     return " ".join(split_bytes(n)).rstrip()
 
 
-def split_bytes(n: float) -> tuple[str, str]:
-    """An amount of memory as figure (at most four digits or three and a decimal) and unit."""
+def split_bytes(n: float, least_unit: str = "B") -> tuple[str, str]:
+    """An amount of memory as figure (at most four digits or three and a decimal) and unit.
+
+    A figure that changes all the time keeps its unit longer with a `least_unit`: "0.14", "MiB".
+    """
     if not math.isfinite(n):
         return NOTHING, ""
     unit = 0
     figure = float(n)
     # 1023.96 would round up to "1024.0": the next unit begins where the text would say so.
-    while round(abs(figure), 1) >= 1024 and unit < len(_UNITS) - 1:
+    least = _UNITS.index(least_unit)
+    while unit < least or (round(abs(figure), 1) >= 1024 and unit < len(_UNITS) - 1):
         figure /= 1024
         unit += 1
-    decimals = 0 if unit == 0 or round(abs(figure), 1) >= 1000 else 1
+    decimals = 0 if unit == 0 or round(abs(figure), 1) >= 1000 else 2 if 0 < figure < 1 <= least else 1
     return f"{figure:.{decimals}f}", _UNITS[unit]
 
 

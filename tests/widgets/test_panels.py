@@ -58,7 +58,7 @@ async def test_the_header_names_target_tracker_interval_and_cost(stage: Stage) -
         await pilot.pause()
         assert text_of(header) == [
             " ARMED 1:02:03   postgres  pid 4242 and 3 more        write-protect, re-arming",
-            "every 1.0 s (measured 1.02 s)   tick 3.20 ms   cost ≈1.2% CPU   stopped 180 µs",
+            "every 1.0 s (measured 1.02 s)  tick 3.20 ms  cost ≈ 1.2% CPU  stopped 180 µs",
         ]
 
 
@@ -181,13 +181,13 @@ async def test_the_chain_teaches_shows_its_flow_and_its_links(stage: Stage) -> N
         assert rows[2].endswith("restorable")
 
 
-async def test_in_a_narrow_chain_size_and_verdict_stay_and_the_hint_is_whole(stage: Stage) -> None:
+async def test_in_a_narrow_chain_size_and_stop_stay_and_the_hint_is_whole(stage: Stage) -> None:
     chain = ChainView()
     async with stage(chain).run_test(size=(32, 8)) as pilot:
         assert " ".join(text_of(chain)).split() == ["no", "image", "yet:", "press", "d", "to", "pre-dump"]
         chain.show_links([link(1), link(2, LinkKind.DUMP)])
         await pilot.pause()
-        assert text_of(chain)[2:4] == [" 1   47.0 MiB  memory only", " ■   47.0 MiB  memory only"]
+        assert text_of(chain)[2:4] == [" 1   47.0 MiB    14.2 ms", " ■   47.0 MiB    14.2 ms"]
 
 
 async def test_progress_is_a_bar_with_stage_and_bytes(stage: Stage) -> None:

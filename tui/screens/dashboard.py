@@ -318,10 +318,13 @@ def _why_unknown(target: Target, readonly: bool) -> str:
 def _what_next(target: Target) -> str:
     """What a chain is for, step by step."""
     if target.open_chain is not None:
-        return "d adds changes · D ends it · l opens"
-    if target.newest_restorable is not None:
-        return "ended · y copies its restore · l opens"
-    return "ended · l opens it · d begins another"
+        steps = "d adds what changed", "D ends it", "l opens it"
+    elif target.newest_restorable is not None:
+        steps = "ended", "y copies its restore", "l opens it"
+    else:
+        steps = "ended", "l opens it", "d begins another"
+    # Lines are broken between steps and not within them.
+    return " · ".join(step.replace(" ", "\N{NO-BREAK SPACE}") for step in steps)
 
 
 def _banner(target: Target, readonly: bool) -> tuple[str, str]:

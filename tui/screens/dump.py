@@ -362,7 +362,9 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
             self._give(LinkRequest(self._kind, None, self._after))
             return
         engine = self._engines.engine
-        self._desk.remember(last_directory=str(self._path.parent), engine=engine.value)
+        self._desk.remember(engine=engine.value)
+        if self._path != first_directory(self._desk, self._target):  # that was for this run alone
+            self._desk.remember(last_directory=str(self._path.parent))
         order = ChainOrder(self._path, engine, self._engines.options, is_there=self._is_there)
         self._give(LinkRequest(self._kind, order, self._after))
 
