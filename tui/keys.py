@@ -28,7 +28,7 @@ def key(
 
 APP: Final = [
     key("question_mark,f1", "help", "Help", "app.help", "This help", footer=True, shown="?"),
-    key("T", "tour", "Tour", "app.tour", "A tour of four cards: the way to a checkpoint"),
+    key("T", "tour", "Tour", "app.tour", "A tour of four cards"),
     key("q,ctrl+c", "quit", "Quit", "app.quit", "Leave dirtytop", footer=True, shown="q"),
     key("ctrl+p", "command_palette", "Menu", "app.palette", "Every command by name, and the themes"),
     key("ctrl+z", "suspend_process", "Suspend", "app.suspend", "Back to the shell; fg returns"),
@@ -47,7 +47,7 @@ PICK: Final = [
 ]
 
 WATCH: Final = [
-    key("a", "arm", "Arm", "tracking.arm", "See every write from now on; again: count anew", footer=True),
+    key("a", "arm", "Arm", "tracking.arm", "See every write; again: count anew", footer=True),
     key("d", "pre_dump", "Pre-dump", "checkpoint.pre_dump", "Add a link of memory to the chain", footer=True),
     key("D", "dump", "Dump", "checkpoint.dump", "End the chain with a dump; asks first", footer=True),
     key(
@@ -71,7 +71,7 @@ WATCH: Final = [
     key("slash", "filter", "Filter", "table.filter", "Filter the mappings", shown="/"),
     key("h", "hot_only", "Hot", "table.hot", "Only what was written in the last tick"),
     key("o", "pick", "Pick", "target.pick", "Watch another process as well", footer=True),
-    key("m", "next_mode", "Mode", "tracking.mode", "The tracker's other mode: only read, or true rates"),
+    key("m", "next_mode", "Mode", "tracking.mode", "Other mode: only read, or true rates"),
     key("plus,equals_sign", "longer", "Slower", "tracking.longer", "A longer interval", shown="+"),
     key("minus", "shorter", "Faster", "tracking.shorter", "A shorter interval", shown="-"),
     key("l,enter", "links", "Links", "checkpoint.links", "The chain's links and what each saved"),
@@ -92,7 +92,7 @@ WATCH: Final = [
         "maximize_panel",
         "Maximize",
         "panel.maximize",
-        "The panel with the focus alone, or all again",
+        "This panel alone, or all again",
     ),
     key("right_square_bracket", "turn(1)", "Next target", "target.next", shown="]"),
     key("left_square_bracket", "turn(-1)", "Previous target", "target.previous", shown="["),

@@ -107,6 +107,8 @@ def readout_line(
     ):
         if sum(len(span.text) for span in spans) <= width:
             return spans
+    if last_s > 0:
+        told = [Span(f"  last {format_age(last_s)} ago", _LABEL)]
     return [*name, *figures, *told]
 
 

@@ -18,6 +18,8 @@ from tui.screens.target_strip import TargetStrip
 from tui.screens.watch import WatchScreen
 from tui.settings import Settings
 from tui.target import Stage
+from widgets.chain_view import ChainView
+from widgets.heat_map import HeatMap
 from widgets.process_table import ProcessIdentity, ProcessTable
 from widgets.target_header import TargetState
 from widgets.vma_table import VmaTable
@@ -245,6 +247,50 @@ async def test_the_directory_of_the_command_line_is_used_without_a_question(
         await pilot.press("d")
         await until(pilot, lambda: current(app).links)
         assert machine.chains[0].directory == tmp_path / "chain"
+
+
+async def test_the_directory_of_the_command_line_is_what_a_dump_offers_and_not_remembered(
+    launch: Launch, machine: ScriptedMachine, until: Until, tmp_path: Path
+) -> None:
+    app = launch(POSTGRES, directory=tmp_path / "chain")
+    async with run(app) as pilot:
+        await until(pilot, lambda: current(app).live.sample)
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, DumpScreen))
+        assert app.screen.query_one("#directory", Input).value == str(tmp_path / "chain")
+        await until(pilot, lambda: not app.screen.query_one("#make", Button).disabled)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: current(app).links)
+        assert machine.chains[0].directory == tmp_path / "chain"
+    assert app.remembered().last_directory == ""
+
+
+async def test_a_view_without_anything_to_draw_says_what_to_press(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    app = launch(POSTGRES, arm=False, settings=Settings(plot="heat"))
+    async with run(app) as pilot:
+        heat = app.screen.query_one(HeatMap)
+        await until(pilot, lambda: current(app).live.sample)
+        await until(pilot, lambda: "Press a to arm" in heat.empty_text)
+        await pilot.press("a")
+        await until(pilot, lambda: "Armed" in heat.empty_text)
+
+
+async def test_the_chain_says_step_by_step_what_can_be_done_next(
+    launch: Launch, machine: ScriptedMachine, until: Until, tmp_path: Path
+) -> None:
+    app = launch(POSTGRES, directory=tmp_path / "chain")
+    async with run(app) as pilot:
+        await until(pilot, lambda: current(app).live.sample)
+        chain = app.screen.query_one(ChainView)
+        assert "press d" in chain.empty_text
+        await pilot.press("d")
+        await until(pilot, lambda: current(app).links)
+        assert "D\N{NO-BREAK SPACE}ends" in chain.next_text
+        await pilot.press("D", "ctrl+s")
+        await until(pilot, lambda: len(current(app).links) == 2)
+        assert chain.next_text.startswith("ended")
 
 
 async def test_a_chain_under_way_is_offered_as_parent_and_can_be_left(

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import textual
 from textual.pilot import Pilot
@@ -15,14 +16,20 @@ from textual.widgets import Button
 
 from engine.forecast.gauge import Gauge
 from engine.forecast.trigger import Armed
+from engine.pageset import PageSet
+from engine.tracking.heat import Found, HeatColumn, HeatGrid
 from engine.tracking.sample import Event, EventKind, Sample, TrackerKind
-from tests.tui.machine import ADVICE, CRIU, MEMORY, Launch, ScriptedMachine, Until
+from tests.tui.machine import ADVICE, CRIU, MAPS, MEMORY, Launch, ScriptedMachine, Until
+from tests.widgets import scenes
 from tui import messages
 from tui.app import DirtytopApp
 from tui.directory import DirectoryReport
 from tui.sampler import chart_point
+from tui.screens.tour import TourScreen
 from tui.settings import Settings
 from tui.target import Stage, Target
+from widgets.area_table import AreaTable
+from widgets.heat_map import HeatMap
 from widgets.process_table import ProcessTable
 
 MADE_WITH = "8.2.8"
@@ -30,6 +37,7 @@ SIZES = [(80, 24), (120, 40), (200, 60)]
 TICKS = 40
 TREND = 10
 POSTGRES = 40
+TRAINING = 60
 
 pytestmark = [
     pytest.mark.skipif(
@@ -61,22 +69,57 @@ def _has_links(target: Target, count: int) -> bool:
     return len(target.links) == count
 
 
+def _has_areas(app: DirtytopApp) -> bool:
+    return bool(app.screen.query(AreaTable)) and app.screen.query_one(AreaTable).row_count > 0
+
+
+def _has_waited_enough(app: DirtytopApp, key: str) -> bool:
+    """What a key opens may have to read something first."""
+    return key != "l" or _has_areas(app)
+
+
+def _heat() -> tuple[HeatColumn, ...]:
+    """A hand that walks through the largest mapping, and a burst in an arena now and then."""
+    grid = HeatGrid()
+    present = PageSet(MAPS.starts, np.minimum(MAPS.ends, MAPS.starts + 60_000))
+    large, arena = int(MAPS.starts[3]), int(MAPS.starts[4])
+
+    def written(at: int) -> PageSet:
+        hand = large + at * 400 % 50_000
+        parts = [PageSet([hand], [hand + 2400])]
+        if at % 24 < 6:
+            parts.append(PageSet([arena], [arena + 9000]))
+        return PageSet.union_all(parts)
+
+    return tuple(
+        grid.tick(900.0 + at, 1.0, [Found(POSTGRES, MAPS, present, written(at))]) for at in range(140)
+    )
+
+
 def filled(app: DirtytopApp, machine: ScriptedMachine, until: Until, *keys: str) -> Any:
-    """Brings the dashboard to its fortieth tick, then presses these keys."""
+    """Brings every target to its fortieth tick, then presses these keys."""
 
     async def fill(pilot: Pilot[Any]) -> None:
         target = app.desk.watched.targets[0]
+        for each in app.desk.watched.targets:
+            await _tick(pilot, each)
+        await press(pilot, target)
+
+    async def _tick(pilot: Pilot[Any], target: Target) -> None:
         await until(pilot, lambda: target.stage is Stage.WATCHED and machine.opened[target.pid].is_armed)
         tracking = machine.opened[target.pid]
-        samples = [tracking.sample(number) for number in range(TICKS)]
-        history = tuple(chart_point(sample, armed=True) for sample in samples)
+        samples = [replace(tracking.sample(number), curve=scenes.curve()) for number in range(TICKS)]
+        history, heat = tuple(chart_point(sample, armed=True) for sample in samples), _heat()
         for sample in samples[-TREND:]:
-            app.post_message(messages.Sampled(target, sample, True, history, advice=ADVICE))
+            app.post_message(messages.Sampled(target, sample, True, history, advice=ADVICE, heat=heat))
             await until(pilot, partial(_is_shown, target, sample))
+
+    async def press(pilot: Pilot[Any], target: Target) -> None:
         for key in keys:
             links = len(target.links) + (key == "d")
             await pilot.press(key)
             await until(pilot, partial(_has_links, target, links))
+            await until(pilot, partial(_has_waited_enough, app, key))
         app.clear_notifications()
         await pilot.pause()
         await pilot.pause(0.2)
@@ -89,6 +132,79 @@ def test_the_dashboard(
 ) -> None:
     app = launch(POSTGRES, interval_s=1.0)
     assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until))
+
+
+@pytest.mark.parametrize("plot", ["heat", "curve"])
+def test_the_dashboard_with_another_view(
+    snap_compare: Compare,
+    launch: Launch,
+    machine: ScriptedMachine,
+    until: Until,
+    size: tuple[int, int],
+    plot: str,
+) -> None:
+    app = launch(POSTGRES, interval_s=1.0, settings=Settings(plot=plot))
+    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until))
+
+
+def test_the_heat_map_without_colours_with_its_cursor(
+    snap_compare: Compare,
+    launch: Launch,
+    machine: ScriptedMachine,
+    until: Until,
+    size: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = launch(POSTGRES, interval_s=1.0, settings=Settings(plot="heat", show_verdict=False))
+    fill = filled(app, machine, until)
+
+    async def looked_at(pilot: Pilot[Any]) -> None:
+        await fill(pilot)
+        app.screen.query_one(HeatMap).focus()
+        await pilot.press("home", "left", "left")
+        await pilot.pause(0.2)
+
+    assert snap_compare(app, terminal_size=size, run_before=looked_at)
+
+
+def test_several_targets(
+    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    app = launch(POSTGRES, TRAINING, interval_s=1.0)
+    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until))
+
+
+def test_two_targets_side_by_side(
+    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    app = launch(POSTGRES, TRAINING, interval_s=1.0)
+    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until, "C"))
+
+
+def test_the_tour(
+    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    app = launch(POSTGRES, interval_s=1.0)
+    fill = filled(app, machine, until)
+
+    async def turned(pilot: Pilot[Any]) -> None:
+        await fill(pilot)
+        await pilot.press("T")
+        await until(pilot, lambda: isinstance(app.screen, TourScreen))
+        await pilot.press("right", "right", "right")
+        await pilot.pause(0.2)
+
+    assert snap_compare(app, terminal_size=size, run_before=turned)
+
+
+def test_the_areas_of_a_link(
+    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    app = launch(POSTGRES, interval_s=1.0, directory=Path("/var/lib/chain"))
+    assert snap_compare(
+        app, terminal_size=size, run_before=filled(app, machine, until, "d", "d", "l", "enter")
+    )
 
 
 def test_the_dashboard_with_a_chain(

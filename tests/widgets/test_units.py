@@ -18,6 +18,7 @@ from widgets.units import (
     format_percent,
     format_rate,
     say_bytes,
+    split_bytes,
 )
 
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
@@ -131,3 +132,11 @@ def test_clocks_counts_and_shares() -> None:
         "100%",
         "250%",
     ]
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"), [(0, "0.0"), (140 << 10, "0.14"), (32 << 20, "32.0"), (2 << 30, "2.0")]
+)
+def test_a_least_unit_keeps_a_figure_from_looking_larger_than_it_is(amount: int, shown: str) -> None:
+    figure, unit = split_bytes(amount, "MiB")
+    assert (figure, unit) == (shown, "GiB" if amount >= 1 << 30 else "MiB")

@@ -152,6 +152,8 @@ class Dashboard(Vertical):
     def _show_plot(self, target: Target) -> None:
         """Draw the one in view: the others may wait."""
         view, sample = target.view, target.view.sample
+        for chart in (self.query_one(HeatMap), self.query_one(CurveChart)):
+            chart.empty_text = _why_no_past(target, self._desk.options.readonly)
         if self._plot == "chart":
             self.query_one(RateChart).show_history(view.history, target.marks)
         elif self._plot == "heat":
@@ -313,6 +315,15 @@ def _why_unknown(target: Target, readonly: bool) -> str:
     if not target.is_armed:
         return "Press a to arm, and wait for a few ticks: then it shows here what a dump would cost."
     return "A few ticks more, and a look at how fast the disk is: then it shows what a dump would cost."
+
+
+def _why_no_past(target: Target, readonly: bool) -> str:
+    """What is to be done, or waited for, while there is nothing to draw."""
+    if target.is_armed:
+        return "Armed: with the next ticks it shows here which memory is written, and how much of it."
+    if readonly:
+        return "Read-only: nothing is armed, so nothing shows here."
+    return "Nothing is tracked yet. Press a to arm: then it shows here which memory is written."
 
 
 def _what_next(target: Target) -> str:
