@@ -29,7 +29,7 @@ from widgets.vma_rows import VmaIdentity
 
 _STEP: Final = 4
 """How much closer each zoom goes."""
-_ROOM_FOR_HINT: Final = 24
+_ROOM_FOR_HINT: Final = 20
 """Cells that the title takes of the frame, at least."""
 
 

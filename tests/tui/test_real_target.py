@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,16 @@ import pytest
 
 from engine.images.chain import read_chain, verify
 from engine.images.layout import LinkKind
+from engine.pageset import PAGE_SHIFT
 from tests.targets.scripted import ScriptedTarget
 from tests.tui.machine import Until
 from tui.app import DirtytopApp
 from tui.desk import Options
+from tui.screens.links import LinksScreen
 from tui.screens.pick import PickScreen
 from tui.screens.watch import WatchScreen
 from tui.target import Stage, Target
+from widgets.area_table import AreaTable
 from widgets.process_table import ProcessTable
 
 
@@ -34,6 +38,10 @@ def current(app: DirtytopApp) -> Target:
 def since_armed_pages(app: DirtytopApp) -> int:
     sample = current(app).live.sample
     return sample.totals.since_armed_pages if sample else 0
+
+
+def has_links(app: DirtytopApp, count: int) -> bool:
+    return len(current(app).links) == count
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +71,33 @@ async def test_a_real_process_is_watched_pre_dumped_and_dumped_into_a_sound_chai
     chain = read_chain(directory)
     assert [link.kind for link in chain.links] == [LinkKind.PRE_DUMP, LinkKind.PRE_DUMP, LinkKind.DUMP]
     assert verify(chain) == ()
+
+
+async def test_a_link_of_a_real_process_is_opened_to_the_pages_that_were_written(
+    target: ScriptedTarget, until: Until, tmp_path: Path
+) -> None:
+    app = DirtytopApp(Options((target.pid,), arm=True, interval_s=0.2, directory=tmp_path / "chain"))
+    async with run(app) as pilot:
+        await until(pilot, lambda: current(app).is_armed and current(app).live.sample)
+        for number, pages in enumerate((range(100), [7, 8]), 1):
+            target.fill(pages)
+            await pilot.press("d")
+            await until(pilot, partial(has_links, app, number))
+        await pilot.press("l")
+        await until(pilot, lambda: isinstance(app.screen, LinksScreen))
+        table = app.screen.query_one(AreaTable)
+        await until(pilot, lambda: table.row_count)
+        sample = current(app).live.sample
+        assert sample is not None
+        maps = sample.processes[0].maps
+        row = maps.index_at(target.base >> PAGE_SHIFT)
+        assert row is not None
+        assert table.move_cursor_to((target.pid, maps.vmas[row].start))
+        areas = app.desk.backend.read_areas(current(app).links[-1].path, {target.pid: maps})
+        (region,) = (area for area in areas if area.start == maps.vmas[row].start)
+        assert (region.written_pages, region.in_parent_pages) == (2, 510)
+        await pilot.press("escape", "q")
+    assert app.desk.watched.join()
 
 
 async def test_a_real_process_is_found_in_the_picker(target: ScriptedTarget, until: Until) -> None:

@@ -142,6 +142,24 @@ def test_the_settings_survive_it(terminal: Terminal, tmp_path: Path) -> None:
     assert "hot_only = true" in (tmp_path / "config" / "dirtytop" / "settings.toml").read_text()
 
 
+def test_the_first_run_shows_the_tour_and_the_second_does_not(tmp_path: Path) -> None:
+    home = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "XDG_STATE_HOME": str(tmp_path / "state")}
+    for shown in (True, False):
+        terminal = Terminal([], home)
+        try:
+            terminal.wait_for(b"pick a process")
+            terminal.wait_for(b" processes")
+            if shown:
+                terminal.wait_for(b"a tour")
+                terminal.type(b"q")
+            terminal.type(b"q")
+            assert terminal.end() == 0
+            assert (b"a tour" in terminal.shown) is shown
+        finally:
+            terminal.close()
+    assert "show_tour = false" in (tmp_path / "config" / "dirtytop" / "settings.toml").read_text()
+
+
 def test_a_pid_that_is_not_there_is_an_error_before_anything_is_shown() -> None:
     terminal = Terminal(["999999999"], {})
     try:

@@ -75,7 +75,7 @@ class TourScreen(ModalScreen[None]):
     """The cards, one after the other."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("escape,q,T", "dismiss", "Skip", "app.close", "Leave the tour", shown="esc"),
+        key("escape,q,T,ctrl+c", "dismiss", "Skip", "app.close", "Leave the tour", shown="esc"),
         key("right,enter,space,l,j,down,pagedown", "turn(1)", "Next", "app.next_card", shown="→"),
         key("left,backspace,h,k,up,pageup", "turn(-1)", "Back", "app.previous_card", shown="←"),
     ]
