@@ -145,8 +145,10 @@ class VerdictPanel(SpanView):
         Gauges, if there are any, are shown in place of the decision: how near it is says more than why not.
         """
         is_shown = armed is not None and not armed.is_done
-        self._trigger = (armed, decision, time_s, tuple(gauges)) if armed is not None and is_shown else None
-        self._changed()
+        trigger = (armed, decision, time_s, tuple(gauges)) if armed is not None and is_shown else None
+        if trigger != self._trigger:
+            self._trigger = trigger
+            self._changed()
 
     def watch_compact(self) -> None:
         """Take less room, or more."""

@@ -150,6 +150,10 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         self._follow_choice()
         self._examine_engines()
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only a dump can wait."""
+        return action != "when" or self._kind is LinkKind.DUMP
+
     def _entitle(self) -> None:
         """Say what is done, and when."""
         title = f"{KINDS[self._kind]} of {printable(self._target.command)} {self._target.pid}"
@@ -313,8 +317,6 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
     @on(Button.Pressed, "#when")
     def action_when(self) -> None:
         """Choose when, and come back."""
-        if self._kind is not LinkKind.DUMP:
-            return
         from tui.screens.when import WhenScreen
 
         def chosen(trigger: Trigger | None) -> None:
