@@ -28,7 +28,7 @@ from engine.images.layout import LinkKind
 from engine.printable import printable
 from tui.backend import ChainOrder
 from tui.desk import Desk
-from tui.directory import DirectoryReport, default_directory, examine_directory, first_directory
+from tui.directory import DirectoryReport, default_directory, examine_directory
 from tui.jobs import LinkRequest
 from tui.keys import key
 from tui.screens.choice import Choice, Tick
@@ -93,7 +93,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         self._kind = kind
         self._chain = target.open_chain
         # A path the user chose may hold what cannot be typed or shown; the line shows it printable.
-        self._path = first_directory(desk, target) or default_directory(desk, target)
+        self._path = default_directory(desk, target)
         self._report: DirectoryReport | None = None
         self._engines = EngineChoice(desk.backend.engines(), kind, _preferred(desk))
 
