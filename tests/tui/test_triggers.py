@@ -13,7 +13,7 @@ from engine.errors import LinkFailed, NotPermitted
 from engine.forecast.trigger import Action, AtDeadline, Decision, StopBelow
 from engine.images.layout import LinkKind
 from engine.tracking.sample import Event, EventKind, RateMode, TrackerKind
-from tests.tui.machine import Launch, ScriptedMachine, Until, current, run, toasts
+from tests.tui.machine import ADVICE, Launch, ScriptedMachine, Until, current, run, toasts
 from tui import messages
 from tui.app import DirtytopApp
 from tui.screens.choice import Choice
@@ -443,3 +443,18 @@ async def test_a_target_that_cannot_be_armed_is_not_waited_for(
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "belongs to another user" in toasts(app))
         assert current(app).wait is None
+
+
+async def test_it_is_said_beforehand_what_would_dump_at_once(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    app = launch(POSTGRES)
+    async with run(app) as pilot:
+        await open_dialog(pilot, app, until)
+        machine.ticking.clear()
+        sample = machine.opened[POSTGRES].sample(5)
+        app.post_message(messages.Sampled(current(app), sample, True, (), advice=ADVICE))
+        now = app.screen.query_one("#now-stop", Static)
+        await until(pilot, lambda: str(now.content) == "now 40 ms: dumps at once")
+        app.screen.query_one("#stop", Input).value = "30ms"
+        await until(pilot, lambda: str(now.content) == "now 40 ms")
