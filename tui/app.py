@@ -237,8 +237,8 @@ class DirtytopApp(App[None]):
     def _link_made(self, message: messages.LinkMade) -> None:
         target, result = message.target, message.result
         target.link_made(message.chain, result)
-        self.desk.triggers.link_made(target, result)
         self.desk.note(target, f"{link_name(result)}: {describe_link(result)}, {describe_cost(result)}")
+        self.desk.triggers.link_made(target, result)
         self.desk.announce(target, What.LINKS, What.PROGRESS, What.STATUS)
         for note in result.notes:
             self.desk.note(target, f"{link_name(result)}: {note}", "warning")

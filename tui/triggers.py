@@ -79,7 +79,10 @@ class Triggers:
 
     def decided(self, target: Target, wait: Wait, decision: Decision) -> None:
         """The trigger says what to do now."""
-        if target.wait is not wait or target.is_busy:  # what was decided before it was disarmed
+        if target.wait is not wait:  # it was decided before it was disarmed
+            return
+        if target.is_busy:  # the last link is made, but nobody here has been told yet
+            wait.held = decision
             return
         if decision.action is Action.GIVE_UP:
             self.disarm(target, decision.reason, "warning")
@@ -93,11 +96,15 @@ class Triggers:
 
     def link_made(self, target: Target, result: LinkResult) -> None:
         """Count it; a dump is what was waited for."""
-        if target.wait is None:
+        wait = target.wait
+        if wait is None:
             return
-        target.wait.has_begun = True
+        wait.has_begun = True
         if result.kind is LinkKind.DUMP:
             self.disarm(target, "it has dumped")
+        elif wait.held is not None:
+            decision, wait.held = wait.held, None
+            self.decided(target, wait, decision)
 
     def link_not_made(self, target: Target, request: LinkRequest, error: DirtytopError) -> None:
         """Do not try again and again."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.checkpoint.link import After
 from engine.forecast import words
-from engine.forecast.trigger import Action, AtDeadline, Trigger
+from engine.forecast.trigger import Action, AtDeadline, Decision, Trigger
 from engine.images.layout import LinkKind
 from tui.jobs import LinkRequest
 from tui.waiting import LINKS
@@ -36,6 +36,8 @@ class Wait:
     """Whether it is still being found out what links cost; until then it waits for nothing."""
     has_begun: bool = False
     """Whether a link was made."""
+    held: Decision | None = None
+    """What is to be done once the link is ready that is being made."""
 
     def next_link(self, action: Action) -> LinkRequest:
         """What to ask for if this is what the trigger says."""

@@ -35,6 +35,8 @@ _BIG_HEIGHT: Final = 5
 """Lines from which there is more than the verdict in large letters and a sentence."""
 _LOW_HEIGHT: Final = 4
 """Lines from which the verdict is in large letters where there is little room."""
+_ROOMY: Final = 8
+"""Lines from which all is told, though little room was asked for."""
 _HUGE_HEIGHT: Final = 10
 """Lines from which letters are five lines high."""
 _TWO_COLUMNS: Final = 104
@@ -145,8 +147,10 @@ class VerdictPanel(SpanView):
         Gauges, if there are any, are shown in place of the decision: how near it is says more than why not.
         """
         is_shown = armed is not None and not armed.is_done
-        self._trigger = (armed, decision, time_s, tuple(gauges)) if armed is not None and is_shown else None
-        self._changed()
+        trigger = (armed, decision, time_s, tuple(gauges)) if armed is not None and is_shown else None
+        if trigger != self._trigger:
+            self._trigger = trigger
+            self._changed()
 
     def watch_compact(self) -> None:
         """Take less room, or more."""
@@ -166,11 +170,12 @@ class VerdictPanel(SpanView):
     def lines(self, width: int, height: int) -> list[list[Span]]:
         """The verdict first; what matters least is left out first."""
         forecast = self._forecast
-        if self.compact and 0 < height < _LOW_HEIGHT:
+        is_low = self.compact and height < _ROOMY  # maximized it has room, whatever the screen
+        if is_low and 0 < height < _LOW_HEIGHT:
             lines = self._small(width, height)
         elif forecast is None or not forecast.plans:
             lines = self._unknown(width)
-        elif self.compact:
+        elif is_low:
             lines = self._low(forecast, width)
         elif 0 < height < _BIG_HEIGHT:
             lines = self._small(width, height)

@@ -9,11 +9,11 @@ from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
 
 from engine.checkpoint.link import After
-from engine.errors import LinkFailed
+from engine.errors import LinkFailed, NotPermitted
 from engine.forecast.trigger import Action, AtDeadline, Decision, StopBelow
 from engine.images.layout import LinkKind
-from engine.tracking.sample import Event, EventKind
-from tests.tui.machine import Launch, ScriptedMachine, Until, current, run, toasts
+from engine.tracking.sample import Event, EventKind, RateMode, TrackerKind
+from tests.tui.machine import ADVICE, Launch, ScriptedMachine, Until, current, run, toasts
 from tui import messages
 from tui.app import DirtytopApp
 from tui.screens.choice import Choice
@@ -378,3 +378,83 @@ async def test_arming_the_trigger_arms_the_tracker(
         await pilot.press("ctrl+s")
         await until(pilot, lambda: current(app).is_armed)
         assert len(machine.calibrated) == 1, "once, where its links go"
+
+
+async def test_what_is_decided_before_the_last_link_is_told_of_is_done_after_it(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    app = launch(POSTGRES)
+    async with run(app) as pilot:
+        wait = await arm(pilot, app, until)
+        machine.linking.clear()
+        decide(app, wait, Action.PRE_DUMP)
+        await until(pilot, lambda: current(app).is_busy)
+        decide(app, wait, Action.DUMP)
+        await until(pilot, lambda: wait.held is not None)
+        machine.linking.set()
+        await until(pilot, lambda: len(current(app).links) == 2)
+        assert [link.kind for link in current(app).links] == [LinkKind.PRE_DUMP, LinkKind.DUMP]
+        assert current(app).wait is None
+
+
+async def test_a_click_on_the_verdict_asks_what_to_wait_for(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    app = launch(POSTGRES)
+    async with run(app) as pilot:
+        await until(pilot, lambda: current(app).is_armed and current(app).live.sample)
+        await pilot.click("#verdict")
+        await until(pilot, partial(is_on, app, WhenScreen))
+
+
+async def test_a_program_that_would_be_suspended_could_not_fire(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    app = launch(POSTGRES)
+    async with run(app) as pilot:
+        await arm(pilot, app, until)
+        app.action_suspend_process()
+        await until(pilot, lambda: "could not fire" in toasts(app))
+
+
+async def test_a_tracker_that_only_reads_tells_every_write_while_it_is_waited_for(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    machine.tracker = TrackerKind.SOFT_DIRTY
+    app = launch(POSTGRES)
+    async with run(app) as pilot:
+        await arm(pilot, app, until)
+        tracking = machine.opened[POSTGRES]
+        await until(pilot, lambda: tracking.mode is RateMode.REARMING)
+        await pilot.press("c")
+        await until(pilot, lambda: tracking.mode is RateMode.CUMULATIVE)
+
+
+async def test_a_target_that_cannot_be_armed_is_not_waited_for(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    app = launch(POSTGRES, arm=False)
+    async with run(app) as pilot:
+        await until(pilot, lambda: current(app).live.sample)
+        machine.opened[POSTGRES].refuses = NotPermitted("process 40 belongs to another user")
+        await pilot.press("w")
+        await until(pilot, partial(is_on, app, WhenScreen))
+        await go_on(pilot, app, until)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: "belongs to another user" in toasts(app))
+        assert current(app).wait is None
+
+
+async def test_it_is_said_beforehand_what_would_dump_at_once(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    app = launch(POSTGRES)
+    async with run(app) as pilot:
+        await open_dialog(pilot, app, until)
+        machine.ticking.clear()
+        sample = machine.opened[POSTGRES].sample(5)
+        app.post_message(messages.Sampled(current(app), sample, True, (), advice=ADVICE))
+        now = app.screen.query_one("#now-stop", Static)
+        await until(pilot, lambda: str(now.content) == "now 40 ms: dumps at once")
+        app.screen.query_one("#stop", Input).value = "30ms"
+        await until(pilot, lambda: str(now.content) == "now 40 ms")

@@ -80,6 +80,19 @@ async def test_verdict_stop_and_bytes_are_large_at_every_size(
         assert any("pre-dump twice, then dump: stops 14 ms" in line for line in text_of(panel))
 
 
+async def test_a_low_panel_that_is_given_the_screen_tells_all(stage: Stage) -> None:
+    panel = VerdictPanel()
+    panel.compact = True
+    async with stage(panel).run_test(size=(80, 24)) as pilot:
+        panel.show_forecast(scenes.FORECASTS[Verdict.PRE_DUMP])
+        panel.show_truth(scenes.TRUTH)
+        panel.styles.height = "100%"
+        await pilot.pause()
+        text = "\n".join(text_of(panel))
+    assert "2 pre-dump" in text
+    assert "said 12.1 MiB, was 11.7 MiB" in text
+
+
 async def test_figures_stay_where_they_are_when_the_verdict_changes(stage: Stage) -> None:
     panel = VerdictPanel()
     async with stage(panel).run_test(size=(120, 12)) as pilot:

@@ -259,7 +259,12 @@ class Dashboard(Vertical):
         panel.empty_text = _why_unknown(target, self._desk.options.readonly)
         panel.show_forecast(advice.forecast)
         panel.show_truth(advice.truth)
-        panel.show_trigger(advice.armed, advice.decision, advice.forecast.time_s, advice.gauges)
+
+    def _show_trigger(self, target: Target) -> None:
+        """As of the last tick, even while the view is frozen: it may fire any time."""
+        advice, panel = target.live.advice, self.query_one(VerdictPanel)
+        armed = advice.armed if target.wait is not None else None
+        panel.show_trigger(armed, advice.decision, advice.forecast.time_s, advice.gauges)
 
     def _name_rates(self, mode: RateMode) -> None:
         """Where ticks only read, a page counts once: when it is first written after arming."""
@@ -290,6 +295,7 @@ class Dashboard(Vertical):
 
     def _show_status(self, target: Target) -> None:
         self.query_one(TargetHeader).show_status(target.status(self._desk.clock.monotonic()))
+        self._show_trigger(target)
         self._say(*_banner(target, self._desk.options.readonly))
 
     def _say(self, text: str, severity: str) -> None:

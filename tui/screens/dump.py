@@ -28,7 +28,7 @@ from engine.images.layout import LinkKind
 from engine.printable import printable
 from tui.backend import ChainOrder
 from tui.desk import Desk
-from tui.directory import DirectoryReport, default_directory, examine_directory, first_directory
+from tui.directory import DirectoryReport, default_directory, examine_directory
 from tui.jobs import LinkRequest
 from tui.keys import key
 from tui.screens.choice import Choice, Tick
@@ -93,7 +93,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         self._kind = kind
         self._chain = target.open_chain
         # A path the user chose may hold what cannot be typed or shown; the line shows it printable.
-        self._path = first_directory(desk, target) or default_directory(desk, target)
+        self._path = default_directory(desk, target)
         self._report: DirectoryReport | None = None
         self._engines = EngineChoice(desk.backend.engines(), kind, _preferred(desk))
 
@@ -149,6 +149,10 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
             self._engines.show_reports(self._target.engines)
         self._follow_choice()
         self._examine_engines()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only a dump can wait."""
+        return action != "when" or self._kind is LinkKind.DUMP
 
     def _entitle(self) -> None:
         """Say what is done, and when."""
@@ -313,8 +317,6 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
     @on(Button.Pressed, "#when")
     def action_when(self) -> None:
         """Choose when, and come back."""
-        if self._kind is not LinkKind.DUMP:
-            return
         from tui.screens.when import WhenScreen
 
         def chosen(trigger: Trigger | None) -> None:

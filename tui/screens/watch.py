@@ -305,6 +305,10 @@ class WatchScreen(Screen[None]):
         else:
             self.maximize(self.focused or self._dashboard.table, container=False)
 
+    @on(events.Click, "#verdict")
+    async def _verdict_clicked(self) -> None:
+        await self.run_action("when")  # which looks whether it can be done now
+
     @on(events.Click, "#chain")
     def _chain_clicked(self) -> None:
         self.action_links()

@@ -111,7 +111,11 @@ class WhenScreen(ModalScreen[Trigger | None]):
             self._tell()
 
     def _tell(self) -> None:
-        for name, text in _present(self._target).items():
+        try:
+            limit_s = parse_duration(self.query_one("#stop", Input).value)
+        except BadTrigger:
+            limit_s = 0.0
+        for name, text in _present(self._target, limit_s).items():
             self.query_one(f"#now-{name}", Static).update(Content.styled(text, "$foreground 60%"))
 
     # What is answered.
@@ -150,6 +154,7 @@ class WhenScreen(ModalScreen[Trigger | None]):
         self.query_one("#take").disabled = bool(problem)
         pre_dumps = self.query_one("#pre-dumps", Tick)
         pre_dumps.disabled = self._kind in _OF_THEMSELVES
+        self._tell()
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
@@ -183,14 +188,16 @@ def _short(seconds: float) -> str:
     return f"{seconds / 60:.0f}min" if seconds % 60 == 0 else words.exact_duration(seconds)
 
 
-def _present(target: Target) -> dict[str, str]:
-    """What is the case now, for each thing that can be waited for."""
+def _present(target: Target, limit_s: float) -> dict[str, str]:
+    """What is the case now, for each thing that can be waited for; `limit_s` is that of the stop."""
     advice = target.live.advice
     forecast, rhythm = advice.forecast, advice.rhythm
     stop = every = "not known yet"
     if forecast.plans:
         stop = f"now {words.duration(forecast.now.stopped_s.mid)}"
-        if forecast.best_pre_dumps:
+        if forecast.now.stopped_s.mid < limit_s:
+            stop += ": dumps at once"
+        elif forecast.best_pre_dumps:
             best_s = forecast.best.stopped_s.mid
             stop += f"; pre-dumped {words.duration(best_s)}"
         every = "and dump when it pays"
