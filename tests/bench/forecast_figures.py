@@ -34,7 +34,7 @@ _WATCH_S: Final = 12.0
 _CHAINS: Final = 5
 _PRE_DUMPS: Final = 3
 _PAUSE_S: Final = 1.0
-_ROUNDS: Final = 7
+_ROUNDS: Final = 11
 _LONGEST_WAIT_S: Final = 12.0
 _FIXED: Final = (0, 1, 2, 3, 5)
 
@@ -82,8 +82,7 @@ class Driver:
         return MemoryChain(self._session, self._directory / str(self._chains))
 
     def make(self, chain: MemoryChain, kind: LinkKind) -> LinkResult:
-        """A link, after a tick."""
-        self.advisor.see(self._session.tick())
+        """A link."""
         with self.advisor.link(kind) as made:
             result = chain.pre_dump() if kind is LinkKind.PRE_DUMP else chain.dump()
             made(result)
@@ -184,7 +183,7 @@ def examine(name: str, show: Callable[[Outcome], None] = lambda outcome: None) -
             show(outcome)
         for _ in range(_ROUNDS):
             for policy_name, work in _policies(driver).items():
-                driver.watch(_PAUSE_S / 2)
+                driver.watch(_PAUSE_S / 3)
                 findings.stops_s.setdefault(policy_name, []).append(work())
     return findings
 
