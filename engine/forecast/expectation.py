@@ -82,7 +82,7 @@ class Expectation:
         """
         if not len(self._curves) or span_s <= 0:
             return NOTHING
-        # Rounds that shrink no more differ by a hair, and each would cost a millisecond: near spans share one.
+        # Rounds that shrink no more differ by a hair, and each costs a millisecond: near spans share one.
         near_s = math.exp(round(_SPAN_KEYS * math.log(span_s)) / _SPAN_KEYS)
         key = near_s, begin_s if self._swings else 0.0
         if key not in self._cache:
