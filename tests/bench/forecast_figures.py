@@ -97,15 +97,16 @@ class Driver:
         return self.make(chain, LinkKind.DUMP).stopped_us / 1e6
 
     def chain_by_advice(self) -> float:
-        """As our forecasts say after each link, waiting where they say so; the stop in seconds."""
+        """As our forecast says, waiting and pre-dumping first where it says so; the stop in seconds."""
         chain = self.begin()
         until_s = time.monotonic() + _LONGEST_WAIT_S
         forecast = self.watch(0.0)
         while forecast.verdict is Verdict.WAIT and time.monotonic() < until_s:
             forecast = self.watch(_INTERVAL_S)
-        while forecast.best_pre_dumps and len(chain.links) < MOST_PRE_DUMPS:
+        more = forecast.best_pre_dumps > 0
+        while more and len(chain.links) < MOST_PRE_DUMPS:
             self.make(chain, LinkKind.PRE_DUMP)
-            forecast = self.watch(0.0)
+            more = self.advisor.another_pre_dump_pays()
         return self.make(chain, LinkKind.DUMP).stopped_us / 1e6
 
 
