@@ -233,6 +233,11 @@ class Advisor:
                 gauges,
             )
 
+    def another_pre_dump_pays(self) -> bool:
+        """Whether, right after a pre-dump, another one would make the stop shorter; takes no tick."""
+        with self._lock:
+            return self._forecaster.another_pays(time.monotonic())
+
     def _foresee(self, now_s: float | None) -> Forecast:
         forecast = self._forecaster.forecast(now_s)
         if forecast.is_rough:

@@ -119,7 +119,8 @@ def _tells_slope(done: tuple[Timed, ...]) -> bool:
 def _factor(done: tuple[Timed, ...], fixed_s: float, slope: float) -> float:
     foreseen_s = [fixed_s + slope * timed.size_bytes for timed in done]
     ratios = [timed.seconds / said for timed, said in zip(done, foreseen_s, strict=True) if said > 0]
-    return float(np.median(ratios)) if ratios else 1.0
+    # The probe is one among them: what was done once may have been disturbed.
+    return float(np.median([1.0, *ratios]))
 
 
 def _fit(points: tuple[Timed, ...]) -> tuple[float, float]:

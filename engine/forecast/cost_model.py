@@ -32,7 +32,7 @@ class _Habits:
 
 
 _HABITS: Final = {
-    Engine.MEMORY: _Habits(0.0015, 0.0005, 2, False, False, 8, 14, 0.01),
+    Engine.MEMORY: _Habits(0.0008, 0.0003, 2, False, False, 8, 14, 0.01),
     # A dump of 1 GiB by CRIU 4.2 held its target for 1.14 s, most of it for writing.
     Engine.CRIU: _Habits(0.05, 0.01, 2, True, True, 8, 30, 0.03),
     Engine.SPLICED: _Habits(0.06, 0.01, 2, False, False, 8, 30, 0.03),

@@ -16,13 +16,14 @@ from engine.forecast.look import Look
 from engine.forecast.rhythm import Rhythm, State, rhythm_of
 from engine.forecast.rounds import MOST_PRE_DUMPS, LinkForecast, Outset, plan
 from engine.forecast.truth import Outcome, Truth
-from engine.forecast.verdict import STOP_BUDGET_S, Forecast, foresee
+from engine.forecast.verdict import NO_WORSE, STOP_BUDGET_S, Forecast, foresee
 from engine.images.layout import LinkKind
 from engine.tracking.sample import Sample
 
 HISTORY_S: Final = 300.0
 _MOST_LOOKS: Final = 1000
 _GROWTH_LOOKS: Final = 10
+_ROUNDS_AHEAD: Final = 2
 
 
 class Forecaster:
@@ -54,6 +55,7 @@ class Forecaster:
         self._is_new_chain = True
         self._link_ended_s = -math.inf
         self._rhythm = Rhythm()
+        self._expected: Expectation | None = None
 
     @property
     def looks(self) -> Sequence[Look]:
@@ -106,6 +108,35 @@ class Forecaster:
         # One link is told more cheaply than every plan there is.
         return plan(outset, self.costs, 0 if kind is LinkKind.DUMP else 1, self.think_s).links[0]
 
+    def another_pays(self, now_s: float) -> bool:
+        """Whether, after a pre-dump, another one made at once would make the stop shorter.
+
+        To be asked right after a link, and told without a tick by what was expected before the chain: a tick
+        and a forecast take about as long as a small pre-dump, and the target writes meanwhile.
+
+        Args:
+            now_s: monotonic.
+        """
+        if self.costs is None or self._expected is None or self._link_looked_s is None or self._is_new_chain:
+            return False
+        costs, expected, page_bytes = self.costs, self._expected, self._looks[-1].page_bytes
+
+        def size_bytes(span_s: float) -> float:
+            return expected.pages(span_s).mid * page_bytes
+
+        def stop_s(span_s: float) -> float:
+            lead_s = costs.lead(size_bytes(span_s)).mid
+            return costs.stop(size_bytes(span_s + lead_s)).mid
+
+        span_s = max(0.0, now_s - self._link_looked_s)
+        best_s = at_once_s = stop_s(span_s)
+        if at_once_s <= self.budget_s:
+            return False
+        for _ in range(_ROUNDS_AHEAD):
+            span_s = costs.pre_dump.mid_s(size_bytes(span_s))
+            best_s = min(best_s, stop_s(span_s))
+        return best_s * NO_WORSE < at_once_s
+
     def link_made(
         self,
         result: LinkResult,
@@ -142,9 +173,10 @@ class Forecaster:
         newest = looks[-1]
         if newest.curve.window_s == 0 or newest.time_s < self._link_ended_s:
             return None
+        self._expected = Expectation(looks, self._rhythm)
         return Outset(
             newest.of_new_chain() if self._is_new_chain else newest,
-            Expectation(looks, self._rhythm),
+            self._expected,
             delay_s=max(0.0, now_s - newest.time_s) if now_s is not None else 0.0,
             link_age_s=None if self._is_new_chain else self._link_age_s(newest),
             growth_pages_per_s=_growth(looks[-_GROWTH_LOOKS:]),

@@ -46,8 +46,8 @@ class Parts:
         return statistics.median(self.collects_s) if self.collects_s else guess_s
 
     def stopping_s(self, guess_s: float) -> float:
-        """Stopping, finding out what was written, and registers; `guess_s` before any dump told."""
-        return statistics.median(self.stoppings_s) if self.stoppings_s else guess_s
+        """Stopping, finding out what was written, and registers; `guess_s` counts as much as one dump."""
+        return statistics.median((guess_s, *self.stoppings_s))
 
     def after_stop(self, result: LinkResult) -> Parts:
         """The same once a dump has let the target run on."""

@@ -34,7 +34,7 @@ _WATCH_S: Final = 12.0
 _CHAINS: Final = 5
 _PRE_DUMPS: Final = 3
 _PAUSE_S: Final = 1.0
-_ROUNDS: Final = 7
+_ROUNDS: Final = 11
 _LONGEST_WAIT_S: Final = 12.0
 _FIXED: Final = (0, 1, 2, 3, 5)
 
@@ -82,8 +82,7 @@ class Driver:
         return MemoryChain(self._session, self._directory / str(self._chains))
 
     def make(self, chain: MemoryChain, kind: LinkKind) -> LinkResult:
-        """A link, after a tick."""
-        self.advisor.see(self._session.tick())
+        """A link."""
         with self.advisor.link(kind) as made:
             result = chain.pre_dump() if kind is LinkKind.PRE_DUMP else chain.dump()
             made(result)
@@ -98,15 +97,16 @@ class Driver:
         return self.make(chain, LinkKind.DUMP).stopped_us / 1e6
 
     def chain_by_advice(self) -> float:
-        """As our forecasts say after each link, waiting where they say so; the stop in seconds."""
+        """As our forecast says, waiting and pre-dumping first where it says so; the stop in seconds."""
         chain = self.begin()
         until_s = time.monotonic() + _LONGEST_WAIT_S
         forecast = self.watch(0.0)
         while forecast.verdict is Verdict.WAIT and time.monotonic() < until_s:
             forecast = self.watch(_INTERVAL_S)
-        while forecast.best_pre_dumps and len(chain.links) < MOST_PRE_DUMPS:
+        more = forecast.best_pre_dumps > 0
+        while more and len(chain.links) < MOST_PRE_DUMPS:
             self.make(chain, LinkKind.PRE_DUMP)
-            forecast = self.watch(0.0)
+            more = self.advisor.another_pre_dump_pays()
         return self.make(chain, LinkKind.DUMP).stopped_us / 1e6
 
 
@@ -184,7 +184,7 @@ def examine(name: str, show: Callable[[Outcome], None] = lambda outcome: None) -
             show(outcome)
         for _ in range(_ROUNDS):
             for policy_name, work in _policies(driver).items():
-                driver.watch(_PAUSE_S / 2)
+                driver.watch(_PAUSE_S / 3)
                 findings.stops_s.setdefault(policy_name, []).append(work())
     return findings
 

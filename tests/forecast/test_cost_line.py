@@ -59,6 +59,11 @@ def test_times_of_one_size_scale_what_the_probe_says() -> None:
     assert line.mid_s(0) == pytest.approx(0.03), "three times as slow in all"
 
 
+def test_what_was_done_once_weighs_no_more_than_the_probe() -> None:
+    probe = CostLine.of(0.0, 1 / (1000 * MIB))
+    assert line_after([(100, 0.3)], probe).mid_s(100 * MIB) == pytest.approx(0.2)
+
+
 def test_the_oldest_is_forgotten() -> None:
     line = line_after([(100, 9.0)] * 3 + [(100, 1.0)] * REMEMBERED)
     assert line.mid_s(100 * MIB) == pytest.approx(1.0)

@@ -49,7 +49,7 @@ def test_a_dump_tells_how_fast_the_next_will_read_and_a_pre_dump_does_not() -> N
 
     pre_dumped = after(model(), *(made(LinkKind.PRE_DUMP, mib) for mib in (100, 10, 20, 5)))
     assert grows_s(pre_dumped) == pytest.approx(grows_s(model()))
-    dumped = pre_dumped.after(made(LinkKind.DUMP, 30))
+    dumped = after(pre_dumped, made(LinkKind.DUMP, 30), made(LinkKind.DUMP, 30))
     assert grows_s(dumped) == pytest.approx(40 * READING_S_PER_MIB, rel=0.02)
 
 
@@ -58,17 +58,17 @@ def test_a_pre_dump_tells_what_finding_written_pages_takes() -> None:
     assert model().after(slow).stop(0).mid > 0.3
 
 
-def test_one_dump_tells_what_stopping_takes_for_dumps_of_any_size() -> None:
+def test_dumps_of_one_size_tell_what_stopping_takes_for_dumps_of_any_size() -> None:
     pre_dumps = [made(LinkKind.PRE_DUMP, mib) for mib in (100, 10, 20)]
-    costs = after(model(), *pre_dumps, made(LinkKind.DUMP, 10))
+    costs = after(model(), *pre_dumps, made(LinkKind.DUMP, 10), made(LinkKind.DUMP, 10))
     for mib in (1, 10, 80):
         assert costs.stop(mib * MIB).mid == pytest.approx(STOPPING_S + mib * READING_S_PER_MIB, rel=0.03)
 
 
 def test_one_disturbed_stop_does_not_count() -> None:
-    links = [made(LinkKind.PRE_DUMP, 50), made(LinkKind.DUMP, 10), made(LinkKind.DUMP, 10)]
-    disturbed = replace(links[-1], stopped_us=900_000)
-    costs = after(model(), *links, disturbed, links[-1])
+    pre_dump, dump = made(LinkKind.PRE_DUMP, 50), made(LinkKind.DUMP, 10)
+    disturbed = replace(dump, stopped_us=900_000)
+    costs = after(model(), pre_dump, dump, dump, disturbed, dump)
     assert costs.stop(10 * MIB).mid == pytest.approx(STOPPING_S + 10 * READING_S_PER_MIB, rel=0.03)
 
 
@@ -85,7 +85,7 @@ def test_a_dump_that_ended_its_target_tells_nothing_of_stopping() -> None:
 def test_pre_dumps_of_ours_are_those_of_a_spliced_chain_and_its_dump_tells_what_criu_takes() -> None:
     costs = model(Engine.SPLICED).after(made(LinkKind.PRE_DUMP, 100))
     assert costs.pre_dump.is_learnt
-    costs = costs.after(made(LinkKind.DUMP, 20, Engine.SPLICED))
+    costs = after(costs, *[made(LinkKind.DUMP, 20, Engine.SPLICED)] * 2)
     assert costs.stop(60 * MIB).mid == pytest.approx(STOPPING_S + 60 * READING_S_PER_MIB, rel=0.05)
 
 

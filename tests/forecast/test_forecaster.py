@@ -90,3 +90,32 @@ def test_memory_that_grows_goes_on_growing() -> None:
             replace(look(float(at), 500, of=CURVE, present=1000 + 500 * at), pending_pages=500 * at)
         )
     assert forecaster.forecast(now_s=12.0).now.dump.pages.mid == pytest.approx(5000 + 2 * 500)
+
+
+class TestAnotherPreDump:
+    """Told right after a pre-dump, before any tick."""
+
+    def after_pre_dump(self, seconds: float, budget_s: float = 0.0) -> Forecaster:
+        """A target that writes 1000 pages a second; a small pre-dump takes 10 ms."""
+        forecaster = watched(budget_s=budget_s)
+        assert forecaster.next_link(LinkKind.PRE_DUMP, 10.0) is not None
+        forecaster.link_made(link(LinkKind.PRE_DUMP, 100 * MIB, seconds), ended_s=10.0 + seconds)
+        return forecaster
+
+    def test_it_pays_after_a_long_one(self) -> None:
+        assert self.after_pre_dump(5.0).another_pays(15.0)
+
+    def test_it_does_not_pay_where_it_would_take_as_long(self) -> None:
+        forecaster = self.after_pre_dump(5.0)
+        for at in range(3):
+            forecaster.link_made(link(LinkKind.PRE_DUMP, 40 * 4096, 0.01), ended_s=15.01 + at / 100)
+        assert not forecaster.another_pays(15.03)
+
+    def test_it_does_not_pay_once_the_stop_is_within_the_budget(self) -> None:
+        assert not self.after_pre_dump(5.0, budget_s=0.5).another_pays(15.0)
+
+    def test_before_the_first_link_and_after_a_dump_nothing_is_told(self) -> None:
+        assert not watched().another_pays(10.0)
+        forecaster = self.after_pre_dump(5.0)
+        forecaster.link_made(link(LinkKind.DUMP, MIB, 5.0), ended_s=20.0)
+        assert not forecaster.another_pays(20.0)

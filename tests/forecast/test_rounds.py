@@ -183,10 +183,11 @@ class TestCosts:
 
     def test_each_kind_of_link_teaches_its_own_lines(self) -> None:
         model = costs()
-        after = model.after(link(LinkKind.PRE_DUMP, 100 * MIB, 5.0))
+        pre_dump, dump = (link(kind, 100 * MIB, 5.0, stopped_s=0.5) for kind in LinkKind)
+        after = model.after(pre_dump).after(pre_dump)
         assert after.pre_dump.mid_s(100 * MIB) == pytest.approx(5.0)
         assert after.dump == model.dump
-        after = model.after(link(LinkKind.DUMP, 100 * MIB, 5.0, stopped_s=0.5))
+        after = model.after(dump).after(dump)
         assert after.dump_stop.mid_s(100 * MIB) == pytest.approx(0.5)
         assert after.pre_dump == model.pre_dump
 
@@ -200,7 +201,8 @@ class TestCosts:
 
     def test_a_target_that_was_ended_tells_nothing_of_how_long_it_stopped(self) -> None:
         model = costs()
-        after = model.after(link(LinkKind.DUMP, MIB, 5.0, stopped_s=5.0), After.KILL)
+        dump = link(LinkKind.DUMP, MIB, 5.0, stopped_s=5.0)
+        after = model.after(dump, After.KILL).after(dump, After.KILL)
         assert after.dump_stop == model.dump_stop
         assert after.dump != model.dump
         assert after.stop(MIB, After.KILL).mid == pytest.approx(5.0)
