@@ -93,7 +93,9 @@ def test_a_trigger_asks_for_each_link_once(session: Session, tmp_path: Path) -> 
     watch(advisor, session, 3)
     chain = MemoryChain(session, tmp_path / "chain")
     advisor.arm(Trigger(StopBelow(3600.0)), NOON)
-    assert advisor.advise(NOON).decision.action is Action.DUMP
+    decided = advisor.advise(NOON)
+    assert decided.decision.action is Action.DUMP
+    assert [gauge.fraction for gauge in decided.gauges] == [1.0]
     assert advisor.advise(NOON).decision.action is Action.WAIT, "it is being made"
     with advisor.link(LinkKind.DUMP) as made:
         assert advisor.advise(NOON).decision.action is Action.WAIT
@@ -121,6 +123,8 @@ def test_what_was_learnt_of_a_directory_is_still_known_after_another_was_chosen(
     chain = MemoryChain(session, tmp_path / "chain")
     with advisor.link(LinkKind.PRE_DUMP) as made:
         made(chain.pre_dump())
+    assert not advisor.needs_probe(tmp_path / "here")
+    assert advisor.needs_probe(tmp_path / "there")
     advisor.calibrate(tmp_path / "there")
     elsewhere = advisor.advise(NOON).costs
     advisor.calibrate(tmp_path / "here")

@@ -78,8 +78,10 @@ async def test_it_dumps_once_the_stop_is_short_enough_however_seldom_ticks_are_s
         await until(pilot, lambda: current(app).links)
         await until(pilot, lambda: is_over(app))
         directory = chain_of(app)
+        probes = [line.text for line in current(app).log if "in a file without a name" in line.text]
         await pilot.press("q")
     assert app.desk.watched.join()
+    assert len(probes) == 1, "a disk is probed once, and that is said"
     chain = read_chain(directory)
     assert chain.links[-1].kind is LinkKind.DUMP
     assert verify(chain) == ()
