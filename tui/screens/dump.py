@@ -28,7 +28,7 @@ from engine.images.layout import LinkKind
 from engine.printable import printable
 from tui.backend import ChainOrder
 from tui.desk import Desk
-from tui.directory import DirectoryReport, default_directory, examine_directory
+from tui.directory import DirectoryReport, default_directory, examine_directory, first_directory
 from tui.jobs import LinkRequest
 from tui.keys import key
 from tui.screens.choice import Choice, Tick
