@@ -72,6 +72,7 @@ class Vma(NamedTuple):
 
 
 _NEVER_DUMPED = (VmaKind.VVAR, VmaKind.VSYSCALL)
+_KERNELS_OWN = (VmaKind.VDSO, *_NEVER_DUMPED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +117,13 @@ class Maps:
     def private_files(self) -> PageSet:
         """Every page of private mappings of files."""
         return self.where([vma.inode != 0 and vma.is_private for vma in self.vmas])
+
+    @cached_property
+    def anonymous(self) -> PageSet:
+        """Every page of private mappings of no file, without what the kernel puts there."""
+        return self.where(
+            [vma.is_private and vma.inode == 0 and vma.kind not in _KERNELS_OWN for vma in self.vmas]
+        )
 
     @cached_property
     def vdso(self) -> PageSet:

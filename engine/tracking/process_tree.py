@@ -95,6 +95,17 @@ class ProcessTree:
             if stat.identity not in self.refused:
                 self._join(stat)
 
+    def require_same_program(self, process: TrackedProcess) -> None:
+        """Make sure that what was seen of it was seen of one program.
+
+        Raises:
+            TargetGone: it has exited, or has started another program.
+        """
+        if not _is_the_program(process):
+            raise TargetGone(
+                f"process {process.identity.pid} has started another program", pid=process.identity.pid
+            )
+
     def has_gone(self, process: TrackedProcess) -> None:
         """It was not there when it was looked at: it has exited, or was caught between two programs."""
         # Its memory goes before it counts as dead, so that it is still there says nothing.
@@ -187,6 +198,14 @@ class ProcessTree:
         process.close()
         if self._members.pop(process.identity.pid, None) is not None:
             self.note(EventKind.LEFT, process.identity.pid, f"{process.command} exited")
+
+
+def _is_the_program(process: TrackedProcess) -> bool:
+    """Whether it lives, with the program that was looked at."""
+    try:
+        return _settled(process.identity).program == process.program
+    except TargetGone:
+        return False
 
 
 def _is_another_program(process: TrackedProcess) -> bool:

@@ -55,7 +55,7 @@ class PageReader:
         else:
             regions = self._read_plainly(maps)
             present = regions.pages(without=Category.ZERO)
-            unmodified = regions.pages(with_all=Category.FILE)
+            unmodified = _shown_as_of_files(regions, maps)
         return InUse(present, ((present - unmodified) & maps.dumpable) | maps.vdso)
 
     def soft_dirty(self, maps: Maps) -> tuple[PageSet, PageSet]:
@@ -73,7 +73,7 @@ class PageReader:
             return dirty, regions.pages(with_all=Category.HUGE) & dirty
         regions = self._read_plainly(maps)
         dirty = regions.pages(with_all=Category.SOFT_DIRTY, without=Category.ZERO)
-        dirty -= regions.pages(with_all=Category.FILE) & maps.private
+        dirty -= _shown_as_of_files(regions, maps) & maps.private
         return dirty, self._perhaps_huge(dirty, maps)
 
     def _perhaps_huge(self, dirty: PageSet, maps: Maps) -> PageSet:
@@ -107,6 +107,15 @@ class PageReader:
                 [entry.start for entry in empty], [entry.end for entry in empty]
             )
         return list(ranges.ranges())
+
+
+def _shown_as_of_files(regions: Regions, maps: Maps) -> PageSet:
+    """Which pages the plain file says to be a file's, or shared.
+
+    In anonymous memory that is the huge zero page. It counts as memory of the process: CRIU, where it
+    reads the plain file too, wants the link before its own to have it.
+    """
+    return regions.pages(with_all=Category.FILE) - maps.anonymous
 
 
 def unmodified_file_pages(pagemap: Pagemap, maps: Maps, among: PageSet) -> PageSet:

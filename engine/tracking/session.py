@@ -184,6 +184,9 @@ class Session:
         """One process's part in a tick; None if it has exited."""
         try:
             sample = process.tick(now_s, mode)
+            if process.foreign_clears > self._foreign_clears.get(process.identity, 0):
+                # A program that has just been started has nothing of what we planted either.
+                self._tree.require_same_program(process)
         except TargetGone:
             self._tree.has_gone(process)
             successor = self._tree.get(process.identity.pid)
