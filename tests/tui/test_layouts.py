@@ -99,7 +99,7 @@ async def test_the_heat_map_has_room_for_its_axis_at_every_size_and_the_table_fo
     async with run(app, size) as pilot:
         await until(pilot, lambda: len(current(app).live.heat) >= 2)
         heat = app.screen.query_one(HeatMap)
-        assert heat.content_size.height >= 8
+        assert heat.content_size.height >= 7
         assert app.screen.query_one("#table").content_size.height >= 4
 
 
