@@ -26,7 +26,7 @@ _GUTTER: Final = 2
 """Cells for the cursor's mark, left of the picture."""
 _LABELS: Final = 14
 _LABELS_FROM: Final = 64
-_AXIS_FROM: Final = 8
+_AXIS_FROM: Final = 7
 _HOT_DIGIT: Final = 6
 
 Levels = NDArray[np.int8]

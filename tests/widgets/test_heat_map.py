@@ -95,11 +95,11 @@ async def test_every_line_is_as_wide_as_the_widget(
             assert {strip.cell_length for strip in strips} == {heat_map.content_size.width}
 
 
-async def test_eight_lines_have_room_for_axis_legend_and_readout(
+async def test_seven_lines_have_room_for_axis_legend_and_readout(
     stage: Stage, some_maps: Maps, sample: Sample
 ) -> None:
     heat_map = HeatMap()
-    async with stage(heat_map).run_test(size=(48, 10)):
+    async with stage(heat_map).run_test(size=(48, 9)):
         heat_map.show_history(scenes.heat_of(some_maps), sample)
         axis, readout, legend = text_of(heat_map)[-3:]
         assert axis.rstrip().endswith("now")
