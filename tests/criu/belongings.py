@@ -315,8 +315,9 @@ KINDS: dict[str, Callable[[Path], Iterator[bool]]] = {
     "a Python program": lambda directory: a_python_program(),
 }
 
-BATCHES = [(number % 4, kind) for number, kind in enumerate(KINDS)]
-"""The kinds in four batches, for tests that need not all of them on every kernel."""
+HALVES = [(number % 2, kind) for number, kind in enumerate(KINDS)]
+QUARTERS = [(number % 4, kind) for number, kind in enumerate(KINDS)]
+"""The kinds in batches, for tests that need not all of them on every kernel."""
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from engine.errors import BadImage
 from engine.images.chain import read_chain, verify
 from engine.kernel.process import read_stat
 from engine.tracking.session import Session
-from tests.criu.belongings import BATCHES, KINDS
+from tests.criu.belongings import KINDS, QUARTERS
 from tests.criu.outliving import Outliving
 
 
@@ -39,7 +39,7 @@ def test_it_still_owns_what_it_owned_after_pre_dumps(
 
 
 @pytest.mark.usefixtures("orphans_are_ours")
-@pytest.mark.parametrize(("first", "kind"), BATCHES)
+@pytest.mark.parametrize(("first", "kind"), QUARTERS)
 def test_it_still_owns_what_it_owned_after_a_dump(
     criu: Criu, first: int, kind: str, tmp_path: Path, chain_directory: Path
 ) -> None:

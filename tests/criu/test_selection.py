@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,19 +18,12 @@ from engine.images.layout import LinkKind
 from engine.images.link import read_link
 from engine.pageset import PageSet
 from engine.tracking.session import Session
-from tests.criu.belongings import BATCHES, KINDS
+from tests.criu.belongings import HALVES, QUARTERS
 from tests.criu.outliving import Outliving, wait_for_state
 from tests.targets.scripted import ScriptedTarget
 
 # Their threads write all the time: what they will have written by then nobody can say.
 RESTLESS = ("threads",)
-
-
-@pytest.fixture(params=[kind for kind in KINDS if kind not in RESTLESS])
-def resting(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outliving]:
-    """One of each kind, waiting for its next line."""
-    with Outliving.owner_of(request.param, tmp_path) as target:
-        yield target
 
 
 def assert_written(result: LinkResult, expected: dict[int, PageSet]) -> None:
@@ -42,7 +34,7 @@ def assert_written(result: LinkResult, expected: dict[int, PageSet]) -> None:
     assert link.stats.pages_written == sum(pages.count for pages in expected.values())
 
 
-@pytest.mark.parametrize(("first", "kind"), BATCHES)
+@pytest.mark.parametrize(("first", "kind"), QUARTERS)
 def test_a_dump_writes_what_we_say(
     criu: Criu, first: int, kind: str, tmp_path: Path, chain_directory: Path
 ) -> None:
@@ -54,10 +46,11 @@ def test_a_dump_writes_what_we_say(
     assert_written(result, expected)
 
 
+@pytest.mark.parametrize(("first", "kind"), [each for each in HALVES if each[1] not in RESTLESS])
 def test_pre_dumps_and_a_dump_on_top_write_what_we_say(
-    tracking_criu: Criu, resting: Outliving, chain_directory: Path
+    tracking_criu: Criu, first: int, kind: str, tmp_path: Path, chain_directory: Path
 ) -> None:
-    with Session(resting.pid) as session:
+    with Outliving.owner_of(kind, tmp_path) as resting, Session(resting.pid) as session:
         chain = CriuChain(session, chain_directory, criu=tracking_criu)
         expected = pages_to_write(session, LinkKind.PRE_DUMP, criu=tracking_criu)
         assert_written(chain.pre_dump(), expected)

@@ -24,7 +24,7 @@ TEST_DIRECTORIES: Final = (
 INDEPENDENT: Final = (
     *("tests/criu/test_log.py", "tests/criu/test_requests.py"),
     *("tests/tracking/test_ages.py", "tests/tracking/test_heat.py"),
-    "tests/spliced/test_splicing.py",
+    *("tests/checkpoint/test_crit.py", "tests/spliced/test_splicing.py"),
 )
 """What lies there and depends on neither."""
 

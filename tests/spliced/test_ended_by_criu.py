@@ -17,7 +17,7 @@ from engine.checkpoint.memory import MemoryChain
 from engine.images.chain import read_chain, verify
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
-from tests.criu.belongings import KINDS
+from tests.criu.belongings import HALVES
 from tests.criu.conftest import tracking_criu
 from tests.criu.outliving import Outliving
 
@@ -40,9 +40,9 @@ def dump_by_hand(criu: Criu, pid: int, directory: Path, parent: Path) -> None:
 
 
 @pytest.mark.usefixtures("orphans_are_ours")
-@pytest.mark.parametrize("owned", KINDS)
+@pytest.mark.parametrize(("first", "owned"), HALVES)
 def test_criu_builds_on_links_of_ours(
-    tracking_criu: Criu, owned: str, tmp_path: Path, chain_directory: Path
+    tracking_criu: Criu, first: int, owned: str, tmp_path: Path, chain_directory: Path
 ) -> None:
     with Outliving.owner_of(owned, tmp_path) as target:
         with Session(target.pid, TrackerKind.SOFT_DIRTY) as session:

@@ -24,7 +24,7 @@ from tests.spliced import wandering
 
 CHAINS = 60
 SOAK_CHAINS = 500
-_BATCH = 4
+_BATCH = 3
 
 
 def make_random_chain(seed: int, kind: TrackerKind, criu: Criu, directory: Path) -> list[str]:
