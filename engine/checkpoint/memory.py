@@ -136,7 +136,8 @@ class MemoryChain:
         with self._link(LinkKind.PRE_DUMP) as (link, uptime_us), ExitStack() as held:
             buffer = held.enter_context(kept_buffer(self._session))
             looking_s = time.perf_counter()
-            plans, memories = self._plan(held, stopped=False)
+            with urgent():
+                plans, memories = self._plan(held, stopped=False)
             gauge.total_bytes = sum(plan.needed.size_bytes for plan in plans.values())
             stopped_us = sum(process.take_stopped_us() for process in plans)
             copying_s = time.perf_counter()

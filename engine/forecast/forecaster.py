@@ -16,7 +16,7 @@ from engine.forecast.look import Look
 from engine.forecast.rhythm import Rhythm, State, rhythm_of
 from engine.forecast.rounds import MOST_PRE_DUMPS, LinkForecast, Outset, plan
 from engine.forecast.truth import Outcome, Truth
-from engine.forecast.verdict import NO_WORSE, STOP_BUDGET_S, Forecast, foresee
+from engine.forecast.verdict import STOP_BUDGET_S, Forecast, foresee
 from engine.images.layout import LinkKind
 from engine.tracking.sample import Sample
 
@@ -24,6 +24,8 @@ HISTORY_S: Final = 300.0
 _MOST_LOOKS: Final = 1000
 _GROWTH_LOOKS: Final = 10
 _ROUNDS_AHEAD: Final = 2
+_WORTH_IT: Final = 1.02
+"""In a chain under way another small pre-dump costs next to nothing: it pays for so much shorter a stop."""
 
 
 class Forecaster:
@@ -135,7 +137,7 @@ class Forecaster:
         for _ in range(_ROUNDS_AHEAD):
             span_s = costs.pre_dump.mid_s(size_bytes(span_s))
             best_s = min(best_s, stop_s(span_s))
-        return best_s * NO_WORSE < at_once_s
+        return best_s * _WORTH_IT < at_once_s
 
     def link_made(
         self,

@@ -14,7 +14,7 @@ from engine.forecast.rhythm import Rhythm, State
 from engine.forecast.rounds import MOST_PRE_DUMPS, Outset, Plan, plan
 
 STOP_BUDGET_S: Final = 0.1
-NO_WORSE: Final = 1.05
+_NO_WORSE: Final = 1.05
 """Fewer pre-dumps are taken if the stop is longer by no more than this."""
 _WORTH_IT: Final = 0.9
 _WORTH_WAITING: Final = 0.5
@@ -157,7 +157,7 @@ def _best(plans: tuple[Plan, ...], budget_s: float) -> int:
     if enough:
         return enough[0]
     shortest = min(stops)
-    return next(count for count, stop in enumerate(stops) if stop <= shortest * NO_WORSE)
+    return next(count for count, stop in enumerate(stops) if stop <= shortest * _NO_WORSE)
 
 
 def _judge(

@@ -1,7 +1,7 @@
 """Having this thread run before others for a moment (sched(7)).
 
 While a target is stopped, whoever else uses the machine makes the stop longer: each time the scheduler puts
-another process before us, by some milliseconds.
+another process before us, by some milliseconds. What is measured to tell such stops has to be done alike.
 """
 
 from __future__ import annotations
