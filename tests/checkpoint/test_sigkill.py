@@ -27,7 +27,7 @@ from engine.tracking.session import Session
 from tests.targets import selfchecking
 
 KILLS = 200
-_BATCH = 20
+_BATCH = 10
 _UNDONE_WITHIN_S = 20.0
 
 

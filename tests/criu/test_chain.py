@@ -8,10 +8,10 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,6 +31,9 @@ from engine.pageset import PAGE_SIZE
 from engine.tracking.sample import EventKind, TrackerKind
 from engine.tracking.session import Session
 from tests.criu.outliving import Outliving, wait_for_state
+from tests.targets.forked import Forked
+
+pytestmark = pytest.mark.spread
 
 
 def mappings_of_criu(pid: int) -> int:
@@ -319,15 +322,9 @@ def test_a_cancelled_dump_does_not_kill_what_it_was_to_kill(chain: CriuChain, ju
     assert judge.judge()[1] == 0
 
 
-DUMP_AND_KILL = """\
-import sys
-from pathlib import Path
-from engine.checkpoint.criu.chain import CriuChain
-from engine.checkpoint.link import After
-from engine.tracking.session import Session
-with Session(int(sys.argv[1])) as session:
-    CriuChain(session, Path(sys.argv[2])).dump(After.KILL)
-"""
+def dump_and_kill(pid: int, directory: Path) -> None:
+    with Session(pid) as session:
+        CriuChain(session, directory).dump(After.KILL)
 
 
 @pytest.mark.parametrize("first", range(4))
@@ -338,12 +335,11 @@ def test_killed_ourselves_we_leave_a_target_that_runs_or_a_dump_that_is_whole(
     chain = tmp_path / "chain"
     left = chain / "1.partial"
     with Outliving.judging(tmp_path, pages=3000) as target:
-        dirtytop = subprocess.Popen([sys.executable, "-c", DUMP_AND_KILL, str(target.pid), chain])
-        while not left.exists() and dirtytop.poll() is None:
+        dirtytop = Forked(partial(dump_and_kill, target.pid, chain), tmp_path)
+        while not left.exists() and not dirtytop.has_ended():
             time.sleep(0.001)
         time.sleep(random.Random(first).random() * 0.3)
         dirtytop.kill()
-        dirtytop.wait()
         wait_until_nobody_traces(target.pid)
         if target.process.poll() is None:
             assert target.judge()[1] == 0

@@ -23,6 +23,7 @@ from tests.lab.places import (
     LAB,
     PROJECT,
     USUAL,
+    WITH_CRIU,
     CannotProvision,
     LabError,
     results_directory,
@@ -48,7 +49,9 @@ def main(arguments: Sequence[str]) -> int:
         "kernels", nargs="*", metavar="KERNEL", help=f"of {', '.join(ALL)}; {', '.join(USUAL)} by default"
     )
     parser.add_argument("--no-kvm", action="store_true", help="emulate the CPU even where KVM works")
-    parser.add_argument("--every-batch", action="store_true", help="all random tests, even where emulated")
+    parser.add_argument(
+        "--every-batch", action="store_true", help="all tests that come in batches, everywhere"
+    )
     parser.add_argument("--provision", action="store_true", help="only make what is missing, run nothing")
     parser.add_argument(
         "--bench", action="append", metavar="PART", help="measure a part of tests/bench instead"
@@ -133,14 +136,18 @@ def _run(
 
     def run(name: str) -> KernelReport:
         began_s = time.monotonic()
+        batch = None if every_batch else ALL.index(name)
         if name == HOST:
-            problem = run_host(provide_host_criu(), arguments_for_tests(_AT_ONCE, pytest_arguments, None))
+            # Nowhere else is there a CRIU that works on this kernel.
+            arguments = arguments_for_tests(_AT_ONCE, pytest_arguments, batch, all_of=WITH_CRIU)
+            problem = run_host(provide_host_criu(), arguments)
         else:
             guest = GUESTS[name]
             qemu = provide_qemu(guest.architecture)
             kvm = not no_kvm and has_kvm(qemu, guest.architecture)
-            batch = None if kvm or every_batch else list(GUESTS).index(name)
-            arguments = arguments_for_tests(workers, pytest_arguments, batch)
+            arguments = arguments_for_tests(workers, pytest_arguments, None if kvm else batch)
+            if not kvm:
+                arguments = [*arguments, "-p", "tests.lab.emulated"]
             problem = run_guest(guest, qemu, arguments, kvm=kvm, cpus=workers)
         report = read_report(name, results_directory(name), problem)
         print(f"{name}: {time.monotonic() - began_s:.0f} s", flush=True)

@@ -50,16 +50,21 @@ class _PerfEvent(ctypes.Structure):
     )
 
 
-def arguments_for_tests(workers: int, pytest_arguments: Sequence[str], batch: int | None) -> Sequence[str]:
+def arguments_for_tests(
+    workers: int, pytest_arguments: Sequence[str], batch: int | None, *, all_of: Sequence[str] = ()
+) -> Sequence[str]:
     """What this program is to be told, after the directory of results, to run the tests.
 
     Args:
         workers: in how many processes; pytest's own is enough for one.
         pytest_arguments: what to run, if not everything.
-        batch: which batch of random tests to run, if not all of them.
+        batch: which batch of tests that come in batches to run, if not all of them.
+        all_of: directories of tests of which all batches are run nevertheless.
     """
-    batches = () if batch is None else ("-p", "tests.lab.emulated", f"--batch={batch}")
-    return [str(workers), *pytest_arguments, *batches]
+    arguments = [str(workers), *pytest_arguments]
+    if batch is not None:
+        arguments += ["-p", "tests.lab.batches", f"--batch={batch}", *(f"--all-of={name}" for name in all_of)]
+    return arguments
 
 
 def arguments_for_bench(parts: Sequence[str]) -> Sequence[str]:

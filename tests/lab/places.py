@@ -21,6 +21,9 @@ TEST_DIRECTORIES: Final = (
 )
 """The tests that depend on the kernel or on CRIU; the image format's and the dashboard's do not."""
 
+WITH_CRIU: Final = ("tests/criu", "tests/spliced")
+"""Those that need a CRIU that works."""
+
 INDEPENDENT: Final = (
     *("tests/criu/test_log.py", "tests/criu/test_requests.py"),
     *("tests/tracking/test_ages.py", "tests/tracking/test_heat.py"),

@@ -29,6 +29,8 @@ from engine.tracking.tracked_process import LinkPlan
 from tests.criu.belongings import HALVES
 from tests.criu.outliving import Outliving, wait_for_state
 
+pytestmark = pytest.mark.spread
+
 
 def wrong_after_restore(directory: Path, judge: Outliving, criu: Criu) -> int:
     """Of a target that was killed by its dump: how many pages are wrong when it lives again."""

@@ -6,10 +6,10 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,9 @@ from engine.kernel.process import read_stat, read_status
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from tests.criu.outliving import Outliving, wait_for_state
+from tests.targets.forked import Forked
+
+pytestmark = pytest.mark.spread
 
 _KILLS = 3
 _SOAK_KILLS = 60
@@ -212,18 +215,12 @@ def test_a_cancel_while_pages_are_copied_or_written_is_heeded(chain: SplicedChai
 
 # -- kills
 
-SPLICE_AND_KILL = """\
-import sys
-from pathlib import Path
-from engine.checkpoint.link import After
-from engine.checkpoint.spliced.chain import SplicedChain
-from engine.tracking.sample import TrackerKind
-from engine.tracking.session import Session
-with Session(int(sys.argv[1]), TrackerKind(sys.argv[4])) as session:
-    chain = SplicedChain(session, Path(sys.argv[2]))
-    chain.pre_dump()
-    chain.dump(After(sys.argv[3]))
-"""
+
+def splice_and_kill(pid: int, directory: Path, after: After, kind: TrackerKind) -> None:
+    with Session(pid, kind) as session:
+        chain = SplicedChain(session, directory)
+        chain.pre_dump()
+        chain.dump(after)
 
 
 def kill_dirtytop(kind: TrackerKind, criu: Criu, after: After, directory: Path, rng: random.Random) -> None:
@@ -231,14 +228,11 @@ def kill_dirtytop(kind: TrackerKind, criu: Criu, after: After, directory: Path, 
     directory.mkdir()
     chain = directory / "chain"
     with Outliving.judging(directory, pages=3000) as target:
-        dirtytop = subprocess.Popen(
-            [sys.executable, "-c", SPLICE_AND_KILL, str(target.pid), chain, after.value, kind.value]
-        )
-        while not (chain / "2.partial").exists() and dirtytop.poll() is None:
+        dirtytop = Forked(partial(splice_and_kill, target.pid, chain, after, kind), directory)
+        while not (chain / "2.partial").exists() and not dirtytop.has_ended():
             time.sleep(0.001)
         time.sleep(rng.random() * 0.2)
         dirtytop.kill()
-        dirtytop.wait()
         wait_until_nobody_traces(target.pid)
         assert {path.name for path in chain.iterdir() if path.name.isdecimal()} in ({"1"}, {"1", "2"})
         assert verify(read_chain(chain)) == ()

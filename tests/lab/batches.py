@@ -1,0 +1,63 @@
+"""A pytest plugin that runs a part of the tests that are many: a lab need not run all on each kernel.
+
+Random tests, and those of every kind of process, come in batches, parametrized by `first`, the number of
+their batch or of its first member: one batch is run, another one on each kernel. Of tests marked `spread`
+every other one is run. Soft-dirty tracking by the plain `pagemap` is not tried where the kernel has more
+than that: on Debian 12's it is the only way, and so tested. `make test` and `--every-batch` run them all.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from tests.tracking.conftest import PLAIN
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Which batch, and where all of them."""
+    parser.addoption("--batch", type=int, default=0, help="of tests in batches, run the N-th batch alone")
+    parser.addoption("--all-of", action="append", default=[], help="a directory whose tests are all run")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect every other batch, and what another kernel is for."""
+    batch = config.getoption("batch")
+    whole = [config.rootpath / name for name in config.getoption("all_of")]
+    some = [item for item in items if not _lies_in(item, whole)]
+    batches: dict[tuple[object, str], set[int]] = defaultdict(set)
+    for item in some:
+        if (first := _first(item)) is not None:
+            batches[_test(item)].add(first)
+    wanted = {test: sorted(firsts)[batch % len(firsts)] for test, firsts in batches.items()}
+    left_out = {
+        item for item in some if _first(item) != wanted.get(_test(item)) or _parameter(item, "kind") == PLAIN
+    }
+    spread = [item for item in some if item.get_closest_marker("spread") and item not in left_out]
+    left_out.update(spread[(batch + 1) % 2 :: 2])
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _lies_in(item: pytest.Item, directories: list[Path]) -> bool:
+    return any(item.path.is_relative_to(directory) for directory in directories)
+
+
+def _test(item: pytest.Item) -> tuple[object, str]:
+    """The test function, whatever its parameters."""
+    return item.path, getattr(item, "originalname", item.name)
+
+
+def _first(item: pytest.Item) -> int | None:
+    first = _parameter(item, "first")
+    return first if isinstance(first, int) else None
+
+
+def _parameter(item: pytest.Item, name: str) -> object:
+    """What a test gets as that parameter; None if it has none of the name."""
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return None
+    return item.callspec.params.get(name)
