@@ -11,6 +11,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -91,8 +92,9 @@ def traces(pid: int) -> list[str]:
         if int(status["SigBlk"], 16):
             left.append(f"thread {tid} has signals blocked: {status['SigBlk']}")
     for name in os.listdir(f"/proc/{pid}/fd"):
-        if "userfaultfd" in os.readlink(f"/proc/{pid}/fd/{name}"):
-            left.append("it has a userfaultfd")
+        with suppress(FileNotFoundError):  # it is being closed just now
+            if "userfaultfd" in os.readlink(f"/proc/{pid}/fd/{name}"):
+                left.append("it has a userfaultfd")
     if probe().write_protect.works:
         maps = read_maps(pid)
         pagemap = Pagemap(pid)
