@@ -15,8 +15,10 @@ from engine.tracking.tracker import Tracker
 _TRIES: Final = 20
 """As often a process may be caught starting another program, one after the other."""
 
-_LOADING_S: Final = 0.001
-"""About as long as the kernel takes to load a program."""
+_LOADED_WITHIN_S: Final = 2.0
+"""Far longer than the kernel takes to load a program, even where nothing has been read from the disk yet."""
+
+_LOOK_EVERY_S: Final = 0.001
 
 
 class ProcessTree:
@@ -223,9 +225,11 @@ def _settled(identity: Identity) -> ProcessStat:
     Raises:
         TargetGone: it has exited, or is about to: it has no memory.
     """
-    for _ in range(_TRIES):
+    deadline = time.monotonic() + _LOADED_WITHIN_S
+    while True:
         stat = require_same(identity)
         if stat.has_program:
             return stat
-        time.sleep(_LOADING_S)
-    raise TargetGone(f"process {identity.pid} is exiting", pid=identity.pid)
+        if stat.is_exiting or time.monotonic() > deadline:
+            raise TargetGone(f"process {identity.pid} is exiting", pid=identity.pid)
+        time.sleep(_LOOK_EVERY_S)
