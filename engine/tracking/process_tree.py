@@ -12,8 +12,8 @@ from engine.tracking.sample import Event, EventKind
 from engine.tracking.tracked_process import TrackedProcess
 from engine.tracking.tracker import Tracker
 
-_TRIES: Final = 20
-"""As often a process may be caught starting another program, one after the other."""
+_CALM_WITHIN_S: Final = 2.0
+"""As long a process may go on starting program after program before one of them can be tracked."""
 
 _LOADED_WITHIN_S: Final = 2.0
 """Far longer than the kernel takes to load a program, even where nothing has been read from the disk yet."""
@@ -70,16 +70,21 @@ class ProcessTree:
         Raises:
             TargetGone, NotPermitted, AlreadyTraced, NotSupported: the root cannot be tracked.
         """
+        root = self._members.get(self._root.pid)
         for process in self:
             try:
                 self._arm(process)
             except DirtytopError as error:
-                if _is_another_program(process):
+                if _program_now(process.identity) not in (None, process.program):
                     self._replace_after_exec(process, must_be_armed=True)
-                elif process.identity == self._root:
+                elif process is root:
                     raise
                 else:
                     self.refuse(process, error)
+        if root is not None and self._root in self.refused:
+            raise self.refused[self._root]
+        if not self._members:
+            raise TargetGone(f"process {self._root.pid} has exited", pid=self._root.pid)
         self.is_armed = True
 
     def follow(self) -> None:
@@ -103,7 +108,7 @@ class ProcessTree:
         Raises:
             TargetGone: it has exited, or has started another program.
         """
-        if not _is_the_program(process):
+        if _program_now(process.identity) != process.program:
             raise TargetGone(
                 f"process {process.identity.pid} has started another program", pid=process.identity.pid
             )
@@ -111,7 +116,7 @@ class ProcessTree:
     def has_gone(self, process: TrackedProcess) -> None:
         """It was not there when it was looked at: it has exited, or was caught between two programs."""
         # Its memory goes before it counts as dead, so that it is still there says nothing.
-        if _is_another_program(process):
+        if _program_now(process.identity) not in (None, process.program):
             self._replace_after_exec(process, must_be_armed=self.is_armed)
         else:
             self._forget(process)
@@ -139,11 +144,7 @@ class ProcessTree:
         self.note(EventKind.JOINED, stat.pid, f"{stat.command} joined, child of {stat.parent_pid}")
 
     def _replace_after_exec(self, old: TrackedProcess, *, must_be_armed: bool) -> None:
-        """Track its new program, in the place of the old one.
-
-        Raises:
-            DirtytopError: it is the root, and cannot be tracked although it must be from now on.
-        """
+        """Track its new program, in the place of the old one; it leaves, or is refused, where that fails."""
         old.close()
         pid = old.identity.pid
         try:
@@ -152,8 +153,6 @@ class ProcessTree:
             self._forget(old)
         except DirtytopError as error:
             self.refuse(old, error)
-            if must_be_armed and not self.is_armed and old.identity == self._root:
-                raise
         else:
             self._members[pid] = process
             self.note(EventKind.EXECED, pid, f"{old.command} started another program: {process.command}")
@@ -165,8 +164,9 @@ class ProcessTree:
             TargetGone: it has exited.
             DirtytopError: it cannot be tracked.
         """
+        deadline = time.monotonic() + _CALM_WITHIN_S
         stat = _settled(identity)
-        for _ in range(_TRIES):
+        while True:
             try:
                 return self._try_to_begin(stat, must_be_armed=must_be_armed)
             except DirtytopError:
@@ -175,7 +175,12 @@ class ProcessTree:
                 if now.program == stat.program:
                     raise
                 stat = now
-        return self._try_to_begin(stat, must_be_armed=must_be_armed)
+            if time.monotonic() > deadline:
+                raise DirtytopError(
+                    f"process {identity.pid} starts program after program: none lasts until it is tracked",
+                    pid=identity.pid,
+                    hint="try again when it has settled",
+                )
 
     def _try_to_begin(self, stat: ProcessStat, *, must_be_armed: bool) -> TrackedProcess:
         process = TrackedProcess(stat)
@@ -202,21 +207,12 @@ class ProcessTree:
             self.note(EventKind.LEFT, process.identity.pid, f"{process.command} exited")
 
 
-def _is_the_program(process: TrackedProcess) -> bool:
-    """Whether it lives, with the program that was looked at."""
+def _program_now(identity: Identity) -> tuple[str, str] | None:
+    """Which program it runs, once that is loaded; None if it has exited."""
     try:
-        return _settled(process.identity).program == process.program
+        return _settled(identity).program
     except TargetGone:
-        return False
-
-
-def _is_another_program(process: TrackedProcess) -> bool:
-    """Whether it lives, with another program than the one that was looked at."""
-    try:
-        stat = _settled(process.identity)
-    except TargetGone:
-        return False
-    return stat.program != process.program
+        return None
 
 
 def _settled(identity: Identity) -> ProcessStat:

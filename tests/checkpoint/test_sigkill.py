@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from engine.tracking.probe import probe
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from tests.targets import selfchecking
+from tests.targets.forked import Forked
 
 KILLS = 200
 _BATCH = 10
@@ -112,20 +112,14 @@ def test_a_killed_dirtytop_leaves_the_target_running_and_untouched(
     rounds = 0
     for seed in range(first, first + _BATCH):
         with tempfile.TemporaryDirectory(prefix="dirtytop-test-") as name:
-            child = os.fork()
-            if child == 0:
-                try:
-                    work_until_killed(judged.pid, Path(name), kind)
-                finally:
-                    Path(name, "error").write_text(traceback.format_exc())
-                    os._exit(1)
+            directory = Path(name)
+            chains = directory / "chains"
+            chains.mkdir()
+            child = Forked(partial(work_until_killed, judged.pid, chains, kind), directory)
             time.sleep(random.Random(seed).random() * 0.35)
-            os.kill(child, signal.SIGKILL)
-            _, status = os.waitpid(child, 0)
-            if not os.WIFSIGNALED(status):
-                pytest.fail(f"the work ended by itself: {Path(name, 'error').read_text()}")
+            child.kill()
             # Of links, only whole ones bear their name.
-            for chain in Path(name).iterdir():
+            for chain in chains.iterdir():
                 for link in chain.iterdir():
                     if not link.name.endswith(".partial"):
                         assert verify(read_chain(link)) == ()

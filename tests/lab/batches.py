@@ -1,9 +1,10 @@
 """A pytest plugin that runs a part of the tests that are many: a lab need not run all on each kernel.
 
 Random tests, and those of every kind of process, come in batches, parametrized by `first`, the number of
-their batch or of its first member: one batch is run, another one on each kernel. Of tests marked `spread`
-every other one is run. Soft-dirty tracking by the plain `pagemap` is not tried where the kernel has more
-than that: on Debian 12's it is the only way, and so tested. `make test` and `--every-batch` run them all.
+their batch or of its first member: one batch is run, another one on each kernel. Of the other test
+functions marked `spread` every other one is run, with all its parameters. Soft-dirty tracking by the plain
+`pagemap` is not tried where the kernel has more than that: on Debian 12's it is the only way, and so
+tested. `make test` and `--every-batch` run them all.
 """
 
 from __future__ import annotations
@@ -27,16 +28,22 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     batch = config.getoption("batch")
     whole = [config.rootpath / name for name in config.getoption("all_of")]
     some = [item for item in items if not _lies_in(item, whole)]
-    batches: dict[tuple[object, str], set[int]] = defaultdict(set)
+    batches: dict[str, set[int]] = defaultdict(set)
     for item in some:
         if (first := _first(item)) is not None:
             batches[_test(item)].add(first)
     wanted = {test: sorted(firsts)[batch % len(firsts)] for test, firsts in batches.items()}
+    spread = dict.fromkeys(
+        _test(item) for item in some if item.get_closest_marker("spread") and _test(item) not in batches
+    )
+    elsewhere = set(list(spread)[(batch + 1) % 2 :: 2])
     left_out = {
-        item for item in some if _first(item) != wanted.get(_test(item)) or _parameter(item, "kind") == PLAIN
+        item
+        for item in some
+        if _first(item) != wanted.get(_test(item))
+        or _test(item) in elsewhere
+        or _parameter(item, "kind") == PLAIN
     }
-    spread = [item for item in some if item.get_closest_marker("spread") and item not in left_out]
-    left_out.update(spread[(batch + 1) % 2 :: 2])
     if left_out:
         config.hook.pytest_deselected(items=[item for item in items if item in left_out])
         items[:] = [item for item in items if item not in left_out]
@@ -46,9 +53,9 @@ def _lies_in(item: pytest.Item, directories: list[Path]) -> bool:
     return any(item.path.is_relative_to(directory) for directory in directories)
 
 
-def _test(item: pytest.Item) -> tuple[object, str]:
+def _test(item: pytest.Item) -> str:
     """The test function, whatever its parameters."""
-    return item.path, getattr(item, "originalname", item.name)
+    return item.nodeid.partition("[")[0]
 
 
 def _first(item: pytest.Item) -> int | None:

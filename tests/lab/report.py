@@ -6,13 +6,14 @@ import json
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from tests.lab.inside import EXIT_CODE, FACTS, NO_CRIU, REPORT
 
 PASSED: Final = "passed"
+PASSED_AGAIN: Final = "passed only when run once more"
 FAILED: Final = "failed"
 SKIPPED: Final = "skipped"
 
@@ -24,9 +25,15 @@ class Case:
     module: str
     """As in "tests/tracking/test_trackers.py"."""
     name: str
+    """As in "TestDeep::test_a[1]"."""
     outcome: str
     reason: str = ""
     """Why it was skipped, or the first line of what failed."""
+
+    @property
+    def node(self) -> str:
+        """What pytest calls it."""
+        return f"{self.module}::{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +60,25 @@ class KernelReport:
         """How many passed, failed and were skipped, as in "14 passed, 2 skipped"."""
         found = Counter(case.outcome for case in self.cases if module in (None, case.module))
         return ", ".join(
-            f"{found[outcome]} {outcome}" for outcome in (PASSED, FAILED, SKIPPED) if found[outcome]
+            f"{found[outcome]} {outcome}"
+            for outcome in (PASSED, PASSED_AGAIN, FAILED, SKIPPED)
+            if found[outcome]
         )
 
     def skip_reasons(self) -> Counter[str]:
         """Why tests were skipped, and how many for each reason."""
         return Counter(case.reason for case in self.cases if case.outcome == SKIPPED)
+
+    def once_more(self, second: KernelReport) -> KernelReport:
+        """This report, with what became of its failed tests when they were run a second time."""
+        passed = {case.node for case in second.cases if case.outcome == PASSED}
+        cases = (
+            replace(case, outcome=PASSED_AGAIN)
+            if case.outcome == FAILED and case.node in passed and not second.problem
+            else case
+            for case in self.cases
+        )
+        return replace(self, cases=tuple(cases))
 
 
 def read_report(name: str, results: Path, problem: str = "") -> KernelReport:
@@ -99,7 +119,8 @@ def _problem_of_exit(results: Path, cases: Sequence[Case]) -> str:
 
 def _case(element: ElementTree.Element) -> Case:
     name = element.get("name", "")
-    module = _module(element.get("classname") or name)
+    module, classes = _place(element.get("classname") or name)
+    name = "::".join([*classes, name])
     for child in element:
         if child.tag in ("failure", "error"):
             return Case(module, name, FAILED, _first_line(child.get("message", "")))
@@ -108,11 +129,11 @@ def _case(element: ElementTree.Element) -> Case:
     return Case(module, name, PASSED)
 
 
-def _module(dotted: str) -> str:
-    """The file of a dotted name that ends with its classes, as in "tests.images.test_x.TestY"."""
+def _place(dotted: str) -> tuple[str, Sequence[str]]:
+    """The file and the classes of a dotted name, as in "tests.images.test_x.TestY"."""
     parts = dotted.split(".")
     last = next((at for at, part in enumerate(parts) if part.startswith("test_")), len(parts) - 1)
-    return "/".join(parts[: last + 1]) + ".py"
+    return "/".join(parts[: last + 1]) + ".py", parts[last + 1 :]
 
 
 def _first_line(text: str) -> str:
@@ -146,7 +167,11 @@ def summary(report: KernelReport) -> str:
         lines.append(f"  {report.counts()}")
     for module in sorted({case.module for case in report.cases}):
         lines.append(f"    {module}: {report.counts(module)}")
-    lines += [f"  failed: {case.module}::{case.name}: {case.reason}" for case in report.failed]
+    lines += [
+        f"  {case.outcome}: {case.node}: {case.reason}"
+        for case in report.cases
+        if case.outcome in (FAILED, PASSED_AGAIN)
+    ]
     lines += [f"  skipped {count}: {reason}" for reason, count in report.skip_reasons().most_common()]
     return "\n".join(lines)
 
@@ -170,7 +195,11 @@ def as_markdown(reports: Sequence[KernelReport]) -> str:
         if report.problem or report.failed:
             lines += ["", f"## Failed on {report.name}", ""]
             lines += [f"- {_plain(report.problem)}"] if report.problem else []
-            lines += [f"- `{case.module}::{case.name}`: {_plain(case.reason)}" for case in report.failed]
+            lines += [f"- `{case.node}`: {_plain(case.reason)}" for case in report.failed]
+        again = [case for case in report.cases if case.outcome == PASSED_AGAIN]
+        if again:
+            lines += ["", f"## Passed on {report.name} only when run once more", ""]
+            lines += [f"- `{case.node}`: {_plain(case.reason)}" for case in again]
     for report in reports:
         if reasons := report.skip_reasons():
             lines += ["", f"## Skipped on {report.name}", ""]

@@ -25,7 +25,6 @@ from tests.lab.places import (
     SHARED_IN_GUEST,
     VENV_IN_GUEST,
     Guest,
-    results_directory,
 )
 from tests.lab.qemu import qemu_command
 from tests.lab.roots import kernel_release
@@ -66,20 +65,23 @@ sleep 60
 """
 
 
-def run_guest(guest: Guest, qemu: Path, arguments: Sequence[str], *, kvm: bool, cpus: int) -> str:
-    """Boot it, run `tests.lab.inside`, which leaves what it finds in `results_directory`.
+def run_guest(
+    guest: Guest, qemu: Path, arguments: Sequence[str], results: Path, *, kvm: bool, cpus: int
+) -> str:
+    """Boot it, and run `tests.lab.inside` in it.
 
     Args:
         guest: one whose disk is there.
         qemu: the program.
         arguments: for `tests.lab.inside`, after the directory.
+        results: the directory where it leaves what it finds; emptied first.
         kvm: whether to use KVM.
         cpus: how many there are.
 
     Returns:
         Why there is no report to trust, or "".
     """
-    results = _fresh_results(guest.name)
+    _make_empty(results)
     pack_project(guest, results / _ARCHIVE)
     (results / START).write_text(_START.format(arguments=shlex.join(arguments)))
     (results / _INITRAMFS).write_bytes(make_initramfs(guest.root, guest.kernel, kernel_release(guest.kernel)))
@@ -98,20 +100,18 @@ def run_guest(guest: Guest, qemu: Path, arguments: Sequence[str], *, kvm: bool, 
     return problem and f"{problem} (see {console.relative_to(PROJECT)})"
 
 
-def run_host(criu: Path, arguments: Sequence[str]) -> str:
+def run_host(criu: Path, arguments: Sequence[str], results: Path) -> str:
     """The same on the machine's own kernel, with the CRIU in a directory."""
-    results = _fresh_results(HOST)
+    _make_empty(results)
     command = [sys.executable, "-m", "tests.lab.inside", str(results), *arguments]
     environment = os.environ | {"PATH": f"{criu}:{os.environ['PATH']}"}
     with _started(command, results / _LOG, environment) as running:
         return _follow(running, results, HOST)
 
 
-def _fresh_results(name: str) -> Path:
-    results = results_directory(name)
-    shutil.rmtree(results, ignore_errors=True)
-    results.mkdir(parents=True)
-    return results
+def _make_empty(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
 
 
 @contextmanager

@@ -164,7 +164,7 @@ def test_one_that_starts_program_after_program_is_never_lost(kind: TrackerKind, 
     )
     events: list[Event] = []
     command = ""
-    restless = subprocess.Popen(["sh", str(script), "30"])
+    restless = subprocess.Popen(["sh", str(script), "12"])
     try:
         with Session(restless.pid, kind) as session:
             session.arm()

@@ -34,7 +34,6 @@ from engine.tracking.session import Session
 
 _STOPPED: Final = "T"
 _AIO_RING: Final = b"/[aio]"
-_KERNELS_OWN: Final = (VmaKind.VDSO, VmaKind.VVAR, VmaKind.VSYSCALL)
 _LARGE_BYTES: Final = 1 << 30
 
 
@@ -122,8 +121,9 @@ def _of_process(stat: ProcessStat, link: _LinkToBe) -> PageSet:
         # What the kernel writes into these is not tracked, so they are saved whole, and only at the end.
         untracked = maps.where([vma.raw_name.startswith(_AIO_RING) for vma in maps.vmas])
         taken_for_memory, of_it_dirty = EMPTY, EMPTY
-        if not link.scans_pages:
-            taken_for_memory, of_it_dirty = _huge_zero_pages(stat.pid, maps)
+        if not link.scans_pages and scan_knows(Category.SOFT_DIRTY):
+            # Where we read the plain file ourselves, they are among the pages in use anyway.
+            taken_for_memory, of_it_dirty = _huge_zero_pages(reader.pagemap, maps)
         pages = reader.in_use(maps).dumpable | borrowed | taken_for_memory
         if is_dump:
             pages |= untracked
@@ -142,31 +142,12 @@ def _of_process(stat: ProcessStat, link: _LinkToBe) -> PageSet:
         reader.close()
 
 
-def _huge_zero_pages(pid: int, maps: Maps) -> tuple[PageSet, PageSet]:
+def _huge_zero_pages(pagemap: Pagemap, maps: Maps) -> tuple[PageSet, PageSet]:
     """Where the huge zero page is mapped, and where it is soft-dirty; but for very large mappings."""
-    anonymous = maps.where(
-        [
-            vma.is_private
-            and vma.inode == 0
-            and vma.kind not in _KERNELS_OWN
-            and vma.size_bytes < _LARGE_BYTES
-            for vma in maps.vmas
-        ]
-    )
-    pagemap = Pagemap(pid)
-    try:
-        if scan_knows(Category.SOFT_DIRTY):
-            wanted = Category.ZERO | Category.HUGE
-            found = pagemap.scan(*maps.user_span, all_of=wanted, returned=Category.SOFT_DIRTY)
-            huge, dirty = found.pages(), found.pages(with_all=Category.SOFT_DIRTY)
-        else:
-            # In anonymous memory nothing else is told to be a file's.
-            found = pagemap.read(anonymous.ranges())
-            huge = found.pages(with_all=Category.FILE)
-            dirty = found.pages(with_all=Category.FILE | Category.SOFT_DIRTY)
-    finally:
-        pagemap.close()
-    return huge & anonymous, dirty & anonymous
+    small = maps.anonymous & maps.where([vma.size_bytes < _LARGE_BYTES for vma in maps.vmas])
+    wanted = Category.ZERO | Category.HUGE
+    found = pagemap.scan(*maps.user_span, all_of=wanted, returned=Category.SOFT_DIRTY)
+    return found.pages() & small, found.pages(with_all=Category.SOFT_DIRTY) & small
 
 
 def _page_worked_in(maps: Maps) -> PageSet:
