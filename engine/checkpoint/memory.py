@@ -305,7 +305,8 @@ class MemoryChain:
         notes, self._notes = self._notes, []
         with self._session.lock:
             if not self._session.is_armed:
-                self._session.arm()
+                self._session.require_own_epoch()
+                self._session.attach()
             # Who has started another program is armed anew now: nobody can be once the tree is stopped.
             self._session.follow_tree()
             if self._session.image_owner is not self:

@@ -184,27 +184,27 @@ class Pagemap:
         Raises:
             TargetGone: the process has exited.
         """
-        starts: list[Int64Array] = []
-        ends: list[Int64Array] = []
-        categories: list[NDArray[np.uint64]] = []
+        return self.snapshot(ranges).regions(zero_frame)
+
+    def snapshot(self, ranges: Iterable[tuple[int, int]]) -> Snapshot:
+        """Read these page ranges from the plain file, to be understood later. Errors as of `read`."""
+        pieces: list[tuple[int, NDArray[np.uint64]]] = []
         for first, end in ranges:
             for low in range(first, end, _READ_PAGES):
                 entries = self._entries(low, min(end, low + _READ_PAGES))
                 if len(entries) == 0:
                     break
-                kinds = _categories_of(entries, zero_frame)
-                edges = np.flatnonzero(kinds[1:] != kinds[:-1]) + 1
-                begin = np.concatenate(([0], edges))
-                finish = np.concatenate((edges, [len(kinds)]))
-                used = (kinds[begin] & np.uint64(IN_USE)) != 0
-                starts.append(begin[used] + low)
-                ends.append(finish[used] + low)
-                categories.append(kinds[begin[used]])
-        return Regions(
-            np.concatenate(starts) if starts else np.empty(0, np.int64),
-            np.concatenate(ends) if ends else np.empty(0, np.int64),
-            np.concatenate(categories) if categories else np.empty(0, np.uint64),
-        )
+                pieces.append((low, entries))
+        return Snapshot(pieces)
+
+    def are_soft_dirty(self, pages: Iterable[int]) -> list[bool]:
+        """Whether each of a few pages is in use and soft-dirty, one small read each. Raises TargetGone."""
+        try:
+            entries = [os.pread(self._descriptor, 8, page * 8) for page in pages]
+        except OSError as error:
+            raise from_os_error(error, self.pid, "read its pagemap") from error
+        bits = [int.from_bytes(entry, "little") >> _SOFT_DIRTY_BIT for entry in entries]
+        return [bool(each & 1 and each >> (_SWAPPED_BIT - _SOFT_DIRTY_BIT)) for each in bits]
 
     def _entries(self, first: int, end: int) -> NDArray[np.uint64]:
         try:
@@ -237,24 +237,64 @@ def scan_knows(category: Category = NOTHING) -> bool:
 
 _READ_PAGES: Final = (8 << 20) // 8  # 8 MiB of entries at a time: 4 GiB of memory
 
+_SOFT_DIRTY_BIT: Final = 55
+_SWAPPED_BIT: Final = 62
+_FRAME: Final = np.uint64((1 << _SOFT_DIRTY_BIT) - 1)
+
+# An entry's bits from that one on, with one that the kernel leaves to us.
+_TOLD: Final = np.uint64(0b1_1100_0001)
+_IS_ZERO_FRAME: Final = np.uint16(1 << 1)
 _BITS: Final = (
-    (63, Category.PRESENT),
-    (62, Category.SWAPPED),
-    (61, Category.FILE),
-    (55, Category.SOFT_DIRTY),
+    (np.uint16(1 << 8), Category.PRESENT),
+    (np.uint16(1 << 7), Category.SWAPPED),
+    (np.uint16(1 << 6), Category.FILE),
+    (np.uint16(1 << 0), Category.SOFT_DIRTY),
+    (_IS_ZERO_FRAME, Category.ZERO),
 )
 
 
-_FRAME: Final = np.uint64((1 << 55) - 1)
+class Snapshot:
+    """What the plain file held at one moment: entries of eight bytes, by the first page's number."""
+
+    def __init__(self, pieces: Iterable[tuple[int, NDArray[np.uint64]]]) -> None:
+        self._pieces = tuple(pieces)
+
+    def regions(self, zero_frame: int = 0) -> Regions:
+        """What they say. `zero_frame` is as of `Pagemap.read`."""
+        starts: list[Int64Array] = []
+        ends: list[Int64Array] = []
+        categories: list[NDArray[np.uint64]] = []
+        for low, entries in self._pieces:
+            told = _what_is_told(entries, zero_frame)
+            edges = np.flatnonzero(told[1:] != told[:-1]) + 1
+            begin = np.concatenate(([0], edges))
+            finish = np.concatenate((edges, [len(told)]))
+            kinds = _categories_of(told[begin])
+            used = (kinds & np.uint64(IN_USE)) != 0
+            starts.append(begin[used] + low)
+            ends.append(finish[used] + low)
+            categories.append(kinds[used])
+        return Regions(
+            np.concatenate(starts) if starts else np.empty(0, np.int64),
+            np.concatenate(ends) if ends else np.empty(0, np.int64),
+            np.concatenate(categories) if categories else np.empty(0, np.uint64),
+        )
 
 
-def _categories_of(entries: NDArray[np.uint64], zero_frame: int) -> NDArray[np.uint64]:
-    kinds = np.zeros(len(entries), np.uint64)
-    for bit, category in _BITS:
-        kinds |= ((entries >> np.uint64(bit)) & np.uint64(1)) << np.uint64(int(category).bit_length() - 1)
+def _what_is_told(entries: NDArray[np.uint64], zero_frame: int) -> NDArray[np.uint16]:
+    told = ((entries >> np.uint64(_SOFT_DIRTY_BIT)) & _TOLD).astype(np.uint16)
     if zero_frame:
-        present = (kinds & np.uint64(Category.PRESENT)) != 0
-        kinds[present & ((entries & _FRAME) == np.uint64(zero_frame))] |= np.uint64(Category.ZERO)
+        told[(entries & _FRAME) == np.uint64(zero_frame)] |= _IS_ZERO_FRAME
+    return told
+
+
+def _categories_of(told: NDArray[np.uint16]) -> NDArray[np.uint64]:
+    kinds = np.zeros(len(told), np.uint64)
+    for bit, category in _BITS:
+        kinds[(told & bit) != 0] |= np.uint64(category)
+    # In an entry that is swapped out the same bits are a place in the swap.
+    is_present = (kinds & np.uint64(Category.PRESENT)) != 0
+    kinds[~is_present] &= ~np.uint64(Category.ZERO)
     return kinds
 
 

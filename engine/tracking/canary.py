@@ -42,15 +42,13 @@ class Canary:
         """Whether it tells this epoch from all others, and not only an epoch from none."""
         return len(self.planted) + len(self.left) >= _TELLING_PAGES
 
-    def is_intact(self, pagemap: Pagemap, maps: Maps) -> bool:
+    def is_intact(self, pagemap: Pagemap) -> bool:
         """Whether it still is as we left it. A planted page that is gone tells nothing good either.
 
         Raises:
             TargetGone: the process has exited.
         """
-        pages = PageSet.from_pages([*self.planted, *self.left]) & maps.pages
-        dirty = pagemap.read(pages.ranges()).pages(with_all=Category.SOFT_DIRTY)
-        return dirty == PageSet.from_pages(self.planted)
+        return all(pagemap.are_soft_dirty(self.planted)) and not any(pagemap.are_soft_dirty(self.left))
 
 
 def choose(pagemap: Pagemap, maps: Maps) -> Canary | None:

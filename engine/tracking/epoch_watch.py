@@ -71,7 +71,7 @@ class EpochWatch:
                     return f"it cannot be told whether another program cleared the soft-dirty bits of {pid}"
                 pagemap = Pagemap(pid)
                 try:
-                    intact = each.canary.is_intact(pagemap, read_maps(pid))
+                    intact = each.canary.is_intact(pagemap)
                 finally:
                     pagemap.close()
             except TargetGone:
@@ -82,15 +82,15 @@ class EpochWatch:
 
 
 def _plant_in(identity: Identity) -> Canary | None:
+    pagemap = Pagemap(identity.pid)
+    try:
+        canary = choose(pagemap, read_maps(identity.pid))
+    finally:
+        pagemap.close()
+
     def plant_stopped() -> Canary | None:
         with StoppedProcess(identity.pid):
             require_same(identity)
-            maps = read_maps(identity.pid)
-            pagemap = Pagemap(identity.pid)
-            try:
-                canary = choose(pagemap, maps)
-            finally:
-                pagemap.close()
             return canary if canary is not None and plant(identity.pid, canary) else None
 
     return on_own_thread(plant_stopped)

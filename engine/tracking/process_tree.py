@@ -60,9 +60,12 @@ class ProcessTree:
         """Something happened."""
         self.events.append(Event(kind, pid, text))
 
-    def attach(self, process: TrackedProcess) -> None:
-        """Give a member its tracker; errors as of `TrackedProcess.attach`."""
-        process.attach(self._new_tracker(process.identity))
+    def attach(self) -> None:
+        """Give all members trackers, which those that join are armed with, and begin no epoch.
+
+        Errors as of `arm`.
+        """
+        self._take_up(self._attach)
 
     def arm(self) -> None:
         """Arm all members, and from now on all that join.
@@ -70,10 +73,13 @@ class ProcessTree:
         Raises:
             TargetGone, NotPermitted, AlreadyTraced, NotSupported: the root cannot be tracked.
         """
+        self._take_up(self._arm)
+
+    def _take_up(self, how: Callable[[TrackedProcess], None]) -> None:
         root = self._members.get(self._root.pid)
         for process in self:
             try:
-                self._arm(process)
+                how(process)
             except DirtytopError as error:
                 if _program_now(process.identity) not in (None, process.program):
                     self._replace_after_exec(process, must_be_armed=True)
@@ -192,9 +198,12 @@ class ProcessTree:
             raise
         return process
 
-    def _arm(self, process: TrackedProcess) -> None:
+    def _attach(self, process: TrackedProcess) -> None:
         if not process.is_tracked:
-            self.attach(process)
+            process.attach(self._new_tracker(process.identity))
+
+    def _arm(self, process: TrackedProcess) -> None:
+        self._attach(process)
         process.arm()
 
     def _refuse(self, identity: Identity, error: DirtytopError) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from engine.kernel.huge_pages import whole_huge_pages
 from engine.kernel.maps import Maps, VmaKind
-from engine.kernel.pagemap import Category, Pagemap, Regions, find_zero_frame, scan_knows
+from engine.kernel.pagemap import Category, Pagemap, Regions, Snapshot, find_zero_frame, scan_knows
 from engine.kernel.process import resident_pages
 from engine.kernel.smaps import read_smaps
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
@@ -42,6 +43,8 @@ class PageReader:
         self._with_huge_pages = EMPTY
         self._with_huge_pages_as_of: tuple[Maps, int] | None = None
         self._look_for_huge_again_at_s = 0.0
+        self._mapped = EMPTY
+        self._mapped_as_of: Maps | None = None
 
     def close(self) -> None:
         """Give the descriptor back; may be called twice."""
@@ -64,14 +67,29 @@ class PageReader:
         Pages of privately mapped files do not count before they are modified. The plain file does not
         tell huge pages: there it is the pages that may lie in one. Raises TargetGone.
         """
+        return self.glance_at_soft_dirty(maps)()
+
+    def glance_at_soft_dirty(self, maps: Maps) -> Callable[[], tuple[PageSet, PageSet]]:
+        """The same in two steps: the bits as they are now, and what they mean, found out by calling that.
+
+        The first step is short, for a target that is stopped. Pages of files are told from copies by the
+        second: one that is modified in between counts as dirty.
+        """
         if scan_knows(Category.SOFT_DIRTY):
-            regions = self.pagemap.scan(
+            scanned = self.pagemap.scan(
                 *maps.user_span, all_of=Category.SOFT_DIRTY, none_of=Category.ZERO, returned=Category.HUGE
             )
-            dirty = regions.pages()
-            dirty -= unmodified_file_pages(self.pagemap, maps, dirty)
-            return dirty, regions.pages(with_all=Category.HUGE) & dirty
-        regions = self._read_plainly(maps)
+            return lambda: self._soft_dirty_scanned(scanned, maps)
+        snapshot = self.pagemap.snapshot(self._occupied(maps))
+        return lambda: self._soft_dirty_read(snapshot, maps)
+
+    def _soft_dirty_scanned(self, scanned: Regions, maps: Maps) -> tuple[PageSet, PageSet]:
+        dirty = scanned.pages()
+        dirty -= unmodified_file_pages(self.pagemap, maps, dirty)
+        return dirty, scanned.pages(with_all=Category.HUGE) & dirty
+
+    def _soft_dirty_read(self, snapshot: Snapshot, maps: Maps) -> tuple[PageSet, PageSet]:
+        regions = snapshot.regions(find_zero_frame())
         dirty = regions.pages(with_all=Category.SOFT_DIRTY, without=Category.ZERO)
         dirty -= _shown_as_of_files(regions, maps) & maps.private
         return dirty, self._perhaps_huge(dirty, maps)
@@ -100,7 +118,9 @@ class PageReader:
 
     def _occupied(self, maps: Maps) -> list[tuple[int, int]]:
         """Page ranges worth reading: huge mappings only where smaps says that they hold something."""
-        ranges = maps.pages - maps.of_kind(VmaKind.VSYSCALL)
+        if maps is not self._mapped_as_of:
+            self._mapped, self._mapped_as_of = maps.pages - maps.of_kind(VmaKind.VSYSCALL), maps
+        ranges = self._mapped
         if (maps.ends - maps.starts).max() >= _WORTH_ASKING_SMAPS:
             empty = [entry for entry in read_smaps(self.pid) if entry.is_empty]
             ranges = ranges - PageSet.from_addresses(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -104,40 +105,42 @@ class Session:
             TargetGone, NotPermitted, AlreadyTraced, NotSupported: the root cannot be tracked.
         """
         with self.lock:
-            if self.is_lent and not even_if_lent:
-                raise EpochLent(
-                    f"process {self.root.pid}: the next link of CRIU's chain relies on its soft-dirty bits",
-                    pid=self.root.pid,
-                    hint="end the chain with a dump; arming all the same makes its next link a full one",
-                )
-            self._tree.follow()
-            if not self.is_alive:
-                raise TargetGone(f"process {self.root.pid} has exited", pid=self.root.pid)
+            if not even_if_lent:
+                self.require_own_epoch()
             again = self.is_armed
-            self._tree.arm()
-            self._armed_at_s = time.monotonic()
-            self._last_collect_s = self._armed_at_s
-            self._number = 0
+            self._take_up(self._tree.arm)
             self._told_of_huge_pages.clear()
             if again:
                 self._tree.note(EventKind.REARMED, self.root.pid, "re-armed: counts begin anew")
 
-    def attach(self) -> None:
-        """Take trackers into service without beginning an epoch: what was dirty before still shows.
+    def require_own_epoch(self) -> None:
+        """Make sure that nobody relies on bits that are to be cleared. Raises EpochLent."""
+        if self.is_lent:
+            raise EpochLent(
+                f"process {self.root.pid}: the next link of CRIU's chain relies on its soft-dirty bits",
+                pid=self.root.pid,
+                hint="end the chain with a dump; arming all the same makes its next link a full one",
+            )
 
-        For going on in an epoch that somebody else began (soft-dirty); by write-protection nothing was
-        tracked before, and it is the same as `arm`. Errors as of `arm`.
+    def attach(self) -> None:
+        """Take trackers into service without beginning an epoch: the next link does, or has done.
+
+        By soft-dirty what was dirty before still shows in ticks until then, and nothing is stopped. By
+        write-protection nothing was tracked before, and it is the same as `arm`. Errors as of `arm`.
         """
         if self.is_armed or self.tracker is TrackerKind.WRITE_PROTECT:
             return self.arm()
         with self.lock:
-            self._tree.follow()
-            for process in self._tree:
-                self._tree.attach(process)
-            self._tree.is_armed = True
-            self._armed_at_s = self._last_collect_s = time.monotonic()
-            self._number = 0
+            self._take_up(self._tree.attach)
         return None
+
+    def _take_up(self, tracking: Callable[[], None]) -> None:
+        self._tree.follow()
+        if not self.is_alive:
+            raise TargetGone(f"process {self.root.pid} has exited", pid=self.root.pid)
+        tracking()
+        self._armed_at_s = self._last_collect_s = time.monotonic()
+        self._number = 0
 
     def set_mode(self, mode: RateMode) -> None:
         """Change what a tick does to the tracker.

@@ -7,7 +7,8 @@ take theirs. Reading and clearing are two steps, so an exact collect stops the t
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from engine.errors import TargetGone
 from engine.kernel.clear_refs import clear_soft_dirty
@@ -27,6 +28,17 @@ _HUGETLB_UNSEEN = "soft-dirty bits do not cover hugetlbfs"
 _UNALIGNED = pages_per_huge_page() * PAGE_SIZE - 1
 
 
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What the kernel tells at one moment; what it means is worked out once the target runs again."""
+
+    maps: Maps
+    bits: Callable[[], tuple[PageSet, PageSet]]
+    """Gives the soft-dirty pages, and those of them in huge pages."""
+    is_disturbed: bool
+    """Whether somebody else has begun an epoch since ours."""
+
+
 class SoftDirtyTracker:
     """Watches one process by the soft-dirty bits of its pages."""
 
@@ -44,49 +56,78 @@ class SoftDirtyTracker:
         self._reader = MapsReader(identity.pid)
         self._pages = PageReader(identity.pid)
         self._canary: Canary | None = None
+        self._is_look_pending = False
         self._hugetlb: tuple[Vma, ...] = ()
         self._hugetlb_as_of: Maps | None = None
 
-    def arm(self) -> Collected:
+    def arm(self, *, stopped: bool = False) -> Collected:
         """See `Tracker.arm`."""
-        return self.collect(rearm=True)
+        return self._rearm(self._look_only_at_maps, stopped=stopped)
 
     def collect(
         self, *, rearm: bool, exact: bool = True, stopped: bool = False, for_link: bool = True
     ) -> Collected:
         """See `Tracker.collect`."""
-        if rearm and exact and not stopped:
-            return on_own_thread(self._collect_stopped)
-        return self._collect(rearm, stopped)
+        if not rearm:
+            return self._understand(self._look())
+        if not exact and not stopped:
+            return self._understand(self._look_and_clear(self._look, None))
+        return self._rearm(self._look, stopped=stopped)
 
-    def _collect_stopped(self) -> Collected:
-        with StoppedProcess(self.identity.pid) as process:
-            collected = self._collect(True, True)
-        return replace(collected, stopped_us=process.stopped_us)
+    def _rearm(self, look: Callable[[], _Look], *, stopped: bool) -> Collected:
+        # What can be done beside a running target is: it is stopped for the bits alone.
+        canary = choose(self._pages.pagemap, self._read_maps())
+        if stopped:
+            return self._understand(self._look_and_clear(look, canary))
 
-    def _collect(self, rearm: bool, stopped: bool) -> Collected:
-        maps = self._reader.read()
-        if not maps.vmas:
-            raise TargetGone(f"process {self.identity.pid} has exited", pid=self.identity.pid)
-        dirty, huge = self._pages.soft_dirty(maps)
-        untracked = self._find_hugetlb(maps)
-        always_written = self._in_use_privately(untracked)
+        def look_and_clear_stopped() -> tuple[_Look, int]:
+            with StoppedProcess(self.identity.pid) as process:
+                looked = self._look_and_clear(look, canary)
+            return looked, process.stopped_us
+
+        looked, stopped_us = on_own_thread(look_and_clear_stopped)
+        return replace(self._understand(looked), stopped_us=stopped_us)
+
+    def _look_and_clear(self, look: Callable[[], _Look], canary: Canary | None) -> _Look:
+        """Begin an epoch; with a canary, if the target is stopped."""
+        looked = look()
+        clear_soft_dirty(self.identity.pid)
+        self._is_look_pending = True
+        self._canary = canary if canary is not None and plant(self.identity.pid, canary) else None
+        return looked
+
+    def _look_only_at_maps(self) -> _Look:
+        return _Look(self._read_maps(), lambda: (EMPTY, EMPTY), is_disturbed=False)
+
+    def _look(self) -> _Look:
+        maps = self._read_maps()
+        bits = self._pages.glance_at_soft_dirty(maps)
         # Looked at after the bits: a clear by somebody else before this moment is noticed, and one
         # between this moment and ours takes nothing away that was not read.
-        cleared_by_others = self._canary is not None and not self._canary.is_intact(self._pages.pagemap, maps)
-        if cleared_by_others:
+        is_disturbed = self._canary is not None and not self._canary.is_intact(self._pages.pagemap)
+        if is_disturbed:
             self._canary = None
-        if rearm:
-            canary = choose(self._pages.pagemap, maps) if stopped else None
-            clear_soft_dirty(self.identity.pid)
-            self._canary = canary if canary is not None and plant(self.identity.pid, canary) else None
+        # What we read and cleared, but then failed to understand, is lost as what others clear.
+        return _Look(maps, bits, is_disturbed or self._is_look_pending)
+
+    def _understand(self, look: _Look) -> Collected:
+        dirty, huge = look.bits()
+        untracked = self._find_hugetlb(look.maps)
+        always_written = self._in_use_privately(untracked)
+        self._is_look_pending = False
         return Collected(
-            maps,
+            look.maps,
             dirty | always_written,
             tuple(Untracked(vma.start, vma.end, vma.name, _HUGETLB_UNSEEN) for vma in untracked),
             huge=huge | always_written,
-            cleared_by_others=cleared_by_others,
+            cleared_by_others=look.is_disturbed,
         )
+
+    def _read_maps(self) -> Maps:
+        maps = self._reader.read()
+        if not maps.vmas:
+            raise TargetGone(f"process {self.identity.pid} has exited", pid=self.identity.pid)
+        return maps
 
     def _find_hugetlb(self, maps: Maps) -> tuple[Vma, ...]:
         """The mappings of hugetlbfs; a memfd or a mount elsewhere does not show it in its name, smaps does.
@@ -112,7 +153,7 @@ class SoftDirtyTracker:
 
     def adopt_canary(self, canary: Canary) -> bool:
         """See `Tracker.adopt_canary`."""
-        if not canary.is_telling or not canary.is_intact(self._pages.pagemap, self._reader.read()):
+        if not canary.is_telling or not canary.is_intact(self._pages.pagemap):
             return False
         self._canary = canary
         return True

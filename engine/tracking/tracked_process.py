@@ -65,6 +65,7 @@ class TrackedProcess:
         self._in_use_as_of: tuple[Maps, int] | None = None
         self._look_again_at_s = 0.0
         self._stopped_us = 0
+        self._has_begun = False
         self.found: Found | None = None
         """By the last tick."""
 
@@ -85,12 +86,21 @@ class TrackedProcess:
             TargetGone: it has exited.
         """
         assert self._tracker is not None
-        collected = self._tracker.arm()
-        self._note_written(collected)
+        collected = self._begin(self._tracker)
         self._stopped_us += collected.stopped_us
+
+    def _begin(self, tracker: Tracker, *, stopped: bool = False) -> Collected:
+        """Begin the first epoch, or one to count anew from: what was written before does not count."""
+        if self.clean or self._written_since_link is not None:
+            collected = tracker.collect(rearm=True, stopped=stopped)
+        else:
+            collected = tracker.arm(stopped=stopped)
+        self._note_written(collected)
         self._ages, self._not_aged = NEVER, None
         self._collect_times.arm(time.monotonic())
         self._epoch_written = self._carried = self._carried_huge = EMPTY
+        self._has_begun = True
+        return collected
 
     def tick(self, now_s: float, mode: RateMode) -> ProcessSample:
         """Collect and count.
@@ -117,21 +127,26 @@ class TrackedProcess:
     # -- images
 
     def plan_link(self, *, stopped: bool) -> LinkPlan:
-        """Begin an epoch and say what the image of this moment must hold.
+        """Say what the image of this moment must hold; begin an epoch, unless it is the last image.
 
         Pages written from now on are noted until `finish_link` or `abandon_link`.
 
         Args:
-            stopped: the caller has stopped the process.
+            stopped: the caller has stopped the process, for the last image.
 
         Raises:
             TargetGone: it has exited.
         """
         assert self._tracker is not None
-        collected = self._tracker.collect(rearm=True, exact=True, stopped=stopped)
+        if self._has_begun:
+            # Bits that are left set by the last image make no difference, and no work while all waits.
+            rearm = not stopped or self._tracker.kind is not TrackerKind.SOFT_DIRTY
+            collected = self._tracker.collect(rearm=rearm, exact=True, stopped=stopped)
+            self._carried |= self._fold(collected, time.monotonic(), rearmed=rearm, age=False)
+            self._carried_huge |= collected.huge
+        else:
+            collected = self._begin(self._tracker, stopped=stopped)
         now_s = time.monotonic()
-        self._carried |= self._fold(collected, now_s, rearmed=True, age=False)
-        self._carried_huge |= collected.huge
         self._refresh_in_use(collected.maps, EMPTY, now_s, anyway=True)
         self._stopped_us += collected.stopped_us
         self._written_since_link = EMPTY
@@ -168,6 +183,7 @@ class TrackedProcess:
         collected = self._tracker.collect(rearm=False)
         if collected.cleared_by_others:
             return False
+        self._has_begun = True
         self._fold(collected, time.monotonic(), rearmed=False)
         self.clean = (covered & collected.maps.pages) - collected.written
         return True
@@ -177,6 +193,7 @@ class TrackedProcess:
         if self._tracker is not None and self._tracker.kind is TrackerKind.SOFT_DIRTY:
             self._tracker.follow_epoch(canary)
             self._epoch_written = EMPTY
+            self._has_begun = True
 
     @property
     def canary(self) -> Canary | None:

@@ -35,8 +35,15 @@ class Tracker(Protocol):
     modes: tuple[RateMode, ...]
     stopped_to_attach_us: int
 
-    def arm(self) -> Collected:
-        """Begin an epoch: what is written from now on shows. Returns what was dirty until now."""
+    def arm(self, *, stopped: bool = False) -> Collected:
+        """Begin an epoch: what is written from now on shows. What was written before need not be found out.
+
+        Args:
+            stopped: the caller has stopped the target already.
+
+        Raises:
+            TargetGone: it has exited.
+        """
         ...
 
     def collect(

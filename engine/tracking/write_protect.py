@@ -69,9 +69,9 @@ class WriteProtectTracker:
             self.close()
             raise
 
-    def arm(self) -> Collected:
-        """See `Tracker.arm`."""
-        return self.collect(rearm=True)
+    def arm(self, *, stopped: bool = False) -> Collected:
+        """See `Tracker.arm`: what was written is found out in the same step."""
+        return self.collect(rearm=True, stopped=stopped)
 
     def collect(
         self, *, rearm: bool, exact: bool = True, stopped: bool = False, for_link: bool = True

@@ -28,7 +28,7 @@ class ToldTracker:
         self._maps = read_maps(pid)
         self.written = EMPTY
 
-    def arm(self) -> Collected:
+    def arm(self, *, stopped: bool = False) -> Collected:
         return self.collect(rearm=True)
 
     def collect(

@@ -110,8 +110,6 @@ def checkpoint(
             examine_criu().require_memory_tracking()
         begin = go_on if goes_on else open_chain
         chain = begin(chosen, session, directory, options or CriuOptions())
-        if chosen is not Engine.CRIU and not session.is_armed:
-            session.arm()
         try:
             if when:
                 if goes_on:
