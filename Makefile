@@ -76,7 +76,7 @@ bench: $(INSTALLED_DEV) ## measure, print a table, write bench.json
 	$(BIN)/python -m tests.bench $(ARGS)
 
 screenshots: $(INSTALLED_DEV) ## make screenshots/*.svg from a real run
-	$(BIN)/python screenshots/make.py
+	$(BIN)/python -m screenshots.make
 
 clean: ## remove everything that was made here
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

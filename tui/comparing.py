@@ -52,6 +52,7 @@ def trend_of(target: Target) -> TargetTrend:
         forecast.verdict,
         forecast.best.stopped_s.mid if forecast.plans else None,
         target.is_busy,
+        target.wait is not None,
     )
 
 

@@ -15,7 +15,7 @@ from widgets.columns import Span, fit_cell
 from widgets.drawing import SpanView
 from widgets.plot import CURVE, MARK, axis_of_past, axis_up_to, draw
 from widgets.trend import tall_bars
-from widgets.units import Unit, split_bytes
+from widgets.units import Unit
 
 _LABEL_WIDTH: Final = 6
 _SHORTEST_S: Final = 30.0
@@ -147,7 +147,7 @@ class RateChart(SpanView):
             marks=[(mark.time_s - now, mark.label) for mark in self._marks],
         )
         axis_unit = unit.name + _per(curve)
-        headline = self._headline(curve, f"{axis_unit:>{_LABEL_WIDTH}} ", finite, width)
+        headline = _headline(curve, f"{axis_unit:>{_LABEL_WIDTH}} ", finite, width)
         lines = text.split("\n")
         return [headline, *(_spans(line, curve.style, y == 0) for y, line in enumerate(lines))]
 
@@ -155,29 +155,30 @@ class RateChart(SpanView):
         """The last ticks without axes: what a few lines have room for."""
         finite = [figure for figure in curve.figures if math.isfinite(figure)]
         lines = tall_bars(np.array(curve.figures[-width:], np.float32), width, height - 1)
-        return [self._headline(curve, "", finite, width), *([Span(line, curve.style)] for line in lines)]
+        return [_headline(curve, "", finite, width), *([Span(line, curve.style)] for line in lines)]
 
-    def _headline(self, curve: _Curve, axis_unit: str, finite: list[float], width: int) -> list[Span]:
-        suffix = _per(curve)
-        spans = [
-            Span(axis_unit, "rate-chart--axis"),
-            Span(curve.title, "rate-chart--title"),
-            Span("  " + _amount(curve.figures[-1], suffix), curve.style),
-        ]
-        if curve.per_second and finite:
-            peak = Span(f"  peak {_amount(max(finite), suffix)}", "rate-chart--axis")
-            if sum(len(span.text) for span in [*spans, peak]) <= width:
-                spans.append(peak)
-        return fit_cell(spans, width)
+
+def _headline(curve: _Curve, axis_unit: str, finite: list[float], width: int) -> list[Span]:
+    """What it is now, in the unit of the axis: neither figure nor unit jumps from tick to tick."""
+    peak_bytes = max(finite, default=0.0)
+    unit = Unit.for_largest(peak_bytes)
+    peak = unit.format(peak_bytes, zero="0")
+    now = unit.format(curve.figures[-1], zero="0")
+    of_unit = "" if axis_unit else f" {unit.name}{_per(curve)}"
+    spans = [
+        Span(axis_unit, "rate-chart--axis"),
+        Span(curve.title, "rate-chart--title"),
+        Span(f"  {now:>{len(peak)}}{of_unit}", curve.style),
+    ]
+    if curve.per_second and finite:
+        at_most = Span(f"  peak {peak}{of_unit}", "rate-chart--axis")
+        if sum(len(span.text) for span in [*spans, at_most]) <= width:
+            spans.append(at_most)
+    return fit_cell(spans, width)
 
 
 def _per(curve: _Curve) -> str:
     return "/s" if curve.per_second else ""
-
-
-def _amount(amount_bytes: float, suffix: str) -> str:
-    figure, unit = split_bytes(amount_bytes)
-    return f"{figure} {unit}{suffix}" if unit else figure
 
 
 def _spans(line: str, curve_style: str, is_top: bool) -> list[Span]:

@@ -38,6 +38,8 @@ class TargetTrend:
     """Predicted, under the plan advised."""
     is_busy: bool = False
     """A link is being made of it."""
+    is_waiting: bool = False
+    """A trigger is armed for it."""
 
 
 _COLUMNS: Final = (
@@ -168,7 +170,8 @@ def _cell(
         case "number":
             return (Span(str(number + 1), _LABEL),)
         case "name":
-            return (Span(("◆ " if target.is_busy else "") + printable(target.command)),)
+            mark = "◆ " if target.is_busy else "◇ " if target.is_waiting else ""
+            return (Span(mark + printable(target.command)),)
         case "pid":
             return (Span(str(target.pid), _LABEL),)
         case "state":

@@ -17,6 +17,8 @@ from engine.tracking.session import Session
 from tests.checkpoint.comparing import differences
 from tests.targets.scripted import ScriptedTarget
 
+pytestmark = pytest.mark.spread
+
 
 def test_there_is_room_for_what_is_pending_and_more(session: Session, target: ScriptedTarget) -> None:
     pages = FIRST_BYTES // PAGE_SIZE

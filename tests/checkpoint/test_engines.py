@@ -23,6 +23,8 @@ from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from tests.targets.scripted import ScriptedTarget
 
+pytestmark = pytest.mark.spread
+
 
 def test_every_engine_says_what_it_holds_and_does(session: Session) -> None:
     reports = examine_engines(session)

@@ -23,6 +23,8 @@ from engine.tracking.session import Session
 from tests.checkpoint.comparing import differences
 from tests.targets.scripted import ScriptedTarget
 
+pytestmark = pytest.mark.spread
+
 
 def pending(session: Session) -> int:
     return session.tick().totals.pending_pages

@@ -2,19 +2,26 @@
 
 Random tests, and those of every kind of process, come in batches, parametrized by `first`, the number of
 their batch or of its first member: one batch is run, another one on each kernel. Of the other test
-functions marked `spread` every other one is run, with all its parameters. Soft-dirty tracking by the plain
-`pagemap` is not tried where the kernel has more than that: on Debian 12's it is the only way, and so
-tested. `make test` and `--every-batch` run them all.
+functions marked `spread` every other one is run. Soft-dirty tracking by the plain `pagemap` is not tried
+where the kernel has more than that: on Debian 12's it is the only way, and so tested. On a kernel with both
+trackers, chains by write-protection are left to kernels without soft-dirty bits, but for random ones.
+`make test` and `--every-batch` run them all.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from engine.tracking.probe import probe
+from engine.tracking.sample import TrackerKind
+from tests.lab.places import PROJECT
 from tests.tracking.conftest import PLAIN
+
+_OF_CHAINS: Final = ("tests/checkpoint", "tests/spliced")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -43,6 +50,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if _first(item) != wanted.get(_test(item))
         or _test(item) in elsewhere
         or _parameter(item, "kind") == PLAIN
+        or _is_left_to_others(item)
     }
     if left_out:
         config.hook.pytest_deselected(items=[item for item in items if item in left_out])
@@ -51,6 +59,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _lies_in(item: pytest.Item, directories: list[Path]) -> bool:
     return any(item.path.is_relative_to(directory) for directory in directories)
+
+
+def _is_left_to_others(item: pytest.Item) -> bool:
+    return (
+        probe().soft_dirty.works
+        and _parameter(item, "kind") is TrackerKind.WRITE_PROTECT
+        and _first(item) is None
+        and _lies_in(item, [PROJECT / name for name in _OF_CHAINS])
+    )
 
 
 def _test(item: pytest.Item) -> str:

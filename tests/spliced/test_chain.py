@@ -26,7 +26,7 @@ from engine.pageset import PAGE_SIZE
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from engine.tracking.tracked_process import LinkPlan
-from tests.criu.belongings import HALVES
+from tests.criu.belongings import QUARTERS
 from tests.criu.outliving import Outliving, wait_for_state
 
 pytestmark = pytest.mark.spread
@@ -44,7 +44,7 @@ def wrong_after_restore(directory: Path, judge: Outliving, criu: Criu) -> int:
 
 
 @pytest.mark.usefixtures("orphans_are_ours")
-@pytest.mark.parametrize(("first", "owned"), HALVES)
+@pytest.mark.parametrize(("first", "owned"), QUARTERS)
 def test_it_still_owns_what_it_owned(
     criu: Criu, kind: TrackerKind, first: int, owned: str, tmp_path: Path, chain_directory: Path
 ) -> None:

@@ -17,7 +17,7 @@ from engine.checkpoint.memory import MemoryChain
 from engine.images.chain import read_chain, verify
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
-from tests.criu.belongings import HALVES
+from tests.criu.belongings import QUARTERS
 from tests.criu.conftest import tracking_criu
 from tests.criu.outliving import Outliving
 
@@ -40,7 +40,7 @@ def dump_by_hand(criu: Criu, pid: int, directory: Path, parent: Path) -> None:
 
 
 @pytest.mark.usefixtures("orphans_are_ours")
-@pytest.mark.parametrize(("first", "owned"), HALVES)
+@pytest.mark.parametrize(("first", "owned"), QUARTERS)
 def test_criu_builds_on_links_of_ours(
     tracking_criu: Criu, first: int, owned: str, tmp_path: Path, chain_directory: Path
 ) -> None:

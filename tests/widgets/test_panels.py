@@ -139,8 +139,8 @@ async def test_the_chart_says_what_it_waits_for_and_then_the_latest_and_the_peak
         chart.show_history(points(50), [ChartMark(30.0, "1")])
         await pilot.pause()
         headline, top, *_ = text_of(chart)
-        assert "MiB/s written  0 B/s  peak 60.0 MiB/s" in headline
-        assert "MiB since armed  245.0 MiB" in headline
+        assert "MiB/s written      0  peak 60.00" in headline
+        assert "MiB since armed  245.00" in headline
         assert top.count("1") >= 2
         assert text_of(chart)[-1].split()[-1] == "now"
 
