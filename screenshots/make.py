@@ -30,6 +30,7 @@ from engine.workloads.tour import Tour
 from screenshots.animation import Animation
 from tui.app import DirtytopApp
 from tui.backend import EngineBackend
+from tui.commands.demo import TOUR_BUDGET_S
 from tui.commands.tour import QUICK
 from tui.desk import Options
 from tui.screens.choice import Choice
@@ -109,7 +110,9 @@ async def _checkpoint(pid: int, chain: Path, directory: Path) -> None:
 
 async def _tour(tour: Tour, chain: Path, directory: Path) -> None:
     """From steady writing through a burst to a lull, in which a trigger dumps, and beyond."""
-    app = DirtytopApp(Options((tour.pid,), arm=True, interval_s=0.5, directory=chain))
+    app = DirtytopApp(
+        Options((tour.pid,), arm=True, interval_s=0.5, directory=chain, stop_budget_s=TOUR_BUDGET_S)
+    )
     async with app.run_test(size=_SIZE, notifications=True) as pilot:
         target = app.desk.watched.targets[0]
         film = _Film(app, pilot, tour)

@@ -365,6 +365,7 @@ def run(
     interval_s: float | None = None,
     tracker: TrackerKind | None = None,
     directory: Path | None = None,
+    stop_budget_s: float | None = None,
     theme: str | None = None,
     mouse: bool = True,
     readonly: bool = False,
@@ -377,6 +378,7 @@ def run(
         interval_s: from tick to tick; None takes what the user set last.
         tracker: how to see writes; None lets the engine choose.
         directory: where the first chain goes, without a question.
+        stop_budget_s: how long a dump may stop the target; None takes what the user set last.
         theme: by name; None takes what the user set last.
         mouse: whether to take the mouse from the terminal.
         readonly: neither arm nor dump.
@@ -390,7 +392,17 @@ def run(
     for pid in pids:
         read_stat(pid)
     settings, problem = load_settings(settings_path())
-    options = Options(tuple(pids), arm, interval_s, tracker, directory, theme, readonly, greets=True)
+    options = Options(
+        tuple(pids),
+        arm,
+        interval_s,
+        tracker,
+        directory,
+        theme,
+        readonly,
+        stop_budget_s=stop_budget_s,
+        greets=True,
+    )
     app = DirtytopApp(options, settings=settings, settings_problem=problem)
     try:
         with thread_failures_go_to(app.thread_failed):

@@ -8,7 +8,7 @@ because none of them is needed for the first frame.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,7 +32,8 @@ class ChainOrder:
     """Which chain is to be begun, or gone on with."""
 
     directory: Path
-    engine: Engine = Engine.MEMORY
+    engine: Engine | None = None
+    """None: the one that saves most of this target, found out when the chain is begun."""
     options: CriuOptions | None = None
     """For CRIU; None leaves all of them off."""
     is_there: bool = False
@@ -129,6 +130,14 @@ class Backend(Protocol):
         """What a link holds of each mapping, by pid. Reads its images; `BadImage` where it cannot."""
         ...
 
+    def resolve(self, target: Tracking, order: ChainOrder) -> ChainOrder:
+        """Name the engine where the order leaves it open. May take seconds.
+
+        Raises:
+            DirtytopError: none can take the target.
+        """
+        ...
+
     def calibrate(self, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
         """Have an advisor learn what links of such a chain cost. May take a second."""
 
@@ -172,6 +181,7 @@ class EngineBackend:
         from engine.checkpoint.engines import DEFAULT_OPTIONS, go_on, open_chain
 
         begin = go_on if order.is_there else open_chain
+        assert order.engine is not None, "resolve it first"
         return begin(order.engine, _session(target), order.directory, order.options or DEFAULT_OPTIONS)
 
     def why_next_is_full(self, chain: Chain) -> str:
@@ -199,10 +209,17 @@ class EngineBackend:
 
         return link_areas(read_link(link), maps)
 
+    def resolve(self, target: Tracking, order: ChainOrder) -> ChainOrder:
+        """With the best engine where none is named."""
+        from engine.checkpoint.engines import best_engine
+
+        return order if order.engine else replace(order, engine=best_engine(target.root.pid, order.options))
+
     def calibrate(self, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
         """By copying and writing for a moment; a CRIU without memory tracking cannot pre-dump."""
         from engine.checkpoint.criu.features import examine_criu
 
+        assert order.engine is not None, "resolve it first"
         can_pre_dump = order.engine is not Engine.CRIU or examine_criu().has_memory_tracking
         advisor.calibrate(order.directory, order.engine, can_pre_dump=can_pre_dump, cancelled=cancelled)
 

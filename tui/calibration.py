@@ -68,7 +68,9 @@ class Calibration:
         try:
             if self._advisor.needs_probe(self._order.directory):
                 self._post(DiskProbed(self._target, self._order.directory))
-            self._backend.calibrate(self._advisor, self._order, self._cancelled.is_set)
+            assert self._target.tracking is not None
+            order = self._backend.resolve(self._target.tracking, self._order)
+            self._backend.calibrate(self._advisor, order, self._cancelled.is_set)
         except Cancelled:
             return  # whoever asked for it no longer wants to know
         except DirtytopError as error:

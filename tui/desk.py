@@ -34,6 +34,7 @@ class Options:
     theme: str | None = None
     readonly: bool = False
     """Neither arm nor dump."""
+    stop_budget_s: float | None = None
     greets: bool = False
     """Show the tour to whoever has not seen it."""
 
@@ -115,6 +116,25 @@ class Desk:
         """From tick to tick, for a target newly watched."""
         return self.options.interval_s or self.settings.interval_s
 
+    @property
+    def engine(self) -> Engine | None:
+        """Who makes chains: the last choice; None if none was made, or it is none any more."""
+        return next((each for each in self.backend.engines() if each.value == self.settings.engine), None)
+
+    @property
+    def stop_budget_s(self) -> float:
+        """How long a target may stop at the end of a chain."""
+        return self.options.stop_budget_s or self.settings.stop_budget_s
+
+    def set_stop_budget(self, budget_s: float) -> None:
+        """Have every target advised by another budget from the next tick on."""
+        self.options = replace(self.options, stop_budget_s=None)
+        self.remember(stop_budget_s=budget_s)
+        for target in self.watched.targets:
+            if target.sampler is not None:
+                target.sampler.advisor.set_budget(budget_s)
+            self.announce(target, What.STATUS)
+
     def remember(self, **settings: Any) -> None:
         """Change settings; they are written when the program ends."""
         self.settings = replace(self.settings, **settings)
@@ -132,6 +152,7 @@ class Desk:
             command=command,
             interval_s=self.interval_s,
             arm=self.options.arm and not self.options.readonly,
+            stop_budget_s=self.stop_budget_s,
         )
         self.announce(self.watched.current, What.TARGETS)
 
@@ -140,7 +161,7 @@ class Desk:
         if self.options.readonly or target.wait is not None:  # for a trigger that is done anyway
             return
         directory = default_directory(self, target)
-        self.watched.calibrate(target, ChainOrder(directory, Engine(self.settings.engine)))
+        self.watched.calibrate(target, ChainOrder(directory, self.engine))
 
     def note(self, target: Target, text: str, severity: Severity = "information") -> None:
         """Add a line to a target's event log."""

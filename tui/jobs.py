@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from textual.message import Message
@@ -107,6 +107,8 @@ class LinkJob:
         if order is None:
             assert self._under_way is not None, "a link without a chain needs an order for one"
             return self._under_way
+        order = self._backend.resolve(self._tracking, order)
+        self.request = replace(self.request, chain=order)
         chain = self._backend.open_chain(self._tracking, order)
         if self._under_way is not None:
             # It would keep the soft-dirty bits for itself, and nothing is ever added to it again.

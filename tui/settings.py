@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,8 @@ from engine.printable import printable
 APPLICATION: Final = "dirtytop"
 INTERVALS_S: Final = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """What `+` and `-` go through."""
+STOP_BUDGETS_S: Final = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"""What `b` and `B` go through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,9 @@ class Settings:
     show_log: bool = True
     show_tour: bool = True
     """Whether nobody has been shown the tour, or told of it, yet."""
-    engine: str = "memory"
+    stop_budget_s: float = 0.1
+    """How long a target may stop at the end of a chain."""
+    engine: str = ""
     """Who makes chains: the last choice."""
     last_directory: str = ""
     """Where the last chain was made: the directory that holds the chains' directories."""
@@ -87,7 +91,7 @@ def _checked(values: Mapping[str, object], path: Path) -> tuple[Settings, str]:
         default = getattr(settings, field.name)
         if isinstance(default, float) and type(value) is int:
             value = float(value)
-        if type(value) is not type(default) or (isinstance(value, float) and not _is_interval(value)):
+        if type(value) is not type(default) or not _is_sensible(field.name, value):
             wrong.append(field.name)
         else:
             good[field.name] = value
@@ -95,8 +99,11 @@ def _checked(values: Mapping[str, object], path: Path) -> tuple[Settings, str]:
     return replace(settings, **good), problem
 
 
-def _is_interval(seconds: float) -> bool:
-    return INTERVALS_S[0] <= seconds <= INTERVALS_S[-1]  # false for NaN too
+def _is_sensible(name: str, value: object) -> bool:
+    usual = {"interval_s": INTERVALS_S, "stop_budget_s": STOP_BUDGETS_S}.get(name)
+    if usual is None or not isinstance(value, float):
+        return True
+    return usual[0] <= value <= usual[-1]  # false for NaN too
 
 
 def save_settings(settings: Settings, path: Path) -> None:
@@ -120,11 +127,11 @@ def save_settings(settings: Settings, path: Path) -> None:
         raise
 
 
-def longer_interval(interval_s: float) -> float:
-    """The next of the usual intervals above this one."""
-    return next((usual for usual in INTERVALS_S if usual > interval_s), INTERVALS_S[-1])
+def next_above(usual: Sequence[float], value: float) -> float:
+    """The next of some usual values above this one, or the last."""
+    return next((each for each in usual if each > value), usual[-1])
 
 
-def shorter_interval(interval_s: float) -> float:
-    """The next of the usual intervals below this one."""
-    return next((usual for usual in reversed(INTERVALS_S) if usual < interval_s), INTERVALS_S[0])
+def next_below(usual: Sequence[float], value: float) -> float:
+    """The next of some usual values below this one, or the first."""
+    return next((each for each in reversed(usual) if each < value), usual[0])

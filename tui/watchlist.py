@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from textual.message import Message
 
 from engine.errors import TargetGone
+from engine.forecast.verdict import STOP_BUDGET_S
 from engine.tracking.sample import TrackerKind
 from tui.calibration import Calibration
 from tui.jobs import LinkJob, LinkRequest
@@ -55,7 +56,14 @@ class WatchList:
         return [target for target in self.targets if target.wait is not None]
 
     def watch(
-        self, pid: int, *, start_ticks: int | None = None, command: str = "", interval_s: float, arm: bool
+        self,
+        pid: int,
+        *,
+        start_ticks: int | None = None,
+        command: str = "",
+        interval_s: float,
+        arm: bool,
+        stop_budget_s: float = STOP_BUDGET_S,
     ) -> Target:
         """Watch a process and bring it into view; one that is watched already only comes into view."""
         for target in self.targets:
@@ -66,6 +74,7 @@ class WatchList:
         target.sampler = Sampler(
             target, lambda: self._open(pid, start_ticks), self._post, interval_s=interval_s, arm=arm
         )
+        target.sampler.advisor.set_budget(stop_budget_s)
         self.targets.append(target)
         self.current = target
         target.sampler.start()

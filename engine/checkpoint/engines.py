@@ -14,12 +14,12 @@ from typing import Final, Protocol
 from engine.checkpoint.criu.chain import CriuChain
 from engine.checkpoint.criu.directory import LOG
 from engine.checkpoint.criu.features import examine_criu
-from engine.checkpoint.criu.options import CriuOptions, needs_shell_job
+from engine.checkpoint.criu.options import CriuOptions, needs_shell_job, require_session_leader
 from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.sidecar import Sidecar, boot_id, link_digest, read_sidecar
 from engine.checkpoint.spliced.chain import SplicedChain
-from engine.errors import BadImage, DirtytopError
+from engine.errors import BadImage, DirtytopError, NotPermitted, NotSupported
 from engine.images.chain import read_chain
 from engine.images.layout import LinkKind
 from engine.images.link import Link
@@ -100,6 +100,28 @@ class EngineReport:
     def stops(self, kind: LinkKind) -> str:
         """What a link of this kind does to the target."""
         return self.pre_dump_stops if kind is LinkKind.PRE_DUMP else self.dump_stops
+
+
+def best_engine(pid: int, options: CriuOptions | None = None) -> Engine:
+    """The engine of a chain for which none is named: spliced where CRIU can dump the target, else memory.
+
+    Args:
+        pid: the target.
+        options: what CRIU has been told. Then there is no doing without it.
+
+    Raises:
+        NotSupported, NotPermitted: CRIU cannot dump it, and has been told how to.
+        TargetGone: it has exited.
+    """
+    try:
+        examine_criu().require_dump()
+        if options is None or not options.shell_job:
+            require_session_leader(pid)
+    except (NotSupported, NotPermitted):
+        if options is not None:
+            raise
+        return Engine.MEMORY
+    return Engine.SPLICED
 
 
 def examine_engines(session: Session) -> tuple[EngineReport, ...]:

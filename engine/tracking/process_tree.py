@@ -102,6 +102,7 @@ class ProcessTree:
                 self._forget(process)
                 continue
             process.parent_pid = stat.parent_pid
+            process.command = stat.command  # a program may name itself by what it does
             if stat.program != process.program:
                 self._replace_after_exec(process, must_be_armed=self.is_armed)
         for stat in child_processes(set(self._members)):

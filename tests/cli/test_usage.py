@@ -25,6 +25,7 @@ DEFAULTS: dict[str, Any] = {
     "interval_s": None,
     "tracker": None,
     "directory": None,
+    "stop_budget_s": None,
     "theme": None,
     "mouse": True,
     "readonly": False,
@@ -42,6 +43,7 @@ DEFAULTS: dict[str, Any] = {
         (["--tracker", "auto", "--no-mouse"], (), {"mouse": False}),
         (["--dir", "/x/y", "7", "--readonly"], (7,), {"directory": Path("/x/y"), "readonly": True}),
         (["--theme", "nord"], (), {"theme": "nord"}),
+        (["--stop-budget", "50ms"], (), {"stop_budget_s": 0.05}),
     ],
 )
 def test_pids_and_options_without_a_command_are_for_the_dashboard(
@@ -76,7 +78,16 @@ def test_the_help_of_the_whole_names_every_command_and_the_options_of_the_dashbo
     code, output, _ = shell.run("--help")
     assert code == 0
     assert output.startswith("Usage: dirtytop [OPTIONS] [PID]...\n   or: dirtytop COMMAND")
-    for name in (*COMMANDS, "--interval", "--tracker", "--dir", "--theme", "--no-mouse", "--readonly"):
+    for name in (
+        *COMMANDS,
+        "--interval",
+        "--tracker",
+        "--dir",
+        "--stop-budget",
+        "--theme",
+        "--no-mouse",
+        "--readonly",
+    ):
         assert f"  {name}" in output
     assert output.splitlines()[-1].startswith("    dirtytop ")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -183,7 +184,7 @@ class ScriptedChain:
 
     def __init__(self, machine: ScriptedMachine, target: ScriptedTracking, order: ChainOrder) -> None:
         self.order = order
-        self.engine = order.engine
+        self.engine = order.engine or Engine.MEMORY
         self.directory = order.directory
         self.links: tuple[LinkResult, ...] = ()
         self.why_full = ""
@@ -287,8 +288,8 @@ class ScriptedMachine:
         return target
 
     def engines(self) -> tuple[Engine, ...]:
-        """Ours and CRIU."""
-        return (Engine.MEMORY, Engine.CRIU)
+        """Those that the test has reports of."""
+        return tuple(report.engine for report in self.reports)
 
     def examine_engines(self, target: Any) -> tuple[EngineReport, ...]:
         """What the test says."""
@@ -312,6 +313,10 @@ class ScriptedMachine:
     def find_log(self, link: Path, since_s: float = 0.0) -> Path | None:
         """What the test says."""
         return self.log
+
+    def resolve(self, target: Any, order: ChainOrder) -> ChainOrder:
+        """Ours, where none is named."""
+        return order if order.engine else replace(order, engine=Engine.MEMORY)
 
     def open_chain(self, target: Any, order: ChainOrder) -> ScriptedChain:
         """Begin a chain, or say why not."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,23 @@ async def test_five_hides_the_verdict_and_shows_it_again(
         assert not app.desk.settings.show_verdict
         await pilot.press("5")
         await until(pilot, lambda: panel.display)
+
+
+async def test_the_stop_budget_is_changed_by_keys_kept_and_shown(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    app = launch(POSTGRES, settings=Settings(stop_budget_s=0.1))
+    async with run(app) as pilot:
+        panel = app.screen.query_one(VerdictPanel)
+        await until(pilot, lambda: "stop budget 100 ms" in str(panel.border_subtitle))
+        await pilot.press("b", "b")
+        await until(pilot, lambda: "stop budget 20 ms" in str(panel.border_subtitle))
+        sampler = current(app).sampler
+        assert sampler is not None
+        assert sampler.advisor.advise(datetime.now()).forecast.budget_s == 0.02
+        await pilot.press("B")
+        await until(pilot, lambda: "stop budget 50 ms" in str(panel.border_subtitle))
+        assert app.remembered().stop_budget_s == 0.05
 
 
 async def test_arming_has_the_costs_found_out_where_the_first_chain_would_go(

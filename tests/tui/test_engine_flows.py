@@ -21,6 +21,7 @@ from tui.screens.dump import DumpScreen
 from tui.screens.links import LinksScreen
 from tui.screens.maker_log import MakerLogScreen
 from tui.screens.watch import WatchScreen
+from tui.settings import Settings
 from widgets.chain_view import ChainView
 from widgets.target_header import TargetHeader
 from widgets.text_lines import TextLines
@@ -71,6 +72,34 @@ async def test_each_engine_says_what_it_can_and_the_chosen_one_makes_the_link(
         assert order.options.tcp_established
         assert not order.options.shell_job
         assert app.remembered().engine == "criu"
+
+
+async def test_where_nobody_has_chosen_the_engine_that_saves_most_is(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    spliced = replace(CRIU, engine=Engine.SPLICED)
+    machine.reports = (MEMORY, CRIU, spliced)
+    app = launch(POSTGRES)
+    async with run(app) as pilot:
+        await dialog(pilot, app, until, "D")
+        await until(pilot, lambda: app.screen.query_one("#engine-spliced", Choice).value)
+        await pilot.press("escape")
+        machine.reports = (MEMORY, CRIU, replace(spliced, needs_shell_job=True))
+        current(app).engines = ()
+        await dialog(pilot, app, until, "D")
+        await until(pilot, lambda: "needs" in dialog_text(app) or current(app).engines)
+        assert app.screen.query_one("#engine-memory", Choice).value
+
+
+async def test_what_was_chosen_last_time_is_chosen_again(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    machine.reports = (MEMORY, CRIU, replace(CRIU, engine=Engine.SPLICED))
+    app = launch(POSTGRES, settings=Settings(engine="memory"))
+    async with run(app) as pilot:
+        await dialog(pilot, app, until, "D")
+        await until(pilot, lambda: "all of the target" in dialog_text(app))
+        assert app.screen.query_one("#engine-memory", Choice).value
 
 
 async def test_an_engine_that_cannot_is_disabled_with_its_reason(

@@ -11,9 +11,9 @@ from tui.settings import (
     INTERVALS_S,
     Settings,
     load_settings,
-    longer_interval,
+    next_above,
+    next_below,
     save_settings,
-    shorter_interval,
 )
 
 
@@ -83,12 +83,12 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> Non
 
 
 def test_intervals_go_up_and_down_to_their_ends() -> None:
-    assert longer_interval(1.0) == 2.0
-    assert shorter_interval(1.0) == 0.5
-    assert longer_interval(0.7) == 1.0
-    assert shorter_interval(0.7) == 0.5
-    assert longer_interval(INTERVALS_S[-1]) == INTERVALS_S[-1]
-    assert shorter_interval(INTERVALS_S[0]) == INTERVALS_S[0]
+    assert next_above(INTERVALS_S, 1.0) == 2.0
+    assert next_below(INTERVALS_S, 1.0) == 0.5
+    assert next_above(INTERVALS_S, 0.7) == 1.0
+    assert next_below(INTERVALS_S, 0.7) == 0.5
+    assert next_above(INTERVALS_S, INTERVALS_S[-1]) == INTERVALS_S[-1]
+    assert next_below(INTERVALS_S, INTERVALS_S[0]) == INTERVALS_S[0]
 
 
 async def test_the_command_line_goes_before_the_file_and_is_not_remembered() -> None:

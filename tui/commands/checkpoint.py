@@ -12,11 +12,11 @@ import click
 from click.core import ParameterSource
 
 from engine.checkpoint.criu.features import examine_criu
-from engine.checkpoint.criu.options import CriuOptions, require_session_leader
-from engine.checkpoint.engines import Chain, close_chain, go_on, open_chain
+from engine.checkpoint.criu.options import CriuOptions
+from engine.checkpoint.engines import Chain, best_engine, close_chain, go_on, open_chain
 from engine.checkpoint.going_on import engine_of, read_open_chain, tracker_of
 from engine.checkpoint.link import After, Engine, LinkResult
-from engine.errors import Cancelled, DirtytopError, LinkFailed, NotPermitted, NotSupported
+from engine.errors import Cancelled, DirtytopError, LinkFailed
 from engine.images.layout import LinkKind
 from engine.printable import printable
 from engine.tracking.sample import TrackerKind
@@ -103,7 +103,7 @@ def checkpoint(
     may_take_over = earlier is not None and tracker_of(earlier) is TrackerKind.SOFT_DIRTY
     tracker = tracker_to_wait_by() if when and not may_take_over else None
     with Interruption() as interruption, Session(pid, tracker) as session:
-        chosen = wanted or _choose(pid, options)
+        chosen = wanted or best_engine(pid, options)
         if when and not goes_on:
             prepare_to_wait(session)
         if chosen is Engine.CRIU and pre_dumps and not when:
@@ -143,28 +143,6 @@ def _what_to_wait_for(engine: Engine | None, pre_dumps: int, every_s: float) -> 
     if when and engine is Engine.CRIU and not examine_criu().has_memory_tracking:
         return When(replace(when.trigger, may_pre_dump=False), when.budget_s)
     return when
-
-
-def _choose(pid: int, options: CriuOptions | None) -> Engine:
-    """The engine that `auto` is: spliced where CRIU can dump the target, and memory where it cannot.
-
-    Args:
-        pid: the target.
-        options: what CRIU has been told. Then there is no doing without it.
-
-    Raises:
-        NotSupported, NotPermitted: CRIU cannot dump it, and has been told how to.
-        TargetGone: it has exited.
-    """
-    try:
-        examine_criu().require_dump()
-        if options is None or not options.shell_job:
-            require_session_leader(pid)
-    except (NotSupported, NotPermitted):
-        if options is not None:
-            raise
-        return Engine.MEMORY
-    return Engine.SPLICED
 
 
 def make_links(

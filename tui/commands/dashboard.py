@@ -9,6 +9,7 @@ import click
 
 from engine.tracking.sample import TrackerKind
 from tui.commands.arguments import DIRECTORY, PID, SECONDS, example, tracker_option
+from tui.commands.when_options import DURATION
 
 
 class _Nameless(click.Command):
@@ -31,6 +32,7 @@ class _Nameless(click.Command):
 @click.option("--interval", type=SECONDS, help="Seconds from tick to tick.")
 @tracker_option
 @click.option("--dir", "directory", type=DIRECTORY, help="Where the first chain of checkpoints goes.")
+@click.option("--stop-budget", type=DURATION, help="How long a dump may stop the target, as in 50ms.")
 @click.option("--theme", help="Colours, by name.")
 @click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal.")
 @click.option("--readonly", is_flag=True, help="Only look: neither arm nor checkpoint.")
@@ -39,6 +41,7 @@ def dashboard(
     interval: float | None,
     tracker: TrackerKind | None,
     directory: Path | None,
+    stop_budget: float | None,
     theme: str | None,
     no_mouse: bool,
     readonly: bool,
@@ -53,6 +56,7 @@ def dashboard(
         interval_s=interval,
         tracker=tracker,
         directory=directory,
+        stop_budget_s=stop_budget,
         theme=theme,
         mouse=not no_mouse,
         readonly=readonly,

@@ -20,6 +20,8 @@ from widgets.units import format_bytes
 
 _FIRST: Final = "steady"
 _TOUR: Final = "tour"
+TOUR_BUDGET_S: Final = 0.02
+"""So short that the tour's memory cannot be dumped within it at once: it shows what pre-dumps are for."""
 _TICKS: Final = 10
 _PRE_DUMPS: Final = 2
 _INTERVAL_S: Final = 0.3
@@ -62,7 +64,7 @@ def _tour(directory: Path | None) -> int:
         from tui.app import run
 
         with _chain_directory(directory) as chain_directory, Tour() as tour:
-            return run([tour.pid], arm=True, directory=chain_directory)
+            return run([tour.pid], arm=True, directory=chain_directory, stop_budget_s=TOUR_BUDGET_S)
     from tui.commands.interruption import Interruption
     from tui.commands.tour import QUICK, narrate
 

@@ -10,6 +10,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
+from engine.forecast import words
 from engine.forecast.advisor import Advice
 from engine.pageset import PAGE_SIZE
 from engine.printable import printable
@@ -293,7 +294,14 @@ class Dashboard(Vertical):
         if self._target is not None and self._target.is_paused:
             self._show_status(self._target)
 
+    def _show_budget(self) -> None:
+        text = f"stop budget {words.duration(self._desk.stop_budget_s)} · b less · B more"
+        panel = self.query_one(VerdictPanel)
+        if str(panel.border_subtitle) != text:
+            panel.border_subtitle = Content(text)
+
     def _show_status(self, target: Target) -> None:
+        self._show_budget()
         self.query_one(TargetHeader).show_status(target.status(self._desk.clock.monotonic()))
         self._show_trigger(target)
         self._say(*_banner(target, self._desk.options.readonly))

@@ -95,7 +95,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         # A path the user chose may hold what cannot be typed or shown; the line shows it printable.
         self._path = default_directory(desk, target)
         self._report: DirectoryReport | None = None
-        self._engines = EngineChoice(desk.backend.engines(), kind, _preferred(desk))
+        self._engines = EngineChoice(desk.backend.engines(), kind, desk.engine)
 
     # What is asked.
 
@@ -383,13 +383,6 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         engine = self._chain.engine if self._chain is not None and self._goes_on else self._engines.engine
         reports = {report.engine: report for report in self._target.engines}
         return engine not in reports or not reports[engine].why_not(LinkKind.PRE_DUMP)
-
-
-def _preferred(desk: Desk) -> Engine:
-    """The engine of the last time, if it is still one."""
-    return next(
-        (engine for engine in desk.backend.engines() if engine.value == desk.settings.engine), Engine.MEMORY
-    )
 
 
 def _going_on_there(earlier: EarlierChain) -> str:

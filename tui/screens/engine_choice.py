@@ -26,6 +26,8 @@ _TICKS: Final = {
     "file_locks": ("file-locks", "Save file locks; at restore nobody else may hold them"),
 }
 """Options by the names that CRIU has for them, for its errors speak of them so."""
+_BY_WHAT_THEY_SAVE: Final = (Engine.SPLICED, Engine.MEMORY, Engine.CRIU)
+"""Which is chosen where the user has not: with pre-dumps and all of the target; pre-dumps; neither."""
 _SHELL_JOB: Final = "shell-job: part of a shell's session, here and when restored"
 
 
@@ -35,17 +37,18 @@ class EngineChoice(Vertical):
     Args:
         engines: what there is to choose from, working here or not.
         kind: of the link.
-        preferred: the engine chosen at first, if it can.
+        preferred: the engine chosen at first, if it can; None: the one that saves most, once it is known.
     """
 
     class Changed(Message):
         """Another engine, another option, or more is known."""
 
-    def __init__(self, engines: Sequence[Engine], kind: LinkKind, preferred: Engine) -> None:
+    def __init__(self, engines: Sequence[Engine], kind: LinkKind, preferred: Engine | None) -> None:
         super().__init__(id="engine-choice")
         self._engines = tuple(engines)
         self._kind = kind
-        self._preferred = preferred
+        self._is_open = preferred is None
+        self._preferred = preferred or Engine.MEMORY
         self._forced: Engine | None = None
         self._reports: dict[Engine, EngineReport] = {}
 
@@ -76,10 +79,10 @@ class EngineChoice(Vertical):
     def show_reports(self, reports: Sequence[EngineReport]) -> None:
         """Say what the engines can do; what was chosen and cannot gives way to the first that can."""
         self._reports = {report.engine: report for report in reports}
-        if self._why_not(self.engine):
-            able = [engine for engine in self._engines if not self._why_not(engine)]
-            if able:
-                self._choose(able[0])
+        able = [engine for engine in _BY_WHAT_THEY_SAVE if engine in self._reports and self._is_able(engine)]
+        if self._forced is None and able and (self._is_open or self._why_not(self.engine)):
+            self._choose(able[0])
+        self._is_open = False
         self._show()
         self.post_message(self.Changed())
 
@@ -94,6 +97,10 @@ class EngineChoice(Vertical):
     def _choose(self, engine: Engine | None) -> None:
         if engine is not None:
             self.query_one(f"#engine-{engine.value}", Choice).value = True
+
+    def _is_able(self, engine: Engine) -> bool:
+        report = self._reports[engine]
+        return not report.why_not(self._kind) and not report.needs_shell_job
 
     def _why_not(self, engine: Engine) -> str:
         return self._reports[engine].why_not(self._kind) if engine in self._reports else ""

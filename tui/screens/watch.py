@@ -22,7 +22,7 @@ from tui.screens.dashboard import Dashboard
 from tui.screens.maker_log import show_maker_log
 from tui.screens.restore import copy_restore
 from tui.screens.target_strip import TargetStrip
-from tui.settings import longer_interval, shorter_interval
+from tui.settings import INTERVALS_S, STOP_BUDGETS_S, next_above, next_below
 from tui.target import Target
 from tui.wait import Wait
 from tui.words import lent_text
@@ -130,12 +130,12 @@ class WatchScreen(Screen[None]):
     def action_shorter(self) -> None:
         """Tick more often."""
         if self.target is not None:
-            self._set_interval(self.target, shorter_interval(self.target.interval_s))
+            self._set_interval(self.target, next_below(INTERVALS_S, self.target.interval_s))
 
     def action_longer(self) -> None:
         """Tick less often."""
         if self.target is not None:
-            self._set_interval(self.target, longer_interval(self.target.interval_s))
+            self._set_interval(self.target, next_above(INTERVALS_S, self.target.interval_s))
 
     def _set_interval(self, target: Target, interval_s: float) -> None:
         target.interval_s = interval_s
@@ -143,6 +143,14 @@ class WatchScreen(Screen[None]):
             target.sampler.set_interval(interval_s)
         self._desk.remember(interval_s=interval_s)
         self._desk.announce(target, What.STATUS)
+
+    def action_less_budget(self) -> None:
+        """Allow a shorter stop."""
+        self._desk.set_stop_budget(next_below(STOP_BUDGETS_S, self._desk.stop_budget_s))
+
+    def action_more_budget(self) -> None:
+        """Allow a longer stop."""
+        self._desk.set_stop_budget(next_above(STOP_BUDGETS_S, self._desk.stop_budget_s))
 
     def action_pause(self) -> None:
         """Freeze the view, or show what happens again."""
@@ -166,7 +174,7 @@ class WatchScreen(Screen[None]):
             return
         directory = first_directory(self._desk, target)
         if directory is not None:
-            self._make(target, LinkRequest(LinkKind.PRE_DUMP, ChainOrder(directory)))
+            self._make(target, LinkRequest(LinkKind.PRE_DUMP, ChainOrder(directory, self._desk.engine)))
         else:
             self._ask(target, LinkKind.PRE_DUMP)
 
