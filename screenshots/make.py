@@ -24,13 +24,13 @@ from typing import Any, Final
 from textual.pilot import Pilot
 from textual.widgets import Input
 
+from engine.checkpoint.link import Engine
 from engine.processes import ProcessRow
 from engine.workloads import Workload, start
 from engine.workloads.tour import Tour
 from screenshots.animation import Animation
 from tui.app import DirtytopApp
 from tui.backend import EngineBackend
-from tui.commands.demo import TOUR_BUDGET_S
 from tui.commands.tour import QUICK
 from tui.desk import Options
 from tui.screens.choice import Choice
@@ -70,7 +70,7 @@ async def main(directory: Path) -> None:
             workload.stop()
         await _checkpoint(watched.pid, scratch / "chain", directory)
         watched.stop()
-        tour = stack.enter_context(Tour(**QUICK))
+        tour = stack.enter_context(Tour(**QUICK | {"quiet_ms": 10_000}))
         await _tour(tour, scratch / "tour", directory)
 
 
@@ -85,7 +85,7 @@ async def _picker(backend: EngineBackend, directory: Path) -> None:
 
 
 async def _checkpoint(pid: int, chain: Path, directory: Path) -> None:
-    app = DirtytopApp(Options((pid,), arm=True, interval_s=0.5, directory=chain))
+    app = DirtytopApp(Options((pid,), True, 0.5, directory=chain, engine=Engine.MEMORY))
     async with app.run_test(size=_SIZE, notifications=True) as pilot:
         target = app.desk.watched.targets[0]
         await _until(pilot, lambda: len(target.live.history) > 50)
@@ -110,14 +110,13 @@ async def _checkpoint(pid: int, chain: Path, directory: Path) -> None:
 
 async def _tour(tour: Tour, chain: Path, directory: Path) -> None:
     """From steady writing through a burst to a lull, in which a trigger dumps, and beyond."""
-    app = DirtytopApp(
-        Options((tour.pid,), arm=True, interval_s=0.5, directory=chain, stop_budget_s=TOUR_BUDGET_S)
-    )
+    app = DirtytopApp(Options((tour.pid,), arm=True, interval_s=0.5, directory=chain))
     async with app.run_test(size=_SIZE, notifications=True) as pilot:
         target = app.desk.watched.targets[0]
         film = _Film(app, pilot, tour)
         await film.roll(6.0)
         film.save_picture(directory, "steady")
+        await pilot.press("d")
         await film.until(lambda: film.phase == "burst")
         await film.roll(2.5)
         film.save_picture(directory, "burst")
@@ -129,7 +128,7 @@ async def _tour(tour: Tour, chain: Path, directory: Path) -> None:
         await pilot.press("ctrl+s")
         await film.roll(1.0)
         await pilot.press("ctrl+s")
-        await film.until(lambda: target.links and target.wait is None)
+        await film.until(lambda: len(target.links) > 1 and target.wait is None)
         await film.roll(1.5)
         film.save_picture(directory, "quiet")
         app.clear_notifications()

@@ -15,6 +15,7 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.signal import Signal
 
+from engine.checkpoint.link import Engine
 from engine.errors import Cancelled
 from engine.images.layout import LinkKind
 from engine.kernel.process import read_stat
@@ -366,6 +367,7 @@ def run(
     tracker: TrackerKind | None = None,
     directory: Path | None = None,
     stop_budget_s: float | None = None,
+    engine: Engine | None = None,
     theme: str | None = None,
     mouse: bool = True,
     readonly: bool = False,
@@ -379,6 +381,7 @@ def run(
         tracker: how to see writes; None lets the engine choose.
         directory: where the first chain goes, without a question.
         stop_budget_s: how long a dump may stop the target; None takes what the user set last.
+        engine: who makes chains where the user has never chosen; None: the one that saves most.
         theme: by name; None takes what the user set last.
         mouse: whether to take the mouse from the terminal.
         readonly: neither arm nor dump.
@@ -401,6 +404,7 @@ def run(
         theme,
         readonly,
         stop_budget_s=stop_budget_s,
+        engine=engine,
         greets=True,
     )
     app = DirtytopApp(options, settings=settings, settings_problem=problem)

@@ -35,6 +35,8 @@ class Options:
     readonly: bool = False
     """Neither arm nor dump."""
     stop_budget_s: float | None = None
+    engine: Engine | None = None
+    """Who makes chains where the user has never chosen; None: the one that saves most of the target."""
     greets: bool = False
     """Show the tour to whoever has not seen it."""
 
@@ -118,8 +120,9 @@ class Desk:
 
     @property
     def engine(self) -> Engine | None:
-        """Who makes chains: the last choice; None if none was made, or it is none any more."""
-        return next((each for each in self.backend.engines() if each.value == self.settings.engine), None)
+        """Who makes chains: the last choice, if there is one; None leaves it open."""
+        engines = self.backend.engines()
+        return next((each for each in engines if each.value == self.settings.engine), self.options.engine)
 
     @property
     def stop_budget_s(self) -> float:

@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from engine.checkpoint.link import Engine
 from engine.errors import BadImage
 from engine.printable import printable
 from engine.workloads import SCENARIOS, Scenario, start
@@ -20,8 +21,6 @@ from widgets.units import format_bytes
 
 _FIRST: Final = "steady"
 _TOUR: Final = "tour"
-TOUR_BUDGET_S: Final = 0.02
-"""So short that the tour's memory cannot be dumped within it at once: it shows what pre-dumps are for."""
 _TICKS: Final = 10
 _PRE_DUMPS: Final = 2
 _INTERVAL_S: Final = 0.3
@@ -52,7 +51,8 @@ def demo(scenario: str, only_list: bool, directory: Path | None) -> int:
         if has_terminal():
             from tui.app import run  # Textual takes longer to import than all the rest
 
-            return run([workload.pid], arm=True, directory=chain_directory)
+            # CRIU would not save the socket by which we ask the workload how far it is.
+            return run([workload.pid], arm=True, directory=chain_directory, engine=Engine.MEMORY)
         _run_as_lines(workload.scenario, workload.pid, chain_directory)
         return 0
 
@@ -64,7 +64,7 @@ def _tour(directory: Path | None) -> int:
         from tui.app import run
 
         with _chain_directory(directory) as chain_directory, Tour() as tour:
-            return run([tour.pid], arm=True, directory=chain_directory, stop_budget_s=TOUR_BUDGET_S)
+            return run([tour.pid], arm=True, directory=chain_directory)
     from tui.commands.interruption import Interruption
     from tui.commands.tour import QUICK, narrate
 
