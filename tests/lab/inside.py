@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.tracking.probe import TrackerSupport, probe
-from tests.lab.places import INDEPENDENT, TEST_DIRECTORIES
+from tests.lab.places import INDEPENDENT, TESTS
 
 REPORT: Final = "junit.xml"
 FACTS: Final = "facts.json"
@@ -32,7 +32,7 @@ _TEST_TIMEOUT_S: Final = 900
 """Far beyond any test, even where the CPU is emulated: only what hangs runs into it."""
 
 
-_EVERYTHING: Final = (*TEST_DIRECTORIES, *(f"--ignore={path}" for path in INDEPENDENT))
+_EVERYTHING: Final = (*TESTS, *(f"--ignore={path}" for path in INDEPENDENT))
 
 _PERF_EVENT_OPEN: Final = {"x86_64": 298, "aarch64": 241}
 _SOFTWARE: Final = 1

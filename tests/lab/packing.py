@@ -10,9 +10,9 @@ import threading
 from pathlib import Path
 from typing import Final
 
-from tests.lab.places import PROJECT, PROJECT_IN_GUEST, TEST_DIRECTORIES, VENV_IN_GUEST, Guest
+from tests.lab.places import PROJECT, PROJECT_IN_GUEST, TESTS, VENV_IN_GUEST, Guest
 
-_NEEDED_INSIDE: Final = ("engine", "tests", "pyproject.toml")
+_NEEDED_INSIDE: Final = ("engine", "widgets", "tui", "tests", "pyproject.toml")
 _COMPILE_TIMEOUT_S: Final = 120.0
 
 _compiling = threading.Lock()
@@ -20,12 +20,12 @@ _compiling = threading.Lock()
 
 # Only what pytest compiles when it collects has its assertions rewritten.
 _COMPILE: Final = f"""\
-cd {PROJECT_IN_GUEST} && {VENV_IN_GUEST}/bin/python -m compileall -q engine tests
-{VENV_IN_GUEST}/bin/python -m pytest -q -p no:cacheprovider --collect-only {" ".join(TEST_DIRECTORIES)}"""
+cd {PROJECT_IN_GUEST} && {VENV_IN_GUEST}/bin/python -m compileall -q engine widgets tui tests
+{VENV_IN_GUEST}/bin/python -m pytest -q -p no:cacheprovider --collect-only {" ".join(TESTS)}"""
 
 
 def pack_project(guest: Guest, archive: Path) -> None:
-    """Write `engine/`, `tests/` and `pyproject.toml` into an uncompressed archive."""
+    """Write what a guest needs of it into an uncompressed archive."""
     if os.geteuid() != 0:
         _write(PROJECT, archive, with_compiled=False)
         return

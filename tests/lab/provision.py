@@ -22,8 +22,9 @@ _DISTRIBUTIONS: Final = (
     "pytest-timeout",
     "pytest-xdist",
     "hypothesis",
+    *("textual", "plotext", "click", "platformdirs", "tomli-w"),
 )
-"""What the engine and its tests import, in the versions we run with ourselves."""
+"""What the project and its tests import, in the versions we run with ourselves."""
 
 _PLATFORMS: Final = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 

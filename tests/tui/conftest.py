@@ -15,6 +15,9 @@ from tui.app import DirtytopApp
 from tui.desk import Options
 from tui.settings import Settings
 
+_PATIENCE_S = 120.0
+"""Far beyond anything, even where the CPU is emulated."""
+
 
 @pytest.fixture
 def machine() -> Iterator[ScriptedMachine]:
@@ -52,7 +55,7 @@ def until() -> Until:
     """Waits until something is so; fails if it never is."""
 
     async def wait(pilot: Pilot[Any], condition: Callable[[], object]) -> None:
-        give_up = time.monotonic() + 30
+        give_up = time.monotonic() + _PATIENCE_S
         while not condition():
             assert time.monotonic() < give_up, "it never came to that"
             await pilot.pause(0.01)
