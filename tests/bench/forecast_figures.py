@@ -123,6 +123,12 @@ def measure() -> Iterator[Figure]:
     outcomes = Truth(tuple(outcome for each in found for outcome in each.truth.outcomes))
     yield from _errors("pages of a link", outcomes.pages, 10, 25, found, lambda truth: truth.pages)
     yield from _errors("stop of a dump", outcomes.stops, 20, 40, found, lambda truth: truth.stops)
+    if found:
+        yield Figure(
+            "forecast, all targets: stop by our advice, against the best fixed policy of each",
+            statistics.geometric_mean(each.against_best for each in found),
+            "×", 1.15, "lower", _ROUNDS, "their geometric mean",
+        )  # fmt: skip
     for each in found:
         yield Figure(
             f"forecast, {each.name}: stop by our advice, against the best fixed policy",
