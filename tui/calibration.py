@@ -68,8 +68,10 @@ class Calibration:
         try:
             if self._advisor.needs_probe(self._order.directory):
                 self._post(DiskProbed(self._target, self._order.directory))
-            assert self._target.tracking is not None
-            order = self._backend.resolve(self._target.tracking, self._order)
+            tracking = self._target.tracking
+            if tracking is None:  # it is no longer watched
+                return
+            order = self._backend.resolve(tracking, self._order)
             self._backend.calibrate(self._advisor, order, self._cancelled.is_set)
         except Cancelled:
             return  # whoever asked for it no longer wants to know

@@ -127,7 +127,8 @@ class Desk:
     @property
     def stop_budget_s(self) -> float:
         """How long a target may stop at the end of a chain."""
-        return self.options.stop_budget_s or self.settings.stop_budget_s
+        said = self.options.stop_budget_s
+        return self.settings.stop_budget_s if said is None else said
 
     def set_stop_budget(self, budget_s: float) -> None:
         """Have every target advised by another budget from the next tick on."""

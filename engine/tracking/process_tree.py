@@ -102,9 +102,10 @@ class ProcessTree:
                 self._forget(process)
                 continue
             process.parent_pid = stat.parent_pid
-            process.command = stat.command  # a program may name itself by what it does
             if stat.program != process.program:
                 self._replace_after_exec(process, must_be_armed=self.is_armed)
+            else:
+                process.command = stat.command  # a program may name itself by what it does
         for stat in child_processes(set(self._members)):
             if stat.identity not in self.refused:
                 self._join(stat)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,14 +147,39 @@ def test_children_join_when_they_fork_and_leave_when_they_exit(
 
 def test_a_program_that_starts_another_is_armed_anew(session: Session, target: ScriptedTarget) -> None:
     session.arm()
-    session.tick()
+    command = session.tick().processes[0].command
     target.exec_sleep()
     sample = session.tick()
-    assert (EventKind.EXECED, target.pid) in kinds(sample)
+    (event,) = (event for event in sample.events if event.kind is EventKind.EXECED)
+    assert event.pid == target.pid
+    assert event.text == f"{command} started another program: sleep"
     assert sample.processes[0].command == "sleep"
     deadline = time.monotonic() + 10
     while session.tick().totals.written_pages:  # it is still starting
         assert time.monotonic() < deadline
+
+
+def test_a_program_that_names_itself_anew_is_shown_by_that_name(kind: TrackerKind) -> None:
+    names_itself = (
+        "import sys; input(); open('/proc/self/comm', 'w').write('phase two'); print(flush=True); input()"
+    )
+    renamed = subprocess.Popen(
+        [sys.executable, "-I", "-S", "-c", names_itself], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert renamed.stdin is not None
+    assert renamed.stdout is not None
+    try:
+        with Session(renamed.pid, kind) as session:
+            session.arm()
+            renamed.stdin.write(b"\n")
+            renamed.stdin.flush()
+            renamed.stdout.readline()
+            sample = session.tick()
+            assert sample.processes[0].command == "phase two"
+            assert not [event for event in sample.events if event.kind is EventKind.EXECED]
+    finally:
+        renamed.kill()
+        renamed.communicate()
 
 
 def test_one_that_starts_program_after_program_is_never_lost(kind: TrackerKind, tmp_path: Path) -> None:
