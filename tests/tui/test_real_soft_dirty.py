@@ -22,7 +22,10 @@ from tui.app import DirtytopApp
 from tui.desk import Options
 from widgets.target_header import TargetHeader
 
-pytestmark = pytest.mark.skipif(not probe().soft_dirty.works, reason=probe().soft_dirty.reason)
+pytestmark = [
+    pytest.mark.skipif(not probe().soft_dirty.works, reason=probe().soft_dirty.reason),
+    pytest.mark.spread,
+]
 
 Ticked = Callable[[Pilot[Any], DirtytopApp], Awaitable[None]]
 
