@@ -82,7 +82,7 @@ class Forecast:
             return "not known yet: too little has been seen"
         stops = words.stop(self.best.stopped_s.mid)
         if not self.meets_budget and self.budget_s > 0:
-            stops += f", over the {words.duration(self.budget_s)} it may"
+            stops += f", over the budget of {words.duration(self.budget_s)}"
         if self.verdict is Verdict.DUMP_NOW:
             return f"dump now: {stops}"
         if self.verdict is Verdict.PRE_DUMP:

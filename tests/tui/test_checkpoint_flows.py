@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from engine.checkpoint.link import After
 from engine.errors import LinkFailed
 from engine.images.layout import LinkKind
 from tests.tui.machine import Launch, ScriptedMachine, Until, banner, current, run, toasts
+from tui import messages
 from tui.app import DirtytopApp
+from tui.screens.choice import Choice
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.dump import DumpScreen
 from tui.screens.links import LinksScreen
@@ -23,6 +26,25 @@ from widgets.target_header import TargetState
 
 POSTGRES = 40
 TRAINING = 60
+
+
+async def test_the_dialog_follows_what_the_target_writes_meanwhile(
+    launch: Launch, machine: ScriptedMachine, until: Until, tmp_path: Path
+) -> None:
+    app = launch(POSTGRES, directory=tmp_path / "chain")
+    async with run(app) as pilot:
+        await until(pilot, lambda: current(app).is_armed and current(app).live.sample)
+        await pilot.press("d")
+        await until(pilot, lambda: current(app).links)
+        machine.ticking.clear()
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, DumpScreen))
+        sample = machine.opened[POSTGRES].sample(5)
+        later = replace(sample, totals=replace(sample.totals, pending_pages=1792))
+        app.post_message(messages.Sampled(current(app), later, True, ()))
+        await until(
+            pilot, lambda: "writes about 7.0 MiB" in str(app.screen.query_one("#go-on", Choice).label)
+        )
 
 
 async def test_a_process_is_picked_armed_pre_dumped_and_dumped(

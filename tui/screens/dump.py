@@ -27,7 +27,7 @@ from engine.forecast.trigger import Trigger
 from engine.images.layout import LinkKind
 from engine.printable import printable
 from tui.backend import ChainOrder
-from tui.desk import Desk
+from tui.desk import Change, Desk, What
 from tui.directory import DirectoryReport, default_directory, examine_directory, first_directory
 from tui.jobs import LinkRequest
 from tui.keys import key
@@ -149,6 +149,16 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
             self._engines.show_reports(self._target.engines)
         self._follow_choice()
         self._examine_engines()
+        self._desk.changed.subscribe(self, self._sampled, immediate=True)
+
+    def _sampled(self, change: Change) -> None:
+        """What would be written follows what the target writes meanwhile."""
+        if change.what is not What.SAMPLE or change.target is not self._target or not self.is_mounted:
+            return
+        if self._chain is not None:
+            self.query_one("#go-on", RadioButton).label = Content(self._going_on())
+            self.query_one("#anew", RadioButton).label = Content(self._starting_anew())
+        self._show_state()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only a dump can wait."""
