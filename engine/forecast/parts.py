@@ -42,8 +42,11 @@ class Parts:
         return min(self.touching.s_per_byte, self.writing.s_per_byte)
 
     def collect_s(self, guess_s: float) -> float:
-        """Finding out what was written; `guess_s` before any link told."""
-        return statistics.median(self.collects_s) if self.collects_s else guess_s
+        """Finding out what was written; `guess_s` counts as much as one pre-dump.
+
+        A pre-dump may have to wait for a tick, or for the screen to be drawn; a dump waits for neither.
+        """
+        return statistics.median_low((guess_s, *self.collects_s))
 
     def stopping_s(self, guess_s: float) -> float:
         """Stopping, finding out what was written, and registers; `guess_s` counts as much as one dump."""

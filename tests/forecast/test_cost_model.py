@@ -53,9 +53,14 @@ def test_a_dump_tells_how_fast_the_next_will_read_and_a_pre_dump_does_not() -> N
     assert grows_s(dumped) == pytest.approx(40 * READING_S_PER_MIB, rel=0.02)
 
 
-def test_a_pre_dump_tells_what_finding_written_pages_takes() -> None:
+def test_pre_dumps_tell_what_finding_written_pages_takes() -> None:
     slow = replace(made(LinkKind.PRE_DUMP, 10), times=LinkTimes(0.01, 0.3, 0.01))
-    assert model().after(slow).stop(0).mid > 0.3
+    assert after(model(), slow, slow).stop(0).mid > 0.3
+
+
+def test_one_pre_dump_that_had_to_wait_tells_nothing_of_stops() -> None:
+    waited = replace(made(LinkKind.PRE_DUMP, 10), times=LinkTimes(0.01, 0.3, 0.01))
+    assert model().after(waited).stop(0).mid == pytest.approx(model().stop(0).mid)
 
 
 def test_dumps_of_one_size_tell_what_stopping_takes_for_dumps_of_any_size() -> None:
