@@ -82,11 +82,6 @@ class Animation:
             "utf-8",
         )
 
-    def shown_at(self, row: int, time_s: float) -> str:
-        """What a line holds at a time, as SVG; empty if nothing."""
-        picture = next(at for at, end_s in enumerate(self._ends_s) if time_s < end_s)
-        return next((text for text, pictures in self._rows[row].items() if picture in pictures), "")
-
     def _names_of(self, svg: str) -> dict[str, str]:
         """Our names of a picture's styles, by its own."""
         names = {}

@@ -8,7 +8,7 @@ because none of them is needed for the first frame.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -130,15 +130,7 @@ class Backend(Protocol):
         """What a link holds of each mapping, by pid. Reads its images; `BadImage` where it cannot."""
         ...
 
-    def resolve(self, target: Tracking, order: ChainOrder) -> ChainOrder:
-        """Name the engine where the order leaves it open. May take seconds.
-
-        Raises:
-            DirtytopError: none can take the target.
-        """
-        ...
-
-    def calibrate(self, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
+    def calibrate(self, target: Tracking, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
         """Have an advisor learn what links of such a chain cost. May take a second."""
 
     def list_processes(self) -> tuple[ProcessRow, ...]:
@@ -181,8 +173,8 @@ class EngineBackend:
         from engine.checkpoint.engines import DEFAULT_OPTIONS, go_on, open_chain
 
         begin = go_on if order.is_there else open_chain
-        assert order.engine is not None, "resolve it first"
-        return begin(order.engine, _session(target), order.directory, order.options or DEFAULT_OPTIONS)
+        engine = _engine(target, order)
+        return begin(engine, _session(target), order.directory, order.options or DEFAULT_OPTIONS)
 
     def why_next_is_full(self, chain: Chain) -> str:
         """See `engine.checkpoint.engines`."""
@@ -209,19 +201,13 @@ class EngineBackend:
 
         return link_areas(read_link(link), maps)
 
-    def resolve(self, target: Tracking, order: ChainOrder) -> ChainOrder:
-        """With the best engine where none is named."""
-        from engine.checkpoint.engines import best_engine
-
-        return order if order.engine else replace(order, engine=best_engine(target.root.pid, order.options))
-
-    def calibrate(self, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
+    def calibrate(self, target: Tracking, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
         """By copying and writing for a moment; a CRIU without memory tracking cannot pre-dump."""
         from engine.checkpoint.criu.features import examine_criu
 
-        assert order.engine is not None, "resolve it first"
-        can_pre_dump = order.engine is not Engine.CRIU or examine_criu().has_memory_tracking
-        advisor.calibrate(order.directory, order.engine, can_pre_dump=can_pre_dump, cancelled=cancelled)
+        engine = _engine(target, order)
+        can_pre_dump = engine is not Engine.CRIU or examine_criu().has_memory_tracking
+        advisor.calibrate(order.directory, engine, can_pre_dump=can_pre_dump, cancelled=cancelled)
 
     def list_processes(self) -> tuple[ProcessRow, ...]:
         """The processes as psutil and /proc show them."""
@@ -230,6 +216,12 @@ class EngineBackend:
 
             self._lister = ProcessLister()
         return self._lister.list()
+
+
+def _engine(target: Tracking, order: ChainOrder) -> Engine:
+    from engine.checkpoint.engines import best_engine
+
+    return order.engine or best_engine(target.root.pid, order.options)
 
 
 def _session(target: Tracking) -> Session:

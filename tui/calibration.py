@@ -71,8 +71,7 @@ class Calibration:
             tracking = self._target.tracking
             if tracking is None:  # it is no longer watched
                 return
-            order = self._backend.resolve(tracking, self._order)
-            self._backend.calibrate(self._advisor, order, self._cancelled.is_set)
+            self._backend.calibrate(tracking, self._advisor, self._order, self._cancelled.is_set)
         except Cancelled:
             return  # whoever asked for it no longer wants to know
         except DirtytopError as error:

@@ -12,6 +12,7 @@ from textual.signal import Signal
 
 from engine.checkpoint.link import Engine
 from engine.errors import DirtytopError
+from engine.forecast import words
 from engine.printable import printable
 from engine.tracking.sample import TrackerKind
 from tui.backend import Backend, ChainOrder
@@ -138,6 +139,9 @@ class Desk:
             if target.sampler is not None:
                 target.sampler.advisor.set_budget(budget_s)
             self.announce(target, What.STATUS)
+        # Where there is little room, no panel has a frame to say it in.
+        text = f"{words.duration(budget_s)}: the advice goes by it from the next tick on."
+        self.tell(text, title="Stop budget")
 
     def remember(self, **settings: Any) -> None:
         """Change settings; they are written when the program ends."""

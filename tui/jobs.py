@@ -107,8 +107,6 @@ class LinkJob:
         if order is None:
             assert self._under_way is not None, "a link without a chain needs an order for one"
             return self._under_way
-        order = self._backend.resolve(self._tracking, order)
-        self.request = replace(self.request, chain=order)
         chain = self._backend.open_chain(self._tracking, order)
         if self._under_way is not None:
             # It would keep the soft-dirty bits for itself, and nothing is ever added to it again.
@@ -118,7 +116,9 @@ class LinkJob:
     def _make(self, chain: Chain) -> LinkResult:
         order, after = self.request.chain, self.request.after
         if order is not None:
-            self._backend.calibrate(self._advisor, order, self._cancelled.is_set)
+            self._backend.calibrate(
+                self._tracking, self._advisor, replace(order, engine=chain.engine), self._cancelled.is_set
+            )
             self._advisor.chain_begun(is_new=not order.is_there)
         with self._advisor.link(self.request.kind, after) as made:
             if self.request.kind is LinkKind.PRE_DUMP:

@@ -314,10 +314,6 @@ class ScriptedMachine:
         """What the test says."""
         return self.log
 
-    def resolve(self, target: Any, order: ChainOrder) -> ChainOrder:
-        """Ours, where none is named."""
-        return order if order.engine else replace(order, engine=Engine.MEMORY)
-
     def open_chain(self, target: Any, order: ChainOrder) -> ScriptedChain:
         """Begin a chain, or say why not."""
         if self.chain_error is not None:
@@ -339,11 +335,11 @@ class ScriptedMachine:
                 areas.append(Area(pid, vma.start, vma.end, vma.perms, vma.name, written, there - written))
         return tuple(areas)
 
-    def calibrate(self, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
+    def calibrate(self, target: Any, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
         """Remember it; nothing is measured, so nothing is foreseen."""
         if self.calibration_error is not None:
             raise self.calibration_error
-        self.calibrated.append(order)
+        self.calibrated.append(replace(order, engine=order.engine or Engine.MEMORY))
 
     def list_processes(self) -> tuple[ProcessRow, ...]:
         """The same every time."""

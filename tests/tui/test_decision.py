@@ -14,7 +14,7 @@ from textual.widget import Widget
 from engine.checkpoint.link import Engine
 from engine.errors import LinkFailed
 from engine.tracking.sample import Sample
-from tests.tui.machine import ADVICE, Launch, ScriptedMachine, Until, current, run
+from tests.tui.machine import ADVICE, Launch, ScriptedMachine, Until, current, run, toasts
 from tui import messages
 from tui.app import DirtytopApp
 from tui.settings import Settings
@@ -91,6 +91,7 @@ async def test_the_stop_budget_is_changed_by_keys_kept_and_shown(
         await pilot.press("B")
         await until(pilot, lambda: "stop budget 50 ms" in str(panel.border_subtitle))
         assert app.remembered().stop_budget_s == 0.05
+        assert "Stop budget 20 ms" in toasts(app)
 
 
 async def test_arming_has_the_costs_found_out_where_the_first_chain_would_go(
