@@ -161,14 +161,19 @@ def test_a_program_that_starts_another_is_armed_anew(session: Session, target: S
 
 
 def test_a_program_that_names_itself_anew_is_shown_by_that_name(kind: TrackerKind) -> None:
-    names_itself = (
-        "import sys; input(); open('/proc/self/comm', 'w').write('phase two'); print(flush=True); input()"
-    )
+    names_itself = """
+print("ready", flush=True)
+input()
+open("/proc/self/comm", "w").write("phase two")
+print("renamed", flush=True)
+input()
+"""
     renamed = subprocess.Popen(
         [sys.executable, "-I", "-S", "-c", names_itself], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert renamed.stdin is not None
     assert renamed.stdout is not None
+    renamed.stdout.readline()  # until then the kernel may still be loading it
     try:
         with Session(renamed.pid, kind) as session:
             session.arm()
