@@ -1,8 +1,9 @@
 """Puts pages into a dump that CRIU made without them.
 
 A dump with lazy pages (criu/mem.c, criu/page-xfer.c) holds the data of what can only be saved by CRIU. All
-other memory it just lists, as `PE_LAZY` alone: a server was to hand that out. Here such a dump becomes
-one that stock `criu restore` takes: every listed page gets its data, or is left to the parent.
+other memory it just lists, as `PE_LAZY` alone: a server was to hand that out. Or it does not list it
+either, because it was told nothing of it. Here such a dump becomes one that stock `criu restore` takes:
+every page gets its data, or is left to the parent.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from engine.images.framing import bad
 from engine.images.layout import pages_name
 from engine.images.pagemap import Pagemap, read_pagemap
 from engine.images.partial import PartialDirectory
-from engine.pageset import PAGE_SHIFT, PageSet
+from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 from engine.printable import printable
 
 WriteSaved = Callable[[int, PageSet], None]
@@ -33,7 +34,14 @@ def promised_pages(pagemap: Pagemap) -> PageSet:
 
 
 def splice(
-    images: PartialDirectory, name: str, saved: PageSet, write_saved: WriteSaved, holes: PageSet
+    images: PartialDirectory,
+    name: str,
+    saved: PageSet,
+    write_saved: WriteSaved,
+    holes: PageSet,
+    *,
+    unlisted: PageSet = EMPTY,
+    unlisted_lazy: PageSet = EMPTY,
 ) -> Pagemap:
     """Give the pages that one pagemap only promises their data, or leave them to the parent.
 
@@ -45,6 +53,8 @@ def splice(
         saved: pages whose data `write_saved` has.
         write_saved: called with ascending parts of `saved`, all of which it gets.
         holes: pages that the parent lists and that have not changed since.
+        unlisted: pages among these that the dump does not even promise.
+        unlisted_lazy: which of them a restore may bring in late.
 
     Returns:
         The pagemap as it is now.
@@ -54,7 +64,7 @@ def splice(
         LinkFailed: the disk would not take it, or a page is in neither set.
     """
     theirs = read_pagemap(images.partial_path / name)
-    promised = promised_pages(theirs)
+    promised = promised_pages(theirs) | unlisted
     if promised != saved | holes:
         nowhere = promised - saved - holes
         raise LinkFailed(
@@ -63,7 +73,7 @@ def splice(
     if saved:
         _interleave(images, theirs, saved, write_saved)
     present = theirs.present | saved
-    ours = Pagemap.of(theirs.pages_id, present, theirs.in_parent | holes, theirs.lazy)
+    ours = Pagemap.of(theirs.pages_id, present, theirs.in_parent | holes, theirs.lazy | unlisted_lazy)
     images.write(_NEW, ours.encode())
     images.replace(_NEW, name)
     return ours

@@ -41,17 +41,22 @@ class Category(IntFlag):
     """The shared zero page."""
     HUGE = 1 << 6
     SOFT_DIRTY = 1 << 7
+    GUARD = 1 << 8
+    """A guard region (madvise(2), MADV_GUARD_INSTALL): nothing is there, and it reads as SWAPPED (6.15)."""
 
 
 NOTHING: Final = Category(0)
 IN_USE: Final = Category.PRESENT | Category.SWAPPED
 
-_PAGEMAP_SCAN: Final = 0xC0606610
+PAGEMAP_SCAN: Final = 0xC0606610
+"""The ioctl's number."""
 _WRITE_PROTECT_MATCHING: Final = 1
 _VECTOR_LENGTH: Final = 1 << 15
 
 
-class _ScanArgument(ctypes.Structure):
+class ScanArgument(ctypes.Structure):
+    """`struct pm_scan_arg`; `inverted` are those categories of `mask` that a page must not have."""
+
     _fields_ = tuple(
         (name, ctypes.c_uint64)
         for name in (
@@ -144,8 +149,8 @@ class Pagemap:
         pieces: list[NDArray[np.uint64]] = []
         at, stop = first << PAGE_SHIFT, end << PAGE_SHIFT
         while at < stop:
-            argument = _ScanArgument(
-                size=ctypes.sizeof(_ScanArgument),
+            argument = ScanArgument(
+                size=ctypes.sizeof(ScanArgument),
                 flags=_WRITE_PROTECT_MATCHING if write_protect else 0,
                 start=at,
                 end=stop,
@@ -157,7 +162,7 @@ class Pagemap:
                 returned=returned,
             )
             try:
-                filled = ioctl(self._descriptor, _PAGEMAP_SCAN, argument)
+                filled = ioctl(self._descriptor, PAGEMAP_SCAN, argument)
             except ProcessLookupError as error:
                 raise from_os_error(error, self.pid, "scan its pages") from error
             if filled:

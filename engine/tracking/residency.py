@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from engine.kernel.huge_pages import whole_huge_pages
 from engine.kernel.maps import Maps, VmaKind
-from engine.kernel.pagemap import Category, Pagemap, Regions, Snapshot, find_zero_frame, scan_knows
+from engine.kernel.pagemap import NOTHING, Category, Pagemap, Regions, Snapshot, find_zero_frame, scan_knows
 from engine.kernel.process import resident_pages
 from engine.kernel.smaps import read_smaps
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
@@ -34,6 +35,12 @@ class InUse:
 NOTHING_IN_USE: Final = InUse(EMPTY, EMPTY)
 
 
+@lru_cache(maxsize=1)
+def _not_memory() -> Category:
+    """What shows in a scan and holds nothing."""
+    return Category.ZERO | (Category.GUARD if scan_knows(Category.GUARD) else NOTHING)
+
+
 class PageReader:
     """Pages in use with their soft-dirty bit, by the best means the kernel has; no zero pages."""
 
@@ -53,7 +60,7 @@ class PageReader:
     def in_use(self, maps: Maps) -> InUse:
         """The pages in use now. Raises TargetGone."""
         if scan_knows():
-            present = self.pagemap.scan(*maps.user_span, none_of=Category.ZERO).pages()
+            present = self.pagemap.scan(*maps.user_span, none_of=_not_memory()).pages()
             unmodified = unmodified_file_pages(self.pagemap, maps, present)
         else:
             regions = self._read_plainly(maps)

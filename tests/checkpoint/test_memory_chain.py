@@ -16,6 +16,7 @@ from engine.checkpoint.link import After, LinkProgress
 from engine.checkpoint.memory import MemoryChain
 from engine.errors import Cancelled, LinkFailed, TargetGone
 from engine.images.chain import ChainMemory, flatten, read_chain, verify
+from engine.kernel.pagemap import Category, scan_knows
 from engine.kernel.process import read_stat
 from engine.pageset import PAGE_SHIFT
 from engine.tracking.sample import TrackerKind
@@ -24,6 +25,12 @@ from tests.checkpoint.comparing import differences
 from tests.targets.scripted import ScriptedTarget
 
 pytestmark = pytest.mark.spread
+
+_GUARD_INSTALL = 102
+
+
+def _tells_guards() -> bool:
+    return scan_knows() and scan_knows(Category.GUARD)
 
 
 def pending(session: Session) -> int:
@@ -42,6 +49,15 @@ def test_the_first_link_holds_everything_and_the_next_what_changed(
     assert written & target.region == target.pages(range(10))
     assert second.pages_written + second.pages_in_parent >= 512
     assert [link.path.name for link in chain.links] == ["1", "2"]
+
+
+@pytest.mark.skipif(not _tells_guards(), reason="the kernel does not tell guard regions (Linux 6.15)")
+def test_guard_regions_are_no_memory(chain: MemoryChain, session: Session, target: ScriptedTarget) -> None:
+    target.advise(target.base, 8, _GUARD_INSTALL)
+    assert pending_in_region(session, target) == 512 - 8
+    written = read_chain(chain.pre_dump().path).links[-1].pagemap(target.pid).present
+    assert written & target.region == target.pages(range(8, 512))
+    assert not any("nobody read" in said for said in chain.dump().not_held)
 
 
 def pending_in_region(session: Session, target: ScriptedTarget) -> int:

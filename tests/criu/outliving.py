@@ -90,7 +90,9 @@ class Outliving:
                 descriptor = os.pidfd_open(pid)
             except (TargetGone, ProcessLookupError):
                 continue
-            os.kill(pid, signal.SIGKILL)
+            # The ones below end by themselves as those above do, and may be waited for by then.
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
             select.select([descriptor], [], [], _ANSWER_TIMEOUT_S)
             os.close(descriptor)
         with suppress(ChildProcessError):  # it was restored as a child of init, or waited for already

@@ -22,6 +22,8 @@ from engine.pageset import EMPTY, PAGE_SHIFT, PAGE_SIZE, PageSet
 
 _NAME = pagemap_name(7)
 _OURS, _THEIRS, _HOLE, _LAZY_BUT_THERE = "ours", "theirs", "hole", "lazy but there"
+_OURS_UNLISTED, _HOLE_UNLISTED = "ours, and not listed", "a hole, and not listed"
+_ROLES = (_OURS, _THEIRS, _HOLE, _LAZY_BUT_THERE, _OURS_UNLISTED, _HOLE_UNLISTED)
 
 
 def content(page: int) -> bytes:
@@ -44,11 +46,7 @@ def write_theirs(images: PartialDirectory, present: PageSet, lazy: PageSet, ther
 
 
 @settings(max_examples=200, deadline=None)
-@given(
-    st.dictionaries(
-        st.integers(1, 300), st.sampled_from([_OURS, _THEIRS, _HOLE, _LAZY_BUT_THERE]), min_size=1
-    )
-)
+@given(st.dictionaries(st.integers(1, 300), st.sampled_from(_ROLES), min_size=1))
 def test_every_page_has_its_data_or_is_left_to_the_parent(
     tmp_path_factory: pytest.TempPathFactory, roles: dict[int, str]
 ) -> None:
@@ -56,12 +54,23 @@ def test_every_page_has_its_data_or_is_left_to_the_parent(
         role: PageSet.from_pages([page for page in roles if roles[page] == role]) for role in roles.values()
     }
     saved, holes = sets.get(_OURS, EMPTY), sets.get(_HOLE, EMPTY)
+    saved_unlisted = sets.get(_OURS_UNLISTED, EMPTY)
+    unlisted = saved_unlisted | sets.get(_HOLE_UNLISTED, EMPTY)
     theirs, there = sets.get(_THEIRS, EMPTY), sets.get(_LAZY_BUT_THERE, EMPTY)
     images = PartialDirectory(tmp_path_factory.mktemp("images") / "1")
     try:
         write_theirs(images, theirs, saved | holes, there)
         assert promised_pages(read_pagemap(images.partial_path / _NAME)) == saved | holes
-        splice(images, _NAME, saved, lambda fd, pages: assert_written(fd, data(pages)), holes)
+        saved, holes = saved | saved_unlisted, holes | (unlisted - saved_unlisted)
+        splice(
+            images,
+            _NAME,
+            saved,
+            lambda fd, pages: assert_written(fd, data(pages)),
+            holes,
+            unlisted=unlisted,
+            unlisted_lazy=saved_unlisted,
+        )
         made = read_pagemap(images.partial_path / _NAME)
         assert made.pages_id == 3
         assert made.present == theirs | there | saved

@@ -22,13 +22,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from google.protobuf.message import DecodeError
 
 from engine.errors import DirtytopError, NotSupported, TargetGone
 from engine.images.proto.rpc_pb2 import NOTIFY, RESTORE, CriuNotify, CriuReq, CriuResp
 from engine.kernel.process import child_processes
+from engine.kernel.seccomp import IoctlCall, Listener, asking_command, receive_listener
 from engine.printable import printable
 
 STDERR: Final = "criu.stderr"
@@ -43,6 +44,19 @@ Notified = Callable[[CriuNotify], bool]
 """Told of each notification; whether CRIU may go on."""
 Watch = Callable[[], None]
 """Called again and again while CRIU works; what it raises makes us give up."""
+
+
+class Overseer(Protocol):
+    """Whom CRIU has to ask before each `ioctl` of one kind."""
+
+    @property
+    def request(self) -> int:
+        """Which kind."""
+        ...
+
+    def decide(self, call: IoctlCall) -> int | None:
+        """What the call returns instead of being made; None lets it through."""
+        ...
 
 
 class NoAnswer(DirtytopError):
@@ -67,6 +81,7 @@ class Worker:
         *,
         inherited: tuple[int, ...] = (),
         on_our_terminal: bool = False,
+        overseer: Overseer | None = None,
     ) -> None:
         """Nothing is started before `with`.
 
@@ -75,11 +90,14 @@ class Worker:
             work_directory: where it is started, and leaves what it says on stderr.
             inherited: descriptors that stay open for as long as it lives, whatever becomes of us.
             on_our_terminal: whether it shares our session and standard input.
+            overseer: whom it has to ask; where the kernel cannot make it ask, it does not.
         """
         self._program = program
         self._work_directory = work_directory
         self._inherited = inherited
         self._on_our_terminal = on_our_terminal
+        self._overseer = overseer
+        self._listener: Listener | None = None
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -90,17 +108,21 @@ class Worker:
             NotSupported: the program cannot be run.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with theirs:
+        hears, tells = socket.socketpair()
+        with theirs, hears, tells:
             stderr = os.open(
                 self._work_directory / STDERR, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
             )
+            program = [str(self._program)]
+            if self._overseer is not None:
+                program = asking_command(tells, self._overseer.request, self._program)
             try:
                 self._process = subprocess.Popen(
-                    [str(self._program), "swrk", str(theirs.fileno())],
+                    [*program, "swrk", str(theirs.fileno())],
                     stdin=None if self._on_our_terminal else subprocess.DEVNULL,
                     stdout=stderr,
                     stderr=stderr,
-                    pass_fds=[theirs.fileno(), *self._inherited],
+                    pass_fds=[theirs.fileno(), tells.fileno(), *self._inherited],
                     cwd=self._work_directory,
                     start_new_session=not self._on_our_terminal,
                     umask=0o077,
@@ -114,6 +136,9 @@ class Worker:
                 ) from error
             finally:
                 os.close(stderr)
+            if self._overseer is not None:
+                tells.close()
+                self._listener = receive_listener(hears)
         self._socket = ours
         return self
 
@@ -124,6 +149,7 @@ class Worker:
         assert self._socket is not None
         assert self._process is not None
         self._socket.close()
+        self._stop_listening()
         self._process.wait()
 
     def ask(
@@ -177,7 +203,7 @@ class Worker:
     def _receive(self, timeout_s: float) -> CriuResp | None:
         """The next message; None if none came in time. Raises NoAnswer."""
         assert self._socket is not None
-        if not select.select([self._socket], [], [], timeout_s)[0]:
+        if not self._wait_for_packet(self._socket, timeout_s):
             return None
         try:
             data, _, flags, _ = self._socket.recvmsg(_LARGEST_PACKET)
@@ -208,6 +234,40 @@ class Worker:
                     self._send(CriuReq(type=NOTIFY, notify_success=may_go_on))
             else:
                 return message
+
+    def _wait_for_packet(self, connection: socket.socket, timeout_s: float) -> bool:
+        """Whether there is one; whoever asks meanwhile is answered."""
+        deadline_s = time.monotonic() + timeout_s
+        while True:
+            poll = select.poll()
+            poll.register(connection, select.POLLIN)
+            if self._listener is not None:
+                poll.register(self._listener, select.POLLIN)
+            events = dict(poll.poll(max(0.0, deadline_s - time.monotonic()) * 1e3))
+            if self._listener is not None and (event := events.pop(self._listener.fileno(), 0)):
+                if event & select.POLLIN:
+                    self._oversee(self._listener)
+                else:  # everybody who could ask has ended
+                    self._stop_listening()
+            if events or time.monotonic() >= deadline_s:
+                return bool(events)
+
+    def _oversee(self, listener: Listener) -> None:
+        """Answer one call that waits for us."""
+        assert self._overseer is not None
+        call = listener.receive()
+        if call is None:
+            return
+        result = self._overseer.decide(call)
+        if result is None:
+            listener.let_through(call)
+        else:
+            listener.answer(call, result)
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
 
     def _silence(self) -> NoAnswer:
         assert self._process is not None

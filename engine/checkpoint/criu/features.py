@@ -60,6 +60,11 @@ class Criu:
         """Whether it has the kernel list pages (`PAGEMAP_SCAN`, 4.0), and does not read pagemap itself."""
         return self.version >= (4, 0, 0) and scan_knows(Category.SOFT_DIRTY)
 
+    @property
+    def saves_guard_regions(self) -> bool:
+        """Whether it knows of MADV_GUARD_INSTALL (4.2); before, it cannot dump such memory."""
+        return self.version >= (4, 2, 0)
+
     def require_dump(self) -> None:
         """Make sure that it can dump and restore.
 

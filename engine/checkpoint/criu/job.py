@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from engine.checkpoint.criu.client import NoAnswer, Worker
+from engine.checkpoint.criu.client import NoAnswer, Overseer, Worker
 from engine.checkpoint.criu.directory import LOG, CriuDirectory
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.log import find_cause
@@ -105,6 +105,8 @@ class LinkJob:
         self._stopped: list[Identity] = []
         self._inherited: tuple[int, ...] = ()
         """Descriptors that CRIU gets besides that of the link's directory."""
+        self._overseer: Overseer | None = None
+        """Whom CRIU has to ask."""
 
     def run(self) -> LinkMade:
         """Make the link.
@@ -136,7 +138,9 @@ class LinkJob:
         answer, silence = None, ""
         inherited = (directory.fileno(), *self._inherited)
         try:
-            with Worker(self._criu.program, directory.work, inherited=inherited) as worker:
+            with Worker(
+                self._criu.program, directory.work, inherited=inherited, overseer=self._overseer
+            ) as worker:
                 try:
                     answer = worker.ask(
                         self._request(directory, work_fd),

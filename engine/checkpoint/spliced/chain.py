@@ -123,7 +123,7 @@ class SplicedChain(MemoryChain):
         try:
             with (
                 copy_buffer(self._session) as buffer,
-                FrozenPages(self._session, parent, buffer, gauge) as pages,
+                FrozenPages(self._session, self.criu, parent, buffer, gauge) as pages,
             ):
                 order = LinkOrder(
                     kind=LinkKind.DUMP,

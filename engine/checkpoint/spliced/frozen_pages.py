@@ -1,7 +1,8 @@
 """The pages that CRIU leaves to us: found and copied while it holds the tree frozen, written afterwards.
 
-CRIU has listed, process by process, which pages the dump needs and does not hold (`PE_LAZY`). Of these one is
-left to the parent only if our tracker says that it is clean, the parent really lists it, and
+CRIU has listed, process by process, which pages the dump needs and does not hold (`PE_LAZY`), but for
+large mappings that it was told nothing of (`WithheldMemory`): those we look through. Of all these pages
+one is left to the parent only if our tracker says that it is clean, the parent really lists it, and
 the process is the very one that was tracked. Every other page is copied now.
 """
 
@@ -16,16 +17,21 @@ from typing import Self
 
 from engine.checkpoint.copy_buffer import grow
 from engine.checkpoint.copying import CHUNK_BYTES, Gauge, Stash
+from engine.checkpoint.criu.features import Criu
+from engine.checkpoint.spliced.withheld import WithheldMemory
 from engine.errors import LinkFailed, TargetGone
 from engine.images.files import write_fully
 from engine.images.layout import PARENT, pagemap_name, pagemap_pid
 from engine.images.link import Link
+from engine.images.never_lazy import never_lazy_pages
 from engine.images.pagemap import read_pagemap
 from engine.images.partial import PartialDirectory
 from engine.images.splicing import promised_pages, splice
+from engine.kernel.maps import read_maps
 from engine.kernel.memory import MOST_RANGES, PageBuffer, TargetMemory
 from engine.kernel.process import Identity, child_processes, innermost_pid, require_same
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
+from engine.tracking.residency import PageReader
 from engine.tracking.session import Session
 from engine.tracking.tracked_process import LinkPlan, TrackedProcess
 
@@ -34,23 +40,33 @@ from engine.tracking.tracked_process import LinkPlan, TrackedProcess
 class _Share:
     """What is ours to save of one process."""
 
-    name: str
-    """Of its pagemap."""
+    inner_pid: int
+    """As the process knows itself."""
     memory: TargetMemory
     needed: PageSet
     holes: PageSet
+    withheld: PageSet
+    """What of these CRIU has not listed, for it was not told."""
     offset: int = 0
     """Where its pages begin in the stash."""
+
+    @property
+    def name(self) -> str:
+        """Of its pagemap."""
+        return pagemap_name(self.inner_pid)
 
 
 class FrozenPages:
     """What CRIU leaves to us of one dump, from `with` to the end of it."""
 
-    def __init__(self, session: Session, parent: Link | None, buffer: PageBuffer, gauge: Gauge) -> None:
+    def __init__(
+        self, session: Session, criu: Criu, parent: Link | None, buffer: PageBuffer, gauge: Gauge
+    ) -> None:
         """Nothing is read yet.
 
         Args:
             session: the target; its lock is held by the caller for as long as the tree is frozen.
+            criu: which makes the rest of the dump.
             parent: the link that clean pages are left to.
             buffer: room for what is pending, and a little more.
             gauge: told how far it is.
@@ -58,6 +74,8 @@ class FrozenPages:
         self._session = session
         self._parent = parent
         self._listed = {pid: parent.pagemap(pid).covered for pid in parent.pids} if parent else {}
+        self.withheld = WithheldMemory(criu)
+        """What is ours to find, too."""
         self._stash = Stash(buffer)
         self._gauge = gauge
         self._shares: list[_Share] = []
@@ -117,21 +135,42 @@ class FrozenPages:
                     raise
 
     def _divide(self, images: PartialDirectory) -> None:
-        """Between the parent and us, what CRIU has listed."""
-        held = {process.inner_pid: plan.held for process, plan in self._plans.items()}
-        pids = self._pids()
+        """Between the parent and us, what CRIU has listed and what was withheld from it."""
+        plans = {process.inner_pid: plan for process, plan in self._plans.items()}
+        identities = self._identities()
+        looked_through: set[int] = set()
         for name in sorted(os.listdir(images.partial_path)):
             inner_pid = pagemap_pid(name)
             if inner_pid is None:
                 continue
-            promised = promised_pages(read_pagemap(images.partial_path / name))
-            if inner_pid not in pids:
+            listed = read_pagemap(images.partial_path / name)
+            if inner_pid not in identities:
                 raise LinkFailed(f"criu has dumped a process {inner_pid} that cannot be found")
-            holes = promised & held.get(inner_pid, EMPTY) & self._listed.get(inner_pid, EMPTY)
-            memory = TargetMemory(pids[inner_pid].pid)
-            self._shares.append(_Share(name, memory, promised - holes, holes))
+            pid, plan = identities[inner_pid].pid, plans.get(inner_pid)
+            withheld = self._find_withheld(pid, plan) - listed.covered
+            looked_through.add(pid)
+            promised = promised_pages(listed) | withheld
+            held = plan.held if plan else EMPTY
+            holes = promised & held & self._listed.get(inner_pid, EMPTY)
+            self._shares.append(_Share(inner_pid, TargetMemory(pid), promised - holes, holes, withheld))
+        if missing := self.withheld.pids - looked_through:
+            raise LinkFailed(f"criu has written no pagemap of process {min(missing)}", pid=min(missing))
 
-    def _pids(self) -> dict[int, Identity]:
+    def _find_withheld(self, pid: int, plan: LinkPlan | None) -> PageSet:
+        """Which pages there are of what CRIU was told nothing of."""
+        mappings = self.withheld.mappings(pid)
+        if not mappings:
+            return EMPTY
+        self.withheld.require_savable(pid)
+        if plan is not None:
+            return (plan.needed | plan.held) & mappings
+        reader = PageReader(pid)
+        try:
+            return reader.in_use(read_maps(pid)).dumpable & mappings
+        finally:
+            reader.close()
+
+    def _identities(self) -> dict[int, Identity]:
         """Every process of the frozen tree, by the pid that it knows itself by."""
         root = self._session.root
         found = {}
@@ -156,7 +195,18 @@ class FrozenPages:
         began_s = time.perf_counter()
         by_name = {pagemap_name(process.inner_pid): process for process in self._plans}
         for share in self._shares:
-            pagemap = splice(images, share.name, share.needed, partial(self._write, share), share.holes)
+            lazy = EMPTY
+            if share.withheld:
+                lazy = share.withheld - never_lazy_pages(images.partial_path, share.inner_pid)
+            pagemap = splice(
+                images,
+                share.name,
+                share.needed,
+                partial(self._write, share),
+                share.holes,
+                unlisted=share.withheld,
+                unlisted_lazy=lazy,
+            )
             if share.name in by_name:
                 self.covered[by_name[share.name]] = pagemap.covered
         if self._parent is not None:

@@ -4,6 +4,8 @@ CRIU is asked for a dump with lazy pages. Once it has frozen the tree and writte
 (`post-dump`) and waits for our word. That is when we copy what is pending. Should we refuse, or be
 gone, it lets the tree go on as if nothing had been asked.
 
+Of large anonymous mappings it is told nothing (`withheld`): it would hold on to each of their pages.
+
 With our word it serves lazy pages to whoever comes. It is given the socket to do so, and the other end
 of that is closed already: nobody ever comes, nobody else can, and it goes on at once. To close without a
 word is understood by every version, while what could be said differs from 4.1 to 4.2. No port is opened, and
@@ -24,6 +26,7 @@ from engine.checkpoint.criu.job import LinkJob, LinkMade, LinkOrder
 from engine.checkpoint.criu.options import CriuOptions
 from engine.checkpoint.link import After, Cancelled, Progress
 from engine.checkpoint.spliced.frozen_pages import FrozenPages
+from engine.checkpoint.spliced.withheld import can_withhold
 from engine.errors import LinkFailed
 from engine.images.files import writing
 from engine.images.proto.rpc_pb2 import CriuReq
@@ -61,6 +64,8 @@ class SpliceJob(LinkJob):
         """
         super().__init__(criu, options, order, progress, cancelled, thawed)
         self._pages = pages
+        if can_withhold(criu, order.root):
+            self._overseer = pages.withheld
         self._goes_on = thawed
         self.freezing_at_s = 0.0
         """When CRIU began to stop the tree, by `time.perf_counter`."""
