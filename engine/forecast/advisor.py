@@ -183,6 +183,7 @@ class Advisor:
             self._parts[device],
             self._newest.tick_ms / 1e3,
             len(self._newest.processes),
+            present_pages=self._newest.totals.present_pages,
             soft_dirty=self._newest.tracker is TrackerKind.SOFT_DIRTY,
         )
 

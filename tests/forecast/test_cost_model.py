@@ -18,13 +18,20 @@ READING_S_PER_MIB = 0.001
 STOPPING_S = 0.004
 
 
-def model(engine: Engine = Engine.MEMORY, processes: int = 1, touching_s_per_mib: float = 0.0) -> CostModel:
+def model(
+    engine: Engine = Engine.MEMORY,
+    processes: int = 1,
+    touching_s_per_mib: float = 0.0,
+    present_pages: int = 0,
+) -> CostModel:
     def line(s_per_mib: float) -> CostLine:
         return CostLine.of(0.0, s_per_mib / MIB)
 
     # Mapping memory in is part of writing to the page cache, so that it is never dearer.
     parts = Parts(line(0.0002), line(touching_s_per_mib or 0.001), line(0.001), line(touching_s_per_mib))
-    return CostModel.first_guess(engine, parts, tick_s=0.001, processes=processes)
+    return CostModel.first_guess(
+        engine, parts, tick_s=0.001, processes=processes, present_pages=present_pages
+    )
 
 
 def made(kind: LinkKind, mib: float, engine: Engine = Engine.MEMORY, lead_s: float = 0.01) -> LinkResult:
@@ -79,6 +86,12 @@ def test_one_disturbed_stop_does_not_count() -> None:
 
 def test_a_tree_of_more_processes_takes_longer_to_stop() -> None:
     assert model(processes=8).stop(0).mid > model(processes=1).stop(0).mid
+
+
+def test_a_spliced_dump_stops_longer_for_more_memory_though_no_more_is_pending() -> None:
+    """CRIU has the kernel look at all of it."""
+    small, large = (model(Engine.SPLICED, present_pages=pages).stop(0).mid for pages in (1000, 500_000))
+    assert large > 2 * small
 
 
 def test_a_dump_that_ended_its_target_tells_nothing_of_stopping() -> None:
