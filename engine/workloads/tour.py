@@ -35,6 +35,9 @@ class Phase:
     """What it does, as one would say it to an audience."""
 
 
+STOP_BUDGET_S: Final = 0.04
+"""How long its dump may stop it: more than outside of the burst, and less than in it, on most machines."""
+
 PHASES: Final = {
     phase.name: phase
     for phase in (

@@ -58,13 +58,13 @@ def demo(scenario: str, only_list: bool, directory: Path | None) -> int:
 
 
 def _tour(directory: Path | None) -> int:
-    from engine.workloads.tour import Tour
+    from engine.workloads.tour import STOP_BUDGET_S, Tour
 
     if has_terminal():
         from tui.app import run
 
         with _chain_directory(directory) as chain_directory, Tour() as tour:
-            return run([tour.pid], arm=True, directory=chain_directory)
+            return run([tour.pid], arm=True, directory=chain_directory, stop_budget_s=STOP_BUDGET_S)
     from tui.commands.interruption import Interruption
     from tui.commands.tour import QUICK, narrate
 

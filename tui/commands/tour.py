@@ -11,13 +11,14 @@ from engine.checkpoint.criu.restore import restore
 from engine.checkpoint.engines import Chain, close_chain, open_chain
 from engine.checkpoint.link import After, Engine
 from engine.errors import BadImage, Cancelled, NotPermitted, NotSupported, TargetGone
+from engine.forecast import words
 from engine.forecast.advisor import Advice, Advisor
 from engine.forecast.trigger import Action, QuietFor, Trigger
 from engine.images.chain import read_chain, verify
 from engine.images.layout import LinkKind
 from engine.printable import printable
 from engine.tracking.session import Session
-from engine.workloads.tour import Phase, Tour
+from engine.workloads.tour import STOP_BUDGET_S, Phase, Tour
 from tui.commands.checkpoint import emit_link
 from tui.commands.interruption import Interruption
 from tui.commands.output import emit
@@ -51,7 +52,10 @@ def narrate(tour: Tour, directory: Path, interruption: Interruption) -> None:
     """
     with Session(tour.pid, tracker_to_wait_by()) as session:
         prepare_to_wait(session)
-        emit(f"watching {tour.pid} by {session.tracker.value}, {session.mode.value}")
+        emit(
+            f"watching {tour.pid} by {session.tracker.value}, {session.mode.value}; "
+            f"a dump may stop it for {words.duration(STOP_BUDGET_S)}"
+        )
         guide = _Guide(tour, session, interruption)
         chain = _open(session, directory)
         guide.advisor.calibrate(directory, chain.engine)
@@ -92,7 +96,7 @@ class _Guide:
     """Ticks, and says what changes."""
 
     def __init__(self, tour: Tour, session: Session, interruption: Interruption) -> None:
-        self.advisor = Advisor()
+        self.advisor = Advisor(budget_s=STOP_BUDGET_S)
         self._tour = tour
         self._session = session
         self._interruption = interruption
@@ -160,3 +164,7 @@ class _Guide:
                 result = chain.dump(after, cancelled=has_come)
             made(result)
         emit_link(result)
+        if kind is LinkKind.DUMP and after is After.KILL:
+            emit(
+                "  that stop is longer than foreseen: one that is not to run on is held until all is durable"
+            )
