@@ -315,9 +315,21 @@ KINDS: dict[str, Callable[[Path], Iterator[bool]]] = {
     "a Python program": lambda directory: a_python_program(),
 }
 
+EVERYWHERE = (
+    "private memory",
+    "an open file",
+    "a pipe",
+    "a memfd",
+    "threads",
+    "a tree of five",
+    "a Python program",
+)
+"""The kinds that every kernel has to bring back."""
+
 HALVES = [(number % 2, kind) for number, kind in enumerate(KINDS)]
 QUARTERS = [(number % 4, kind) for number, kind in enumerate(KINDS)]
 """The kinds in batches, for tests that need not all of them on every kernel."""
+HALVES_OF_OTHERS = [(first, kind) for first, kind in HALVES if kind not in EVERYWHERE]
 
 
 def main() -> None:

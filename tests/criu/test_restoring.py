@@ -18,7 +18,7 @@ from engine.errors import BadImage
 from engine.images.chain import read_chain, verify
 from engine.kernel.process import read_stat
 from engine.tracking.session import Session
-from tests.criu.belongings import KINDS, QUARTERS
+from tests.criu.belongings import EVERYWHERE, HALVES_OF_OTHERS, QUARTERS
 from tests.criu.outliving import Outliving
 
 
@@ -31,9 +31,17 @@ def pre_dumps(request: pytest.FixtureRequest, criu: Criu) -> int:
 
 
 @pytest.mark.usefixtures("orphans_are_ours")
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EVERYWHERE)
 def test_it_still_owns_what_it_owned_after_pre_dumps(
     tracking_criu: Criu, kind: str, tmp_path: Path, chain_directory: Path
+) -> None:
+    dump_and_restore(kind, 2, tracking_criu, tmp_path, chain_directory)
+
+
+@pytest.mark.usefixtures("orphans_are_ours")
+@pytest.mark.parametrize(("first", "kind"), HALVES_OF_OTHERS)
+def test_so_it_does_if_it_owns_something_else(
+    tracking_criu: Criu, first: int, kind: str, tmp_path: Path, chain_directory: Path
 ) -> None:
     dump_and_restore(kind, 2, tracking_criu, tmp_path, chain_directory)
 
