@@ -85,6 +85,8 @@ class LinkResult:
     """What the user should know of how it went."""
     times: LinkTimes = NOT_MEASURED
     """What a forecast learns from."""
+    beyond_pending_pages: int = 0
+    """Of `pages_written`, those that were saved although nothing had been written to them."""
 
     @classmethod
     def of_earlier(cls, info: LinkInfo, engine: Engine) -> Self:

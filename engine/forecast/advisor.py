@@ -36,6 +36,7 @@ from engine.forecast.close_look import CloseLook
 from engine.forecast.cost_model import CostModel
 from engine.forecast.forecaster import Forecaster
 from engine.forecast.gauge import Gauge, gauges_of
+from engine.forecast.look import pages_saved_anyway
 from engine.forecast.parts import Parts
 from engine.forecast.rhythm import Rhythm
 from engine.forecast.rounds import MOST_PRE_DUMPS, LinkForecast
@@ -184,6 +185,7 @@ class Advisor:
             self._newest.tick_ms / 1e3,
             len(self._newest.processes),
             present_pages=self._newest.totals.present_pages,
+            anyway_pages=pages_saved_anyway(self._newest),
             soft_dirty=self._newest.tracker is TrackerKind.SOFT_DIRTY,
         )
 

@@ -72,6 +72,8 @@ class CostModel:
     parts: Parts | None = None
     """What these are made of; without them pre-dumps tell nothing about dumps."""
     setting: _Setting = _Setting(0.003, 1, False)
+    anyway_pages: int = 0
+    """What a dump saves each time, whether or not it is pending."""
     kept_bytes: int = 0
     """Memory to copy to that is mapped in already, by links made before."""
 
@@ -84,6 +86,7 @@ class CostModel:
         processes: int = 1,
         *,
         present_pages: int = 0,
+        anyway_pages: int = 0,
         soft_dirty: bool = False,
     ) -> CostModel:
         """Before any link has been made.
@@ -94,6 +97,7 @@ class CostModel:
             tick_s: what a tick of this target takes; a link looks at as many pages.
             processes: of the target's tree.
             present_pages: what all of them have in use.
+            anyway_pages: what CRIU saves each time (`look.pages_saved_anyway`).
             soft_dirty: whether that is the tracker: then a pre-dump stops the target to collect.
         """
         habits, setting = _HABITS[engine], _Setting(tick_s, processes, soft_dirty, present_pages)
@@ -114,6 +118,7 @@ class CostModel:
             dump_lead=nothing,
             parts=parts,
             setting=setting,
+            anyway_pages=anyway_pages if engine is Engine.SPLICED else 0,
         )
         return model._with_parts(parts)
 
@@ -173,7 +178,11 @@ class CostModel:
             return model._keeping(result)
         if result.engine is not self.engine:
             return self
-        model = replace(self, dump=self.dump.after(size, result.seconds))
+        model = replace(
+            self,
+            dump=self.dump.after(size, result.seconds),
+            anyway_pages=result.beyond_pending_pages,
+        )
         ran_on = after is After.RUN
         if self.parts:
             parts = self.parts.after(result)

@@ -171,7 +171,9 @@ def _steps(
     if lead_s is None:
         before = steps[-1].pages if steps else outset.look.pending_pages
         lead_s = pick(costs.lead(before * each))
-    steps.append(_step(outset, steps, think_s, lead_s, pick, costs.dump, costs.dump_stop, each))
+    steps.append(
+        _step(outset, steps, think_s, lead_s, pick, costs.dump, costs.dump_stop, each, costs.anyway_pages)
+    )
     return steps
 
 
@@ -184,13 +186,15 @@ def _step(
     time: CostLine,
     stop: CostLine,
     page_bytes: int,
+    anyway_pages: int = 0,
 ) -> _Step:
     if before:
         after_s = before[-1].seconds + think_s + lead_s
         begins_s = before[-1].begins_s + after_s
-        pages = pick(outset.written(before[-1].begins_s, after_s))
+        pages = pick(outset.written(before[-1].begins_s, after_s)) + anyway_pages
     else:
         after_s = begins_s = lead_s
-        pages = pick(outset.pending(after_s))
+        # In a first link everything is pending.
+        pages = pick(outset.pending(after_s)) + (0 if outset.link_age_s is None else anyway_pages)
     size = pages * page_bytes
     return _Step(after_s, begins_s, pages, pick(time.seconds(size)), pick(stop.seconds(size)))

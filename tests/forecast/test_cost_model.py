@@ -94,6 +94,11 @@ def test_a_spliced_dump_stops_longer_for_more_memory_though_no_more_is_pending()
     assert large > 2 * small
 
 
+def test_what_a_spliced_dump_saves_anyway_is_told_by_the_last_one() -> None:
+    dump = replace(made(LinkKind.DUMP, 20, Engine.SPLICED), beyond_pending_pages=300)
+    assert after(model(Engine.SPLICED), dump).anyway_pages == 300
+
+
 def test_a_dump_that_ended_its_target_tells_nothing_of_stopping() -> None:
     costs = model().after(made(LinkKind.DUMP, 10), After.KILL)
     assert costs.parts is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +66,15 @@ def test_what_is_pending_grows_by_what_was_not_pending_yet() -> None:
     saturated = [look(9.0, of=curve({0: 0, 1: 500, 9: 500}), pending=500)]
     late = Outset(saturated[-1], Expectation(saturated, rhythm_of(saturated)), delay_s=1.0, link_age_s=2.0)
     assert late.pending(0.0).mid == 500
+
+
+def test_what_a_dump_saves_anyway_comes_on_top_but_for_a_first_link_which_has_it() -> None:
+    at = outset({0: 0, 1: 10_000, 100: 1_000_000}, present=1_000_000, pending=5000)
+    without, anyway = costs(), replace(costs(), anyway_pages=300)
+    assert plan(at, anyway, 1).dump.pages.mid == plan(at, without, 1).dump.pages.mid + 300
+    assert plan(at, anyway, 0).dump.pages.mid == plan(at, without, 0).dump.pages.mid
+    begun = replace(at, link_age_s=1.0)
+    assert plan(begun, anyway, 0).dump.pages.mid == plan(begun, without, 0).dump.pages.mid + 300
 
 
 @given(

@@ -147,13 +147,14 @@ class SplicedChain(MemoryChain):
             raise
         self.is_ended = True
         stats = made.stats
+        pages_written = stats.pages_written + stats.shpages_written
         return self._done(
             LinkResult(
                 number=self._next_number,
                 kind=order.kind,
                 path=order.path,
                 engine=self.engine,
-                pages_written=stats.pages_written + stats.shpages_written,
+                pages_written=pages_written,
                 pages_in_parent=stats.pages_skipped_parent + stats.shpages_skipped_parent,
                 size_bytes=made.size_bytes,
                 stopped_us=stats.frozen_us,
@@ -167,5 +168,6 @@ class SplicedChain(MemoryChain):
                     collect_s=pages.copying_at_s - job.freezing_at_s,
                     read_s=gauge.read_s,
                 ),
+                beyond_pending_pages=max(0, pages_written - pages.pending_pages),
             )
         )

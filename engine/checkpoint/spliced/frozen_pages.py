@@ -92,6 +92,11 @@ class FrozenPages:
         self.copy_s = 0.0
         """Time to copy it, or to write it where it was not copied before."""
 
+    @property
+    def pending_pages(self) -> int:
+        """How many were pending when the tree was frozen, of all processes that were tracked."""
+        return sum(plan.needed.count for plan in self._plans.values())
+
     # -- while the tree is frozen
 
     def save(self, images: PartialDirectory) -> None:
