@@ -80,3 +80,9 @@ def test_what_is_shown_is_one_printable_line() -> None:
     assert cause.text.startswith("cannot open ␛[31m\\xff")
     assert len(cause.text) < 400
     assert cause.text.endswith("…")
+
+
+def test_a_kernel_that_is_too_new_for_the_sockets_of_an_old_criu_is_named() -> None:
+    cause = find_cause(b"Error (criu/sockets.c:628): sockets: Can't get 1:16 opt: Operation not supported\n")
+    assert cause is not None
+    assert "newer" in cause.hint

@@ -50,6 +50,7 @@ _HINTS: Final = (
     (r"File exists", "a process or thread of that number runs already"),
     (r"Timeout reached|[Tt]imed out", "a thread does not stop; `--freeze-timeout` waits longer"),
     (r"iptables|nft", "try another `--network-lock`"),
+    (r"Can't get 1:(?:16|34)\b", "this criu cannot save network sockets since Linux 6.16: try a newer one"),
     (r"userfaultfd|uffd", "a userfaultfd of the target's own cannot be checkpointed"),
 )
 
