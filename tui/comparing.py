@@ -17,6 +17,7 @@ from engine.printable import printable
 from engine.tracking.curve import NO_CURVE
 from tui.target import Stage, Target
 from widgets.curve_pair import NamedCurve
+from widgets.measured import has_rates, is_tracked
 from widgets.side_by_side import Pair
 from widgets.target_header import TargetState
 from widgets.target_trends import TargetTrend
@@ -59,7 +60,7 @@ def trend_of(target: Target) -> TargetTrend:
 def curve_of(target: Target) -> NamedCurve:
     """Its working-set curve, as of the tick in view."""
     sample = target.view.sample
-    if sample is None:
+    if sample is None or not is_tracked(sample):
         return NamedCurve(name_of(target))
     return NamedCurve(name_of(target), sample.curve, sample.page_bytes)
 
@@ -95,9 +96,9 @@ def pairs_of(first: Target, second: Target) -> list[Pair]:
     now = [forecast.now if forecast.plans else None for forecast in forecasts]
     best = [forecast.best if forecast.plans else None for forecast in forecasts]
     pairs += [
-        Pair("rhythm", _rhythm(first), _rhythm(second)),
+        _words("rhythm", _rhythm(first), _rhythm(second)),
         _pair("dump now: stops", [_stop(plan) for plan in now], words.duration),
-        Pair("advice", _advice(forecasts[0]), _advice(forecasts[1])),
+        _words("advice", _advice(forecasts[0]), _advice(forecasts[1])),
         _pair("then: stops", [_stop(plan) for plan in best], words.duration),
         _pair("saves in all", [plan.size_bytes.mid if plan else math.nan for plan in best], say_bytes),
         _pair("takes in all", [plan.seconds.mid if plan else math.nan for plan in best], words.duration),
@@ -112,6 +113,10 @@ def _pair(label: str, figures: list[float], say: Callable[[float], str]) -> Pair
     return Pair(label, first, second, (figures[0], figures[1]) if known else None)
 
 
+def _words(label: str, first: str, second: str) -> Pair:
+    return Pair(label, first.rjust(_FIGURE_CELLS), second.rjust(_FIGURE_CELLS))
+
+
 def _say_rate(bytes_per_s: float) -> str:
     return f"{say_bytes(bytes_per_s)}/s"
 
@@ -122,7 +127,7 @@ def _stop(plan: Plan | None) -> float:
 
 def _rate(target: Target) -> float:
     sample = target.view.sample
-    return sample.bytes_per_s if sample is not None and target.is_armed and sample.number else math.nan
+    return sample.bytes_per_s if sample is not None and has_rates(sample) else math.nan
 
 
 def _peak(target: Target) -> float:
@@ -133,7 +138,7 @@ def _peak(target: Target) -> float:
 def _within(target: Target, span_s: float) -> float:
     sample = target.view.sample
     curve = sample.curve if sample is not None else NO_CURVE
-    if sample is None or curve.window_s < span_s:
+    if sample is None or not is_tracked(sample) or curve.window_s < span_s:
         return math.nan
     return curve.at(span_s) * sample.page_bytes
 

@@ -6,6 +6,7 @@ messages, which end up in the methods here.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from engine.forecast.advisor import NO_ADVICE, Advice
 from engine.images.layout import LinkKind
 from engine.tracking.sample import RateMode, Sample, TrackerKind
 from tui.words import inflation_text, lent_text
+from widgets.measured import has_rates, is_tracked
 from widgets.rate_chart import ChartMark, ChartPoint
 from widgets.target_header import Notice, TargetState, TargetStatus
 
@@ -203,9 +205,9 @@ class Target:
             process_count=len(sample.processes) if sample else 1,
             mode=sample.mode if sample else None,
             armed_s=self.paused_s(now_s) if self.is_paused else sample.elapsed_s if sample else 0.0,
-            interval_measured_s=sample.interval_s if sample else 0.0,
+            interval_measured_s=_if_measured(sample, sample.interval_s) if sample else 0.0,
             tick_ms=sample.tick_ms if sample else 0.0,
-            cost_fraction=sample.cost_fraction if sample else 0.0,
+            cost_fraction=_if_measured(sample, sample.cost_fraction) if sample else 0.0,
             stopped_us=sample.stopped_us if sample else 0,
             is_lent=self.is_lent,
             notices=tuple(self._notices(sample)),
@@ -290,3 +292,8 @@ class Target:
         line = LogLine(clock, text, severity)
         self.log.append(line)
         return line
+
+
+def _if_measured(sample: Sample, figure: float) -> float:
+    """What goes by the interval of a tick is not known of one that has hardly any behind it."""
+    return math.nan if is_tracked(sample) and not has_rates(sample) else figure

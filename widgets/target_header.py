@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 from typing import ClassVar
@@ -13,7 +14,7 @@ from engine.tracking.sample import RateMode, TrackerKind
 from widgets.columns import Span, fit_cell
 from widgets.drawing import SpanView
 from widgets.event_log import SIGNS, Severity
-from widgets.units import format_clock, format_duration, format_percent
+from widgets.units import NOTHING, format_clock, format_duration, format_percent
 
 _GAP = 2
 _DURATION_CELLS = 7
@@ -52,7 +53,7 @@ class TargetStatus:
     """Seconds since armed."""
     interval_set_s: float = 1.0
     interval_measured_s: float = 0.0
-    """0 where none has been measured yet."""
+    """0 where none has been measured yet, NaN where none lies behind this tick."""
     tick_ms: float = 0.0
     cost_fraction: float = 0.0
     """Estimated share of one CPU."""
@@ -172,8 +173,10 @@ def _figures(status: TargetStatus) -> list[list[Span]]:
         return [Span(label + " ", "target-header--label"), Span(value)]
 
     interval = figure("every", format_duration(status.interval_set_s))
-    if status.interval_measured_s > 0:
-        interval.append(Span(f" (measured {status.interval_measured_s:.2f} s)", "target-header--label"))
+    measured_s = status.interval_measured_s
+    if measured_s != 0:
+        figure_s = NOTHING if math.isnan(measured_s) else f"{measured_s:.2f}"
+        interval.append(Span(f" (measured {figure_s:>4} s)", "target-header--label"))
     return [
         interval,
         figure("tick", format_duration(status.tick_ms / 1e3).ljust(_DURATION_CELLS)),

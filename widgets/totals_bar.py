@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Final, NamedTuple
 
 from textual.reactive import reactive
@@ -10,6 +11,7 @@ from engine.tracking.sample import RateMode, Sample
 from widgets.big_figures import big
 from widgets.columns import Span, fit_cell
 from widgets.drawing import SpanView
+from widgets.measured import has_rates, is_tracked
 from widgets.units import NOTHING, format_count, split_bytes
 
 _BIG_FROM: Final = 112
@@ -117,12 +119,16 @@ def _tiles(sample: Sample | None) -> tuple[_Tile, ...]:
             )
         )
     totals = sample.totals
-    figure, unit = split_bytes(sample.bytes_per_s, _LEAST_UNIT)
-    pages_per_s = format_count(totals.pages_per_s) + " pages/s"
+    rates = has_rates(sample)
+    figure, unit = split_bytes(sample.bytes_per_s if rates else math.nan, _LEAST_UNIT)
+    pages_per_s = format_count(totals.pages_per_s) + " pages/s" if rates else ""
+    armed = tile("since armed", totals.since_armed_pages, "armed")
+    if not is_tracked(sample):
+        armed = armed._replace(figure=NOTHING, unit="", detail="")
     label = "first written" if sample.mode is RateMode.CUMULATIVE else "written"
     return (
         tile("present", totals.present_pages, "present"),
         _Tile(label, figure, unit + "/s" if unit else "", pages_per_s, "totals-bar--written"),
-        tile("since armed", totals.since_armed_pages, "armed"),
+        armed,
         tile("pending", totals.pending_pages, "pending"),
     )

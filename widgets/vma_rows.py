@@ -20,6 +20,7 @@ from engine.kernel.maps import Vma, VmaKind
 from engine.pageset import PAGE_SHIFT, Int64Array
 from engine.tracking.sample import ProcessSample, Sample
 from widgets.columns import ELLIPSIS, Cell, Span
+from widgets.measured import has_rates
 from widgets.rows import ranks, stable_order
 from widgets.trend import TrendRing, bars
 from widgets.units import NOTHING, ZERO, Unit, format_age, format_bytes, format_count
@@ -168,8 +169,8 @@ class VmaRows:
         self._pending = _joined([process.pending_pages for process in processes])
         ages = [process.last_write_s for process in processes]
         self._age: NDArray[np.float64] = np.concatenate(ages) if ages else np.empty(0)
-        # The first sample covers no interval; a rate would divide by nothing.
-        self._per_s = sample.page_bytes / sample.interval_s if sample.interval_s > 0 else 0.0
+        measured = has_rates(sample) and sample.interval_s > 0
+        self._per_s = sample.page_bytes / sample.interval_s if measured else 0.0
         self.memory_unit = Unit.for_largest(int(self._present.max(initial=0)) * sample.page_bytes)
         self.rate_unit = Unit.for_largest(float(self._written.max(initial=0)) * self._per_s)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -275,3 +276,14 @@ def test_bars_show_anything_and_blank_only_nothing() -> None:
     assert tall_bars(figures, 4, 2) == ["   █", " ▁██"]
     assert bars(np.array([np.inf, np.nan, 1.0], np.float32), 3) == "  ▆"
     assert set("".join(tall_bars(np.array([np.nan, 1.0], np.float32), 2, 3))) <= set(BARS)
+
+
+async def test_the_first_tick_has_no_rates_and_changes_no_unit(
+    stage: Stage, sample_of: SampleOf, parse_maps: ParseMaps
+) -> None:
+    at_once = replace(sample_of((parse_maps(THREE), [0, 0, 9])), number=0, elapsed_s=2e-6, interval_s=1e-6)
+    table = VmaTable()
+    async with stage(table).run_test(size=(120, 20)):
+        table.show_sample(at_once)
+        assert "rate MiB/s" in text_of(table)[0]
+        assert starts_of(table)[0] == 0x50000, "what was written comes first all the same"
