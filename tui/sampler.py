@@ -311,10 +311,15 @@ class Sampler:
         return True
 
     def _advise(self, sample: Sample) -> bool:
-        """Learn from a tick; False if it is one of a few close together, whose rates are not to be shown."""
+        """Learn from a tick; False if it is one of a few close together, whose rates are not to be shown.
+
+        The one that begins a close look has a whole interval behind it. The one that ends it has the
+        shortest of all, but a forecast can be made again.
+        """
+        is_close = self.advisor.is_looking_closely
         self.advisor.see(sample)
         if self.advisor.is_looking_closely:
-            return False
+            return not is_close
         now_s = time.monotonic()
         if now_s - self._advised_s >= ADVICE_S:
             self._advised_s = now_s
@@ -322,11 +327,12 @@ class Sampler:
             decision = self._advice.decision
             if self._wait is not None and decision.action is not Action.WAIT:
                 self._post(TriggerDecided(self._target, self._wait, decision))
-        return True
+        return not is_close
 
 
 def chart_point(sample: Sample, *, armed: bool) -> ChartPoint:
     """What the chart remembers of a tick."""
     # The first tick after arming has hardly any interval behind it: a gap, not a rate.
     rate = sample.bytes_per_s if armed and sample.number else math.nan
-    return ChartPoint(sample.time_s, rate, float(sample.totals.since_armed_pages * sample.page_bytes))
+    since_armed = float(sample.totals.since_armed_pages * sample.page_bytes) if armed else math.nan
+    return ChartPoint(sample.time_s, rate, since_armed)

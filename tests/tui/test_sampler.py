@@ -14,6 +14,7 @@ from textual.message import Message
 from engine.checkpoint.link import After
 from engine.errors import Cancelled, DirtytopError, NotPermitted, TargetGone
 from engine.forecast.advisor import Advisor
+from engine.forecast.expectation import CLOSE_LOOK_S
 from engine.images.layout import LinkKind
 from engine.tracking.sample import Event, EventKind, RateMode
 from tests.tui.machine import ScriptedMachine
@@ -112,6 +113,18 @@ def test_a_shorter_interval_holds_for_the_wait_under_way(machine: ScriptedMachin
     posted.next(Sampled)
     sampling.sampler.stop()
     assert sampling.sampler.join(SOON_S)
+
+
+def test_of_ticks_close_together_only_the_one_that_begins_them_is_shown(
+    sampling: Sampling, posted: Posted
+) -> None:
+    sampling.sampler.arm()
+    shown: list[int] = []
+    while len(shown) < 3:
+        message = posted.next(Sampled)
+        if message.armed:
+            shown.append(message.sample.number)
+    assert shown == [0, 1, 1 + len(CLOSE_LOOK_S) + 1]
 
 
 def test_the_history_is_bounded(sampling: Sampling, posted: Posted) -> None:
