@@ -112,7 +112,7 @@ class VerdictPanel(SpanView):
     compact: reactive[bool] = reactive(False, init=False)
     """Four lines, whatever room there is."""
     empty_text: reactive[str] = reactive(
-        "Press a to arm, and wait for a few ticks: then it shows here what a dump would cost.", init=False
+        "Press a to arm: after a few ticks this tells what a dump would cost.", init=False
     )
     """What is said while nothing is known; literal."""
 
@@ -174,7 +174,7 @@ class VerdictPanel(SpanView):
         if is_low and 0 < height < _LOW_HEIGHT:
             lines = self._small(width, height)
         elif forecast is None or not forecast.plans:
-            lines = self._unknown(width)
+            lines = self._unknown(width, height)
         elif is_low:
             lines = self._low(forecast, width)
         elif 0 < height < _BIG_HEIGHT:
@@ -225,15 +225,14 @@ class VerdictPanel(SpanView):
 
     # -- large: large letters, what they mean, and how right it was
 
-    def _unknown(self, width: int) -> list[list[Span]]:
+    def _unknown(self, width: int, height: int) -> list[list[Span]]:
         look = _look(self._forecast)
         word = big_word(look.word)
-        title = word if len(word[0]) <= width else (f"{look.sign} {look.word}",)
-        return [
-            *([Span(line, look.style)] for line in title),
-            *([Span(line, LABEL)] for line in wrap(self.empty_text, max(width, 1))),
-            *self._trigger_lines(width),
-        ]
+        said = [[Span(line, LABEL)] for line in wrap(self.empty_text, max(width, 1))]
+        # What to do next matters more than large letters.
+        is_big = len(word[0]) <= width and not 0 < height < len(word) + len(said)
+        title = word if is_big else (f"{look.sign} {look.word}",)
+        return [*([Span(line, look.style)] for line in title), *said, *self._trigger_lines(width)]
 
     def _large(self, forecast: Forecast, width: int, height: int) -> list[list[Span]]:
         plan = advised(forecast)

@@ -239,3 +239,15 @@ async def test_targets_share_a_scale_and_a_click_chooses_one(stage: Stage) -> No
         await pilot.click(targets, offset=(10, 2))
         await pilot.pause()
     assert [message.index for message in chosen] == [1]
+
+
+@pytest.mark.parametrize("width", [80, 50, 30])
+async def test_in_four_lines_what_to_press_next_is_said_whole(width: int, stage: Stage) -> None:
+    panel = VerdictPanel()
+    panel.compact = True
+    async with stage(panel).run_test(size=(width, 24)) as pilot:
+        panel.styles.border = ("none", "black")
+        panel.styles.height = 4
+        await pilot.pause()
+        said = " ".join(" ".join(text_of(panel)).split())
+        assert said.endswith("Press a to arm: after a few ticks this tells what a dump would cost.")

@@ -126,6 +126,7 @@ class Dashboard(Vertical):
         off = {each for each in _TITLES if self.query_one(f"#{each}").has_class(_OFF)}
         self.query_one("#side").set_class({"chain", "log"} <= off, _OFF)
         self.query_one("#upper").set_class({"chart", "chain", "log"} <= off, _OFF)
+        self.query_one("#upper").set_class("table" in off, "-fills")
 
     def next_plot(self) -> None:
         """Turn to the next of rates, memory over time and the curve; show it if the panel is hidden."""
@@ -327,8 +328,8 @@ def _why_unknown(target: Target, readonly: bool) -> str:
     if readonly:
         return "Read-only: what a dump would cost is not found out."
     if not target.is_armed:
-        return "Press a to arm, and wait for a few ticks: then it shows here what a dump would cost."
-    return "A few ticks more, and a look at how fast the disk is: then it shows what a dump would cost."
+        return "Press a to arm: after a few ticks this tells what a dump would cost."
+    return "A few ticks more, and a look at the disk: then this tells what a dump costs."
 
 
 def _why_no_past(target: Target, readonly: bool) -> str:
