@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
+from textwrap import wrap
 from typing import ClassVar, Final, Literal, NamedTuple
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
@@ -17,6 +19,8 @@ from widgets.drawing import strip_of
 Severity = Literal["information", "warning", "error"]
 
 _KEPT: Final = 500
+_LEAST_ROOM: Final = 16
+"""Cells beside the clock from which it is worth while to break lines."""
 SIGNS: Final[dict[Severity, str]] = {"information": "·", "warning": "!", "error": "✗"}
 """So that a severity shows without colours too."""
 
@@ -64,9 +68,21 @@ class EventLog(ScrollView, can_focus=False):
     }
     """
 
-    def __init__(self, *, name: str | None = None, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        wraps: bool = False,
+        name: str | None = None,
+        id: str | None = None,
+        classes: str | None = None,
+    ) -> None:
+        """Args:
+        wraps: whether an event takes as many lines as it needs; else one, cut where there is no more room.
+        """
         super().__init__(name=name, id=id, classes=classes)
-        self._entries: deque[_Entry] = deque(maxlen=_KEPT)
+        self._wraps = wraps
+        self._entries: deque[_Entry] = deque()
+        self._lines: list[list[Span]] = []
         self._follows = True
         self.border_title = Content("events")
 
@@ -78,15 +94,34 @@ class EventLog(ScrollView, can_focus=False):
             text: what happened; literal, and made printable here.
             severity: its colour, and the sign before it.
         """
-        self._entries.append(_Entry(clock, printable(text), severity))
-        self.virtual_size = Size(self.size.width, len(self._entries))
-        self._follow()
-        self.refresh()
+        entry = _Entry(printable(clock), printable(text), severity)
+        self._entries.append(entry)
+        self._lines += self._lines_of(entry)
+        if len(self._entries) > _KEPT:
+            del self._lines[: len(self._lines_of(self._entries.popleft()))]
+        self._lines_changed()
 
     def clear(self) -> None:
         """Forget them all."""
         self._entries.clear()
-        self.virtual_size = Size(self.size.width, 0)
+        self._lines.clear()
+        self._lines_changed()
+
+    def _lines_of(self, entry: _Entry) -> list[list[Span]]:
+        first = _spans(entry)
+        indent = sum(cell_len(span.text) for span in first[:-1])
+        # One cell is left for the scrollbar, which may come.
+        room = self.size.width - 1 - indent
+        if not self._wraps or room < _LEAST_ROOM:
+            return [first]
+        parts = wrap(entry.text, room, break_on_hyphens=False) or [""]
+        style = first[-1].style
+        more = [[Span(" " * indent), Span(part, style)] for part in parts[1:]]
+        return [[*first[:-1], Span(parts[0], style)], *more]
+
+    def _lines_changed(self) -> None:
+        self.virtual_size = Size(self.size.width, len(self._lines))
+        self._follow()
         self.refresh()
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
@@ -95,8 +130,9 @@ class EventLog(ScrollView, can_focus=False):
         self._follows = round(new_value) >= self.max_scroll_y
 
     def on_resize(self) -> None:
-        """Keep the newest line in view."""
-        self._follow()
+        """Break lines anew, and keep the newest in view."""
+        self._lines = [line for entry in self._entries for line in self._lines_of(entry)]
+        self._lines_changed()
 
     def _follow(self) -> None:
         if self._follows:
@@ -104,11 +140,11 @@ class EventLog(ScrollView, can_focus=False):
             self.scroll_to(y=self.max_scroll_y, animate=False, force=True)
 
     def render_line(self, y: int) -> Strip:
-        """One event."""
+        """One line of an event."""
         width = self.scrollable_content_region.width
         index = self.scroll_offset.y + y
-        if index < len(self._entries):
-            spans = _spans(self._entries[index])
+        if index < len(self._lines):
+            spans = self._lines[index]
         elif y == 0:
             spans = [Span("nothing has happened yet", "event-log--empty")]
         else:
@@ -119,7 +155,7 @@ class EventLog(ScrollView, can_focus=False):
 def _spans(entry: _Entry) -> list[Span]:
     style = f"event-log--{entry.severity}"
     return [
-        Span(printable(entry.clock) + " ", "event-log--clock"),
+        Span(entry.clock + " ", "event-log--clock"),
         Span(SIGNS[entry.severity] + " ", style),
         Span(entry.text, style),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,6 +108,25 @@ async def test_totals_are_four_figures_in_two_lines_or_large(
         bar.compact = True
         await pilot.pause()
         assert len(text_of(bar)) == 2
+
+
+async def test_what_is_not_measured_yet_is_a_dash(stage: Stage, sample_of: SampleOf, some_maps: Maps) -> None:
+    at_once = replace(sample_of((some_maps, [900] * 15)), number=0, elapsed_s=0.002, interval_s=0.0002)
+    totals = TotalsBar()
+    async with stage(totals).run_test(size=(80, 24)) as pilot:
+        totals.show_sample(at_once)
+        await pilot.pause()
+        assert text_of(totals)[1].split()[2] == "–", "written in a fraction of a millisecond"
+        assert text_of(totals)[1].split()[4] == "MiB", "since armed is exact"
+        totals.show_sample(replace(at_once, number=7, elapsed_s=0.0))
+        await pilot.pause()
+        assert text_of(totals)[1].split()[2:4] == ["–", "–"], "not armed"
+    header = TargetHeader()
+    async with stage(header).run_test(size=(80, 24)) as pilot:
+        header.show_status(replace(status(), interval_measured_s=math.nan, cost_fraction=math.nan))
+        await pilot.pause()
+        assert "(measured    – s)" in text_of(header)[1]
+        assert "cost ≈    – CPU" in text_of(header)[1]
 
 
 def test_big_figures_are_as_wide_on_every_line() -> None:
@@ -246,3 +266,19 @@ async def test_events_are_literal_bounded_and_followed(stage: Stage) -> None:
         log.clear()
         await pilot.pause()
         assert text_of(log)[0] == "nothing has happened yet"
+
+
+async def test_a_log_that_wraps_shows_all_of_an_event(stage: Stage) -> None:
+    log = EventLog(wraps=True)
+    said = "dump 3: 143.3 MiB written, target stopped 50.1 ms, 574 ms in all, to /var/lib/dirtytop/chain/3"
+    async with stage(log).run_test(size=(50, 12), notifications=True) as pilot:
+        log.add("12:00:00", said, "warning")
+        await pilot.pause()
+        lines = text_of(log)
+        assert lines[0].startswith("12:00:00 ! dump 3")
+        assert " ".join(line[11:] for line in lines if line) == said
+        for at in range(600):
+            log.add("12:00:01", f"event {at}, and so much that it takes two lines")
+        await pilot.pause()
+        assert log.virtual_size.height == 2 * 500
+        assert text_of(log)[-1].endswith("two lines")

@@ -33,9 +33,9 @@ class LogScreen(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """The log alone."""
-        log = EventLog(classes="dialog wide")
+        log = EventLog(wraps=True, classes="dialog wide")
         log.border_title = Content(f"events of {self._target.command} {self._target.pid}")
-        log.border_subtitle = Content("Esc closes")
+        log.border_subtitle = Content("↑↓ move · Esc closes")
         yield log
 
     def on_mount(self) -> None:
