@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Final
 from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.command import CommandPalette
 from textual.screen import Screen
 from textual.signal import Signal
 
@@ -312,7 +313,9 @@ class DirtytopApp(App[None]):
         """Explain what can be pressed here."""
         from tui.screens.help import HelpScreen
 
-        if not isinstance(self.screen, HelpScreen):
+        if isinstance(self.screen, HelpScreen):
+            self.screen.dismiss()
+        elif not isinstance(self.screen, CommandPalette):
             self.push_screen(HelpScreen.of(self.screen, self))
 
     def action_tour(self) -> None:

@@ -28,6 +28,10 @@ GROUPS: Final = {
 _KEYS_OF_WIDGETS: Final = "Moving about"
 _LEFT_OUT: Final = frozenset({"scroll_left", "scroll_right", "page_left", "page_right", "screen.copy_text"})
 """Actions that every scrolling widget of Textual has, and ours have no use for."""
+_TEXTUALS_QUIT: Final = "ctrl+q"
+"""It leaves as `q` does, which is listed."""
+_PLAINLY: Final = {"app.focus_next": "The next panel or field", "app.focus_previous": "The one before"}
+"""What Textual's own bindings do, in our words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,8 @@ def help_entries(screen: Screen[Any], app: App[Any]) -> dict[str, list[HelpEntry
     """Everything that can be pressed on this screen as it is now, by heading."""
     keys: dict[tuple[str, str, str], list[str]] = {}
     for _, binding, _, tooltip in screen.active_bindings.values():
-        text = tooltip or binding.tooltip or binding.description
-        is_textuals = binding.system and not binding.id
+        text = _PLAINLY.get(binding.action) or tooltip or binding.tooltip or binding.description
+        is_textuals = (binding.system and not binding.id) or binding.key == _TEXTUALS_QUIT
         if text and not is_textuals and binding.action not in _LEFT_OUT:
             shown = keys.setdefault((_heading(binding), binding.action, text), [])
             shown.append(_key_name(app, binding, is_first=not shown))
@@ -64,7 +68,9 @@ def command_entries(screen: Screen[Any], app: App[Any]) -> Iterator[SystemComman
             continue
         seen.add(binding.action)
         explained = tooltip or binding.tooltip
-        title = f"{binding.description}: {explained[0].lower()}{explained[1:]}"
+        # "CRIU" and the like stay as they are.
+        first = explained[0].lower() if not explained[1:2].isupper() else explained[0]
+        title = f"{binding.description}: {first}{explained[1:]}"
         yield SystemCommand(title, f"key {app.get_key_display(binding)}", _runner(app, node, binding))
 
 

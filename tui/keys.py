@@ -8,7 +8,15 @@ from textual.binding import Binding
 
 
 def key(
-    keys: str, action: str, name: str, id: str, explained: str = "", *, footer: bool = False, shown: str = ""
+    keys: str,
+    action: str,
+    name: str,
+    id: str,
+    explained: str = "",
+    *,
+    footer: bool = False,
+    shown: str = "",
+    everywhere: bool = False,
 ) -> Binding:
     """A binding.
 
@@ -20,14 +28,28 @@ def key(
         explained: one sentence for the help and the palette; the name, if that says it all.
         footer: whether the footer shows it.
         shown: what the key is shown as, where Textual's name for it is not what is printed on it.
+        everywhere: whether it works in dialogs and while one types, too.
     """
     return Binding(
-        keys, action, name, show=footer, key_display=shown or None, tooltip=explained or name, id=id
+        keys,
+        action,
+        name,
+        show=footer,
+        key_display=shown or None,
+        tooltip=explained or name,
+        id=id,
+        priority=everywhere,
     )
 
 
+HELP: Final = key(
+    "question_mark", "app.help", "Help", "app.help", "What can be pressed here", footer=True, shown="?"
+)
+
+
 APP: Final = [
-    key("question_mark,f1", "help", "Help", "app.help", "This help", footer=True, shown="?"),
+    HELP,
+    key("f1", "app.help", "Help", "app.help_anywhere", "What can be pressed here", everywhere=True),
     key("T", "tour", "Tour", "app.tour", "A tour of four cards"),
     key("q,ctrl+c", "quit", "Quit", "app.quit", "Leave dirtytop", footer=True, shown="q"),
     key("ctrl+p", "command_palette", "Menu", "app.palette", "Every command by name, and the themes"),
@@ -55,7 +77,7 @@ WATCH: Final = [
         "when",
         "When",
         "checkpoint.when",
-        "Dump when it is quiet, stops short, or at a time",
+        "Dump once it is quiet, or stops short",
         footer=True,
     ),
     key(
@@ -79,17 +101,23 @@ WATCH: Final = [
         "less_budget",
         "Shorter stop",
         "checkpoint.less_stop",
-        "The target may stop for less: advise by that",
+        "Allow only a shorter stop",
     ),
     key(
         "B",
         "more_budget",
         "Longer stop",
         "checkpoint.more_stop",
-        "The target may stop for longer: advise by that",
+        "Allow a longer stop",
     ),
     key("l,enter", "links", "Links", "checkpoint.links", "The chain's links and what each saved"),
-    key("L", "maker_log", "CRIU's log", "checkpoint.maker_log", "CRIU's log of the last link, or failure"),
+    key(
+        "L",
+        "maker_log",
+        "CRIU's log",
+        "checkpoint.maker_log",
+        "What CRIU said of the last link, or failure",
+    ),
     key("y", "copy_restore", "Copy restore", "checkpoint.copy", "Copy the command that restores the dump"),
     key("s,greater_than_sign", "sort(1)", "Sort", "table.sort_next", "Sort by the next column"),
     key("less_than_sign", "sort(-1)", "Sort back", "table.sort_previous", "Sort by the previous column"),

@@ -9,6 +9,7 @@ from tests.tui.machine import Launch, ScriptedMachine, Until
 from tui import keys
 from tui.app import DirtytopApp
 from tui.help import GROUPS, command_entries, help_entries
+from tui.screens.dump import DumpScreen
 from tui.screens.help import HelpScreen
 
 POSTGRES = 40
@@ -92,3 +93,31 @@ async def test_every_action_of_a_screen_is_in_the_palette(
             "Faster",
         ):
             assert any(title.startswith(f"{name}: ") for title in titles), name
+
+
+async def test_f1_explains_dialogs_too_and_closes_its_help(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    app = launch(POSTGRES)
+    async with run(app) as pilot:
+        await until(pilot, lambda: app.desk.watched.targets[0].is_armed)
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, DumpScreen))
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        shown = "\n".join(str(static.content) for static in app.screen.query(Static))
+        assert "Choose the directory in a tree" in shown
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, DumpScreen))
+
+
+async def test_abbreviations_stay_as_they_are_in_the_palette(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    app = launch(POSTGRES)
+    async with run(app) as pilot:
+        await until(pilot, lambda: app.desk.watched.targets[0].is_armed)
+        await pilot.press("d", "enter")
+        await until(pilot, lambda: app.desk.watched.targets[0].links)
+        titles = [command.title for command in command_entries(app.screen, app)]
+        assert "CRIU's log: what CRIU said of the last link, or failure" in titles

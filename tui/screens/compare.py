@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from tui.comparing import curve_of, name_of, pairs_of, sentence, trend_of
 from tui.desk import Change, Desk, What
-from tui.keys import key
+from tui.keys import HELP, key
 from tui.target import Target
 from widgets.curve_pair import CurvePair
 from widgets.side_by_side import SideBySide
@@ -28,6 +28,7 @@ class CompareScreen(ModalScreen[None]):
         key("right_square_bracket", "turn(1)", "Next", "target.next", "Against the next target", shown="]"),
         key("left_square_bracket", "turn(-1)", "Previous", "target.previous", "The one before", shown="["),
         key("a", "arm", "Arm", "tracking.arm", "Arm those of the two that are not"),
+        HELP,
     ]
 
     def __init__(self, desk: Desk, first: Target, second: Target) -> None:

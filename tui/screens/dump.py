@@ -102,7 +102,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
     def compose(self) -> ComposeResult:
         """The chain, the directory, what becomes of the target."""
         with Vertical(classes="dialog") as dialog:
-            dialog.border_subtitle = Content("Esc cancels · Ctrl+S does it")
+            dialog.border_subtitle = Content("Esc cancels · Ctrl+S does it · F1 all keys")
             if self._chain is not None:
                 yield Static("parent", markup=False, classes="label")
                 yield RadioSet(

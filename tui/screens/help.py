@@ -20,7 +20,7 @@ class HelpScreen(ModalScreen[None]):
     """Shows entries by heading; any of the usual keys closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        key("escape,q,question_mark,f1,enter", "dismiss", "Close", "app.close", shown="esc"),
+        key("escape,q,question_mark,enter", "dismiss", "Close", "app.close", shown="esc"),
         key("T", "tour", "Tour", "app.tour", "A tour of four cards"),
     ]
 

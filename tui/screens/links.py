@@ -22,7 +22,7 @@ from engine.errors import BadImage
 from engine.images.areas import Area
 from engine.printable import printable
 from tui.desk import Change, Desk, What
-from tui.keys import key
+from tui.keys import HELP, key
 from tui.screens.maker_log import show_maker_log
 from tui.screens.restore import copy_restore
 from tui.target import Target
@@ -48,6 +48,7 @@ class LinksScreen(ModalScreen[None]):
         key("y", "copy_restore", "Copy restore", "checkpoint.copy", "Copy the command that restores this"),
         key("s,greater_than_sign", "sort(1)", "Sort", "table.sort_next", "Sort areas by the next column"),
         key("I", "reverse_sort", "Reverse", "table.reverse", "Reverse the order of areas"),
+        HELP,
     ]
     AUTO_FOCUS = "ChainFlow"
 
