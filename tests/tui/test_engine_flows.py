@@ -115,6 +115,19 @@ async def test_an_engine_that_cannot_is_disabled_with_its_reason(
         assert not app.screen.query_one("#engine-criu", Choice).disabled
 
 
+async def test_what_keeps_two_engines_from_it_is_said_once(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    why = "criu 3.17.1 does not work on this kernel"
+    broken = replace(CRIU, why_no_pre_dump=why, why_no_dump=why)
+    machine.reports = (MEMORY, broken, replace(broken, engine=Engine.SPLICED))
+    app = launch(POSTGRES)
+    async with run(app) as pilot:
+        await dialog(pilot, app, until, "d")
+        await until(pilot, lambda: f"✗ criu, spliced: {why}" in dialog_text(app))
+        assert dialog_text(app).count(why) == 1
+
+
 async def test_a_remembered_engine_that_cannot_gives_way_to_one_that_can(
     launch: Launch, machine: ScriptedMachine, until: Until
 ) -> None:

@@ -42,6 +42,7 @@ class ConfirmScreen(ModalScreen[bool]):
         """The question and its answers."""
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(self._question)
+            dialog.border_subtitle = Content(f"←→ the other · Enter takes it · Esc: {self._refuse}")
             yield Static(self._text, markup=False, classes="text")
             with Horizontal(classes="buttons"):
                 yield Button(Content(self._refuse), id="refuse", compact=True)

@@ -179,15 +179,23 @@ class EngineChoice(Vertical):
             return Content(f"{name} ✗ not here: see below")
         return Content(f"{name} {report.holds}")
 
-    def _detail(self) -> Content:
-        report = self._reports.get(self.engine)
-        lines = [f"{self.engine.value} {report.stops(self._kind)}"] if report is not None else ["looking …"]
+    def _reasons(self) -> list[str]:
+        """Why engines cannot; what keeps two of them from it is said once."""
+        kept: dict[str, list[str]] = {}
         for engine in self._engines:
             why = self._why_not(engine)
             if why:
                 hint = self._reports[engine].hint
-                named = why if why.startswith(engine.value) else f"{engine.value}: {why}"
-                lines.append(f"✗ {named}{f' ({hint})' if hint else ''}")
+                kept.setdefault(f"{why}{f' ({hint})' if hint else ''}", []).append(engine.value)
+        return [
+            why if len(names) == 1 and why.startswith(names[0]) else f"{', '.join(names)}: {why}"
+            for why, names in kept.items()
+        ]
+
+    def _detail(self) -> Content:
+        report = self._reports.get(self.engine)
+        lines = [f"{self.engine.value} {report.stops(self._kind)}"] if report is not None else ["looking …"]
+        lines += [f"✗ {reason}" for reason in self._reasons()]
         return Content("\n").join(
             Content.styled(line, "$warning" if line.startswith("✗") else "$foreground 60%") for line in lines
         )
