@@ -22,7 +22,7 @@ _COLUMNS: Final = (
     Column("cpu", "cpu", 6, "right", "%", priority=2, descending=True),
     Column("rss", "rss", 9, "right", priority=1, descending=True),
     Column("threads", "thr", 5, "right", priority=4, descending=True),
-    Column("command", "command", 18, flexible=True, wide=40),
+    Column("command", "command", 26, flexible=True, wide=40),
     Column("note", "untrackable", 13, wide=26, priority=1),
 )
 

@@ -15,6 +15,7 @@ from widgets.line_table import LineTable
 class _FilterInput(Input):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "clear", "Clear the filter", id="table.clear", tooltip="Show every row again"),
+        Binding("enter", "submit", "To the rows", key_display="⏎", tooltip="Go on with what is left"),
         Binding("down", "leave", "To the rows", show=False),
     ]
 

@@ -91,7 +91,7 @@ class PickScreen(Screen[None]):
         elif row.untrackable:
             about.update(Content.assemble(("cannot be watched: ", "$warning"), row.untrackable))
         else:
-            about.update(Content.styled(row.command, "$foreground 60%"))
+            about.update(Content.styled(f"{row.user} · {row.command}", "$foreground 60%"))
 
     def _filtered(self, filter_text: str) -> None:
         # Flat while a filter is typed: what Enter takes is a process that matches, not its ancestor.
