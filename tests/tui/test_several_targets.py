@@ -135,6 +135,45 @@ async def test_comparing_what_is_not_armed_says_so_and_a_arms_both(
         await until(pilot, lambda: "a few ticks more" in str(answer.content))
 
 
+async def test_nothing_is_said_of_what_is_not_armed(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    app = launch(POSTGRES, TRAINING, arm=False)
+    async with run(app) as pilot:
+        await until(pilot, lambda: all(target.live.sample for target in app.desk.watched.targets))
+        await pilot.press("C")
+        await until(pilot, lambda: isinstance(app.screen, CompareScreen))
+        lines = text_of(app.screen.query_one(SideBySide))
+        within = next(line for line in lines if line.startswith("written within 1 s"))
+        assert within.split() == ["written", "within", "1", "s", "–", "–"]
+
+
+async def test_in_a_low_terminal_each_target_has_its_trend_beside_its_name(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    app = launch(POSTGRES, TRAINING)
+    async with run(app, (80, 24)) as pilot:
+        strip = app.screen.query_one(TargetStrip)
+        await until(pilot, lambda: str(strip.render()).count("▆") >= 2)
+        await pilot.click(TargetStrip, offset=(30, 0))
+        await until(pilot, lambda: current(app).pid == TRAINING)
+
+
+async def test_of_more_targets_than_there_is_room_for_the_one_in_view_is_shown(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    pids = range(40, 50)
+    machine.commands.update({pid: f"process number {pid}" for pid in pids})
+    app = launch(*pids)
+    async with run(app, (80, 24)) as pilot:
+        await until(pilot, lambda: all(target.live.sample for target in app.desk.watched.targets))
+        await pilot.press("left_square_bracket")
+        await until(pilot, lambda: current(app).pid == 49)
+        shown = str(app.screen.query_one(TargetStrip).render())
+        assert shown.startswith("… ")
+        assert "number 49 49 " in shown[:78]
+
+
 async def test_it_takes_two_to_compare(launch: Launch, machine: ScriptedMachine, until: Until) -> None:
     app = launch(POSTGRES)
     async with run(app) as pilot:
