@@ -8,12 +8,14 @@ from typing import Any
 import pytest
 from textual.pilot import Pilot
 from textual.widget import Widget
+from textual.widgets import Footer
 
 from tests.tui.machine import Launch, ScriptedMachine, Until, current, run
 from tui.app import DirtytopApp
 from tui.screens.links import LinksScreen
 from tui.settings import Settings
 from widgets.heat_map import HeatMap
+from widgets.vma_table import VmaIdentity, VmaTable
 
 POSTGRES = 40
 SIZES = [(80, 24), (120, 40), (200, 60)]
@@ -112,3 +114,46 @@ async def test_enter_on_the_chain_opens_it(launch: Launch, machine: ScriptedMach
         await focus(pilot, app, "chain")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, LinksScreen))
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_what_is_left_takes_the_room_of_the_table_that_is_hidden(
+    launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    app = launch(POSTGRES)
+    async with run(app, size) as pilot:
+        await until(pilot, lambda: current(app).is_armed)
+        await pilot.press("2")
+        upper = app.screen.query_one("#upper")
+        await until(pilot, lambda: upper.region.bottom == size[1] - 1)
+
+
+async def test_without_the_heat_map_the_table_shows_the_hottest_again(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    app = launch(POSTGRES, settings=Settings(plot="heat"))
+    async with run(app) as pilot:
+        await until(pilot, lambda: len(current(app).live.heat) >= 2)
+        table, heat = app.screen.query_one(VmaTable), app.screen.query_one(HeatMap)
+        coldest = table.shown_identities[-1]
+        assert isinstance(coldest, VmaIdentity)
+        heat.post_message(HeatMap.Moved(heat, coldest))
+        await until(pilot, lambda: table.cursor_index > 0)
+        await pilot.press("v")
+        await until(pilot, lambda: table.cursor_index == 0)
+
+
+async def test_in_a_narrow_terminal_the_footer_makes_room_for_the_key_that_cancels(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    machine.linking.clear()
+    app = launch(POSTGRES)
+    async with run(app, (80, 24)) as pilot:
+        await until(pilot, lambda: current(app).is_armed)
+        footer = app.screen.query_one(Footer)
+        assert footer.show_command_palette
+        await pilot.press("d", "enter")
+        await until(pilot, lambda: current(app).is_busy)
+        await until(pilot, lambda: not footer.show_command_palette)
+        machine.linking.set()
+        await until(pilot, lambda: footer.show_command_palette)

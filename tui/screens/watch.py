@@ -32,8 +32,8 @@ from widgets.target_trends import TargetTrends
 from widgets.units import say_bytes
 
 _ACTS: Final = frozenset({"arm", "pre_dump", "dump", "when", "next_mode"})
-_AGE_S: Final = 1.0
-"""How often the age of a paused view is told anew."""
+_NARROW: Final = 90
+"""Cells below which the footer has no room for all."""
 
 
 class WatchScreen(Screen[None]):
@@ -46,6 +46,7 @@ class WatchScreen(Screen[None]):
         super().__init__()
         self._desk = desk
         self._dashboard = Dashboard(desk)
+        self._heat_leads = False
 
     @property
     def target(self) -> Target | None:
@@ -64,6 +65,16 @@ class WatchScreen(Screen[None]):
     def _changed(self, change: Change) -> None:
         if change.what in (What.TARGETS, What.STATUS):
             self.refresh_bindings()
+            self._fit_footer()
+
+    def on_resize(self) -> None:
+        """There may be more room for the footer, or less."""
+        self._fit_footer()
+
+    def _fit_footer(self) -> None:
+        """In a narrow terminal the menu makes room for the key that cancels."""
+        has_cancel = bool(self.check_action("cancel", ()))
+        self.query_one(Footer).show_command_palette = not (has_cancel and self.app.size.width < _NARROW)
 
     # What can be done.
 
@@ -287,18 +298,22 @@ class WatchScreen(Screen[None]):
         """Rates, memory over time and the curve take turns in one place; it may be the whole screen."""
         has_the_screen = self.maximized is self._dashboard.plot
         self._dashboard.next_plot()
+        if self._heat_leads:  # without the heat map the hottest are what is looked for, as before
+            self._heat_leads = False
+            self._dashboard.table.action_cursor_first()
         if has_the_screen:
             self.maximize(self._dashboard.plot, container=False)
 
     @on(HeatMap.Chosen)
     def _heat_chosen(self, event: HeatMap.Chosen) -> None:
+        self._heat_leads = False
         self._dashboard.table.move_cursor_to(event.identity)
         self._dashboard.table.focus()
 
     @on(HeatMap.Moved)
     def _heat_moved(self, event: HeatMap.Moved) -> None:
         if event.identity is not None:
-            self._dashboard.table.move_cursor_to(event.identity)
+            self._heat_leads = self._dashboard.table.move_cursor_to(event.identity)
 
     def action_toggle_panel(self, panel: str) -> None:
         """Show or hide a panel; first of all, give back the screen if one has all of it."""
