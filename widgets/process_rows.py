@@ -241,7 +241,8 @@ def _command(command: str, width: int, is_dim: bool) -> Cell:
     if not name:
         return (Span(command),)
     directory += slash
-    if cell_len(directory + name) > width:
+    # The sign that arguments were cut takes a cell, and would take it from the name.
+    if cell_len(directory + name) + len(space) > width:
         directory = ""
     return (
         Span(directory, "line-table--dim"),

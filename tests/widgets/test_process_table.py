@@ -236,3 +236,13 @@ async def test_a_circle_of_parents_which_a_race_can_show_loses_nobody(process: M
         app.table.move_cursor_to(ProcessIdentity(5, 100))
         app.table.toggle_tag()
         assert app.table.tagged_pids == {5, 6, 7, 8}
+
+
+@pytest.mark.parametrize("width", range(70, 96))
+async def test_a_program_is_named_whole_before_its_directory_is(width: int, process: MakeProcess) -> None:
+    app = Picker()
+    async with app.run_test(size=(width, 5)):
+        app.table.show_processes(
+            [process(7, 1, "/opt/work/python/bin/python -m http.server --directory /srv")]
+        )
+        assert "python " in text_of(app.table)[1] or "python…" in text_of(app.table)[1]
