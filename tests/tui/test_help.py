@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from textual.widgets import Static
 
 from tests.tui.machine import Launch, ScriptedMachine, Until
@@ -121,3 +122,16 @@ async def test_abbreviations_stay_as_they_are_in_the_palette(
         await until(pilot, lambda: app.desk.watched.targets[0].links)
         titles = [command.title for command in command_entries(app.screen, app)]
         assert "CRIU's log: what CRIU said of the last link, or failure" in titles
+
+
+@pytest.mark.parametrize(("width", "count"), [(80, 1), (120, 2), (200, 2)])
+async def test_the_help_has_two_columns_where_there_is_room(
+    launch: Launch, machine: ScriptedMachine, until: Until, width: int, count: int
+) -> None:
+    app = launch(POSTGRES)
+    async with app.run_test(size=(width, 40), notifications=True) as pilot:
+        await until(pilot, lambda: app.desk.watched.targets[0].is_armed)
+        await pilot.press("f1")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        await pilot.pause()
+        assert len({column.region.x for column in app.screen.query(".column")}) == count
