@@ -11,7 +11,7 @@ Nothing here stops or changes a target; making links is left to the caller. A dr
     while True:
         sleep(advisor.gap_s(interval_s))
         advisor.see(session.tick())
-        if advisor.is_looking_closely:               # a tick of a few milliseconds' interval: not to be shown
+        if advisor.is_looking_closely:               # a few ticks close together: advice comes after them
             continue
         advice = advisor.advise(datetime.now())      # some 15 ms of CPU: once a tick, on no UI thread
         if advice.decision.action is Action.DUMP:    # or PRE_DUMP, or GIVE_UP; WAIT where no trigger is armed
