@@ -34,7 +34,7 @@ _WATCH_S: Final = 12.0
 _CHAINS: Final = 5
 _PRE_DUMPS: Final = 3
 _PAUSE_S: Final = 1.0
-_ROUNDS: Final = 11
+_ROUNDS: Final = 16
 _LONGEST_WAIT_S: Final = 12.0
 _FIXED: Final = (0, 1, 2, 3, 5)
 
@@ -188,8 +188,11 @@ def examine(name: str, show: Callable[[Outcome], None] = lambda outcome: None) -
         findings.truth = driver.advisor.truth
         for outcome in findings.truth.outcomes:
             show(outcome)
-        for _ in range(_ROUNDS):
-            for policy_name, work in _policies(driver).items():
+        policies = list(_policies(driver).items())
+        for number in range(_ROUNDS):
+            # Each in every place of a round: the target has a rhythm too, and it may be that of the rounds.
+            first = number % len(policies)
+            for policy_name, work in (*policies[first:], *policies[:first]):
                 driver.watch(_PAUSE_S / 3)
                 findings.stops_s.setdefault(policy_name, []).append(work())
     return findings
