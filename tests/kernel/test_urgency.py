@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import threading
 
 import pytest
@@ -71,3 +72,15 @@ def test_garbage_is_collected_again_afterwards_even_after_an_error() -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert gc.isenabled()
+
+
+def test_other_threads_hold_the_interpreter_for_less_long_until_nobody_is_urgent_any_more() -> None:
+    usual_s = sys.getswitchinterval()
+    first, second = urgent(), urgent()
+    first.__enter__()
+    second.__enter__()
+    assert sys.getswitchinterval() < usual_s
+    first.__exit__(None, None, None)
+    assert sys.getswitchinterval() < usual_s
+    second.__exit__(None, None, None)
+    assert sys.getswitchinterval() == usual_s

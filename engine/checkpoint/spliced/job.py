@@ -17,6 +17,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Final
 
@@ -31,6 +32,7 @@ from engine.errors import LinkFailed
 from engine.images.files import writing
 from engine.images.proto.rpc_pb2 import CriuReq
 from engine.images.stats import DumpStats
+from engine.kernel.urgency import urgent
 from engine.printable import printable
 
 _CONFIG: Final = "criu.conf"
@@ -71,12 +73,14 @@ class SpliceJob(LinkJob):
         """When CRIU began to stop the tree, by `time.perf_counter`."""
         self._frozen_s = self._thawed_s = 0.0
         self._is_spliced = False
+        self._urgency = ExitStack()
+        """Held from before the tree is frozen until it goes on, or until all that is left to do is to write."""
 
     def run(self) -> LinkMade:
         """See `LinkJob.run`."""
         ours, theirs = socket.socketpair()
         ours.close()
-        with theirs:
+        with theirs, self._urgency:
             self._inherited = (theirs.fileno(),)
             return super().run()
 
@@ -110,6 +114,7 @@ class SpliceJob(LinkJob):
 
     def _approve(self, script: str, directory: CriuDirectory) -> bool:
         if script == _BEFORE_FREEZING:
+            self._urgency.enter_context(urgent())
             self.freezing_at_s = self._frozen_s = time.perf_counter()
         if script == _FROZEN:
             self._frozen_s = time.perf_counter()
@@ -120,6 +125,7 @@ class SpliceJob(LinkJob):
         # What is to be ended, or left stopped, is so only once its link is there; what could not be
         # copied has to be read now.
         if self._order.after is not After.RUN or not self._pages.is_copied:
+            self._urgency.close()
             self._splice(directory)
 
     def _splice(self, directory: CriuDirectory) -> None:
@@ -132,6 +138,7 @@ class SpliceJob(LinkJob):
         self._thawed_s = time.perf_counter()
 
     def _finish(self, directory: CriuDirectory, notes: list[str]) -> LinkMade:
+        self._urgency.close()
         self._goes_on()
         self._splice(directory)
         return super()._finish(directory, [*notes, *self._pages.notes])
