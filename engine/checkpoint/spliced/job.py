@@ -74,7 +74,7 @@ class SpliceJob(LinkJob):
         self._frozen_s = self._thawed_s = 0.0
         self._is_spliced = False
         self._urgency = ExitStack()
-        """Held from before the tree is frozen until it goes on, or until all that is left to do is to write."""
+        """Held from before the tree is frozen until it goes on, or all that is left to do is to write."""
 
     def run(self) -> LinkMade:
         """See `LinkJob.run`."""
