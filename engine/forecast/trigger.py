@@ -2,7 +2,7 @@
 
 It touches nothing: whoever drives it makes the links it asks for, and shows it the next moment when they are
 made. `stop < X` also asks for the pre-dumps that bring the stop below X, if there are such; `at` asks for
-them shortly before its time.
+them shortly before its time, and `quiet` once it is quiet, if the forecast advises any.
 """
 
 from __future__ import annotations
@@ -216,7 +216,7 @@ class Armed:
                         return decision
             return Decision(Action.WAIT, "; ".join(decision.reason for decision in decisions))
         if isinstance(condition, QuietFor):
-            return _when_quiet(condition.seconds, moment.rhythm)
+            return self._when_quiet(condition.seconds, moment)
         if isinstance(condition, AtTime):
             return self._at_time(moment)
         if not moment.forecast.plans:
@@ -238,6 +238,22 @@ class Armed:
                 count = words.times(plan.pre_dumps)
                 return Decision(Action.PRE_DUMP, f"pre-dumped {count}, it {words.stop(plan.stopped_s.mid)}")
         return Decision(Action.WAIT, f"it would stop for {words.duration(stop_s)}")
+
+    def _when_quiet(self, wanted_s: float, moment: Moment) -> Decision:
+        rhythm, forecast = moment.rhythm, moment.forecast
+        if rhythm.quiet_s >= wanted_s:
+            quiet = f"quiet for {words.duration(rhythm.quiet_s)}"
+            if self._may_pre_dump and forecast.plans and forecast.best_pre_dumps:
+                stops = words.stop(forecast.best.stopped_s.mid)
+                return Decision(Action.PRE_DUMP, f"{quiet}: pre-dumped first, it {stops}")
+            return Decision(Action.DUMP, quiet)
+        if not rhythm.spells:
+            return Decision(
+                Action.WAIT, "how it writes is not known: that takes ticks that re-arm the tracker"
+            )
+        if rhythm.quiet_s > 0:
+            return Decision(Action.WAIT, f"quiet for {words.duration(rhythm.quiet_s)} so far")
+        return Decision(Action.WAIT, "in a burst" if rhythm.state is State.BURST else "it writes")
 
     def _at_time(self, moment: Moment) -> Decision:
         assert self.due is not None
@@ -276,13 +292,3 @@ def _next(wanted: time, clock: datetime) -> datetime:
     """When the clock next shows this time."""
     due = datetime.combine(clock.date(), wanted)
     return due if due >= clock else due + timedelta(days=1)
-
-
-def _when_quiet(wanted_s: float, rhythm: Rhythm) -> Decision:
-    if rhythm.quiet_s >= wanted_s:
-        return Decision(Action.DUMP, f"quiet for {words.duration(rhythm.quiet_s)}")
-    if not rhythm.spells:
-        return Decision(Action.WAIT, "how it writes is not known: that takes ticks that re-arm the tracker")
-    if rhythm.quiet_s > 0:
-        return Decision(Action.WAIT, f"quiet for {words.duration(rhythm.quiet_s)} so far")
-    return Decision(Action.WAIT, "in a burst" if rhythm.state is State.BURST else "it writes")

@@ -172,7 +172,7 @@ def _tour(
     growing_ms: int = 20_000,
 ) -> Scenario:
     phases_ms = {"steady": steady_ms, "burst": burst_ms, "quiet": quiet_ms, "growing": growing_ms}
-    rates = {"steady": 2 * hot_pages, "burst": 4 * burst_pages, "growing": hot_pages // 2}
+    rates = {"steady": 2 * hot_pages, "burst": 2 * burst_pages, "growing": hot_pages // 2}
     written = sum(phases_ms[name] * rate / 1000 for name, rate in rates.items())
     average = written / (sum(phases_ms.values()) / 1000)
     lengths = ", ".join(f"{name} for {length / 1000:g} s" for name, length in phases_ms.items())

@@ -238,10 +238,10 @@ class Tour:
         burst = Cycle(_filled(burst_pages, "burst"))
         seconds = growing_ms // 1000 + 1
         grows = hot_pages // 2
-        # The small set is written twice over in a second, the large one four times.
+        # The small set and the large one, each written twice over in a second.
         self._phases: list[tuple[str, int, Writes | None]] = [
             ("steady", steady_ms // STEP_MS, steady(cold_pages, hot_pages, 2 * hot_pages)),
-            ("burst", burst_ms // STEP_MS, Paced(burst, 4 * burst_pages)),
+            ("burst", burst_ms // STEP_MS, Paced(burst, 2 * burst_pages)),
             ("quiet", quiet_ms // STEP_MS, None),
             ("growing", growing_ms // STEP_MS, Growing(grows * seconds, grows, grows)),
         ]

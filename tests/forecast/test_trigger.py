@@ -102,6 +102,19 @@ class TestQuiet:
         assert driven.reason == "quiet for 2 s so far"
         assert driven.shown(moment(3, quiet_s=3.0)) is Action.DUMP
 
+    def test_it_pre_dumps_in_the_quiet_where_that_is_advised(self) -> None:
+        driven = Driven(QuietFor(3))
+        dear = forecast(0.2, 0.02, best=1)
+        assert driven.shown(moment(1, dear)) is Action.WAIT
+        assert driven.shown(moment(3, dear, quiet_s=3.0)) is Action.PRE_DUMP
+        assert driven.reason == "quiet for 3 s: pre-dumped first, it stops 20 ms"
+        assert driven.shown(moment(4, forecast(0.02, 0.02), quiet_s=4.0)) is Action.DUMP
+        assert driven.reason == "quiet for 4 s"
+
+    def test_it_makes_no_pre_dump_where_it_may_not(self) -> None:
+        driven = Driven(QuietFor(3), may_pre_dump=False)
+        assert driven.shown(moment(3, forecast(0.2, 0.02, best=1), quiet_s=3.0)) is Action.DUMP
+
     def test_where_quiet_cannot_be_seen_it_says_so(self) -> None:
         driven = Driven(QuietFor(3))
         assert driven.shown(Moment(1.0, NOON, forecast(9.0), Rhythm())) is Action.WAIT

@@ -32,8 +32,8 @@ _KINDS: Final[dict[type[Condition], tuple[str, str, str]]] = {
 }
 """For each: the name of its widgets, what is said, and how it is written as a trigger."""
 
-_OF_THEMSELVES: Final = (QuietFor, Every)
-"""These make no pre-dumps, or nothing else."""
+_OF_THEMSELVES: Final = (Every,)
+"""These make pre-dumps without being asked."""
 
 
 class WhenScreen(ModalScreen[Trigger | None]):
