@@ -39,6 +39,7 @@ _MAP_FIXED = 0x10
 _MREMAP_MAYMOVE = 1
 _MREMAP_FIXED = 2
 _SIGKILL = 9
+_PR_SET_PDEATHSIG = 1
 
 _swept = [0]
 """How many pages the last sweep has written."""
@@ -112,6 +113,7 @@ def _obey(libc: ctypes.CDLL, command: dict[str, Any]) -> Any:
         case "fork":
             child = os.fork()
             if child == 0:
+                libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL)  # nobody else ends it
                 os.close(0)
                 os.close(1)
                 while True:
