@@ -181,7 +181,8 @@ class CostModel:
         model = replace(
             self,
             dump=self.dump.after(size, result.seconds),
-            anyway_pages=result.beyond_pending_pages,
+            # In a first link everything is pending: it tells nothing of what the next one saves anyway.
+            anyway_pages=result.beyond_pending_pages if result.pages_in_parent else self.anyway_pages,
         )
         ran_on = after is After.RUN
         if self.parts:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 from engine.kernel.maps import Vma, VmaKind
 from engine.pageset import PAGE_SIZE
 from engine.tracking.curve import WorkingSetCurve
 from engine.tracking.sample import Sample
+
+_SHARED: Final = (VmaKind.SHMEM, VmaKind.MEMFD)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,9 +81,6 @@ def pages_saved_anyway(sample: Sample) -> int:
             elif _is_own_data(vma):
                 own += present
     return own + sum(of_shared.values())
-
-
-_SHARED = (VmaKind.SHMEM, VmaKind.MEMFD)
 
 
 def _is_own_data(vma: Vma) -> bool:

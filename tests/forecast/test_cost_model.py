@@ -95,8 +95,11 @@ def test_a_spliced_dump_stops_longer_for_more_memory_though_no_more_is_pending()
 
 
 def test_what_a_spliced_dump_saves_anyway_is_told_by_the_last_one() -> None:
-    dump = replace(made(LinkKind.DUMP, 20, Engine.SPLICED), beyond_pending_pages=300)
-    assert after(model(Engine.SPLICED), dump).anyway_pages == 300
+    dump = replace(made(LinkKind.DUMP, 20, Engine.SPLICED), pages_in_parent=9000, beyond_pending_pages=300)
+    told = after(model(Engine.SPLICED), dump)
+    assert told.anyway_pages == 300
+    full = replace(dump, pages_in_parent=0, beyond_pending_pages=2)
+    assert after(told, full).anyway_pages == 300
 
 
 def test_a_dump_that_ended_its_target_tells_nothing_of_stopping() -> None:

@@ -113,16 +113,17 @@ class Worker:
             stderr = os.open(
                 self._work_directory / STDERR, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
             )
-            program = [str(self._program)]
+            program, inherited = [str(self._program)], [theirs.fileno(), *self._inherited]
             if self._overseer is not None:
                 program = asking_command(tells, self._overseer.request, self._program)
+                inherited.append(tells.fileno())
             try:
                 self._process = subprocess.Popen(
                     [*program, "swrk", str(theirs.fileno())],
                     stdin=None if self._on_our_terminal else subprocess.DEVNULL,
                     stdout=stderr,
                     stderr=stderr,
-                    pass_fds=[theirs.fileno(), tells.fileno(), *self._inherited],
+                    pass_fds=inherited,
                     cwd=self._work_directory,
                     start_new_session=not self._on_our_terminal,
                     umask=0o077,
