@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.errors import kernel_errors
+from engine.kernel.process import memory_file
 
 _CLEAR_SOFT_DIRTY = b"4"
 
@@ -19,6 +20,6 @@ def clear_soft_dirty(pid: int) -> None:
     """
     with (
         kernel_errors(pid, "reset its soft-dirty bits"),
-        open(f"/proc/{pid}/clear_refs", "wb", buffering=0) as clear_refs,
+        open(memory_file(pid, "clear_refs"), "wb", buffering=0) as clear_refs,
     ):
         clear_refs.write(_CLEAR_SOFT_DIRTY)

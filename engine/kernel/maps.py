@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.errors import kernel_errors
+from engine.kernel.process import memory_file
 from engine.pageset import PAGE_SHIFT, Int64Array, PageSet
 from engine.printable import printable
 
@@ -191,10 +192,10 @@ class MapsReader:
             TargetGone: the process has exited.
             NotPermitted: its map is not ours to read.
         """
-        with kernel_errors(self.pid, "read its memory map"), open(f"/proc/{self.pid}/maps", "rb", 0) as file:
-            raw = file.readall() or b""
+        raw = self._read_file(f"/proc/{self.pid}/maps") or self._read_file(memory_file(self.pid, "maps"))
         if raw != self._raw:
-            lines = raw.splitlines()
+            # Names may hold every byte but this one, which the kernel escapes: nothing else ends a line.
+            lines = raw.split(b"\n")[:-1]
             seen = self._seen
             # Parsing is what costs; a line seen before is the VMA it was before.
             fresh = {line: seen.get(line) or parse_line(line) for line in lines}
@@ -203,6 +204,10 @@ class MapsReader:
             self._raw = raw
         return self._maps
 
+    def _read_file(self, path: str) -> bytes:
+        with kernel_errors(self.pid, "read its memory map"), open(path, "rb", 0) as file:
+            return file.readall() or b""
+
 
 def read_maps(pid: int) -> Maps:
     """The map of a process, once. Errors as of `MapsReader.read`."""
@@ -210,11 +215,13 @@ def read_maps(pid: int) -> Maps:
 
 
 def parse_line(line: bytes) -> Vma:
-    """One line of `maps`, without its newline."""
-    fields = line.split(maxsplit=5)
-    bounds, perms, offset, device, inode = fields[:5]
-    # The name is everything after the inode and its padding, spaces of its own included.
-    raw_name = fields[5] if len(fields) > 5 else b""
+    """One line of `maps`, without its newline.
+
+    Five fields with one space behind each, padding, and a name, which is everything else: a file's name
+    may hold any other blank (fs/proc/task_mmu.c, show_map_vma).
+    """
+    bounds, perms, offset, device, inode, padded_name = line.split(b" ", 5)
+    raw_name = padded_name.lstrip(b" ")
     start, _, end = bounds.partition(b"-")
     shown = perms.decode("ascii")
     number = int(inode)

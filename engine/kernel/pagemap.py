@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from engine.errors import from_os_error, kernel_errors
 from engine.kernel.libc import ioctl
+from engine.kernel.process import memory_file
 from engine.pageset import PAGE_SHIFT, PAGE_SIZE, Int64Array, PageSet
 
 
@@ -106,7 +107,7 @@ class Pagemap:
         """
         self.pid = pid
         with kernel_errors(pid, "open its pagemap"):
-            self._descriptor = os.open(f"/proc/{pid}/pagemap", os.O_RDONLY | os.O_CLOEXEC)
+            self._descriptor = os.open(memory_file(pid, "pagemap"), os.O_RDONLY | os.O_CLOEXEC)
         self._vector = np.empty((_VECTOR_LENGTH, 3), dtype=np.uint64)
         self._vector_address = self._vector.ctypes.data
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from engine.errors import TargetGone, kernel_errors
@@ -11,6 +11,7 @@ from engine.printable import printable
 
 _PF_KTHREAD = 0x0020_0000
 _PF_EXITING = 0x0000_0004
+_DEAD = "ZXx"
 
 
 class Identity(NamedTuple):
@@ -74,15 +75,63 @@ class ProcessStat:
     @property
     def is_dead(self) -> bool:
         """Whether it is a zombie or past that."""
-        return self.state in "ZXx"
+        return self.state in _DEAD
 
 
 def read_stat(pid: int, tid: int | None = None) -> ProcessStat:
     """What the kernel says of a process, or of one of its threads.
 
+    A process lives for as long as one of its threads does. Where the leader has ended before the others
+    (pthread_exit(3)), the kernel shows the leader, a zombie without memory: its state, its flags and
+    the fields are then those of a thread that lives.
+
     Raises:
         TargetGone: there is no such process any more.
     """
+    stat = _read_stat_file(pid, tid)
+    if tid is None and stat.is_dead and stat.thread_count > 1:
+        living = _living_thread(pid)
+        if living is not None:
+            return replace(stat, state=living.state, flags=living.flags, fields=living.fields)
+    return stat
+
+
+def task_with_memory(pid: int) -> int:
+    """Under which number `/proc` shows the memory of a process: its pid, unless its leader has ended.
+
+    Raises:
+        TargetGone: there is no such process any more.
+    """
+    stat = _read_stat_file(pid, None)
+    if stat.is_dead and stat.thread_count > 1:
+        living = _living_thread(pid)
+        if living is not None:
+            return living.pid
+    return pid
+
+
+def memory_file(pid: int, name: str) -> str:
+    """Where `/proc` has a file about the memory of a process: `maps`, `mem`, `pagemap` and the like.
+
+    Raises:
+        TargetGone: there is no such process any more.
+    """
+    return f"/proc/{task_with_memory(pid)}/{name}"
+
+
+def _living_thread(pid: int) -> ProcessStat | None:
+    """Any thread of it that has not ended."""
+    for tid in thread_ids(pid):
+        try:
+            stat = _read_stat_file(pid, tid)
+        except TargetGone:  # that thread ended between the list and now
+            continue
+        if not stat.is_dead and not stat.is_exiting:
+            return stat
+    return None
+
+
+def _read_stat_file(pid: int, tid: int | None) -> ProcessStat:
     path = f"/proc/{pid}/stat" if tid is None else f"/proc/{pid}/task/{tid}/stat"
     with kernel_errors(pid, "read its state"), open(path, "rb", 0) as file:
         raw = file.read()
@@ -137,9 +186,9 @@ def read_status(pid: int, tid: int | None = None) -> dict[str, str]:
     path = f"/proc/{pid}/status" if tid is None else f"/proc/{pid}/task/{tid}/status"
     with kernel_errors(pid, "read its status"), open(path, "rb", 0) as file:
         text = file.read().decode("ascii", "backslashreplace")
-    return {
-        name: value.strip() for name, _, value in (line.partition(":") for line in text.splitlines()) if name
-    }
+    # The name of a program may hold what `splitlines` takes for the end of a line.
+    lines = (line.partition(":") for line in text.split("\n"))
+    return {name: value.strip() for name, _, value in lines if name}
 
 
 def resident_pages(pid: int) -> int:
@@ -148,8 +197,13 @@ def resident_pages(pid: int) -> int:
     Raises:
         TargetGone: there is no such process any more.
     """
-    with kernel_errors(pid, "read its size"), open(f"/proc/{pid}/statm", "rb", 0) as file:
-        return int(file.read().split()[1])
+    with kernel_errors(pid, "read its size"):
+        with open(f"/proc/{pid}/statm", "rb", 0) as file:
+            size, resident, *_ = file.read().split()
+        if size == b"0":  # no memory: it exits, or its leader has ended
+            with open(memory_file(pid, "statm"), "rb", 0) as file:
+                resident = file.read().split()[1]
+    return int(resident)
 
 
 def innermost_pid(pid: int) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from engine.errors import kernel_errors
+from engine.kernel.process import memory_file
 
 _KIB = 1024
 _COUNTED = {
@@ -57,8 +58,8 @@ def read_smaps(pid: int) -> list[SmapsEntry]:
         TargetGone: the process has exited.
         NotPermitted: its map is not ours to read.
     """
-    with kernel_errors(pid, "read its smaps"), open(f"/proc/{pid}/smaps", "rb") as file:
-        return list(_entries(file.read().splitlines()))
+    with kernel_errors(pid, "read its smaps"), open(memory_file(pid, "smaps"), "rb") as file:
+        return list(_entries(file.read().split(b"\n")[:-1]))
 
 
 def _entries(lines: list[bytes]) -> Iterator[SmapsEntry]:

@@ -1,16 +1,23 @@
-"""Stopping every thread of a process for a moment (ptrace(2))."""
+"""Stopping every thread of a process for a moment (ptrace(2)).
+
+Whoever waits in a call that the kernel cuts short for that waits on afterwards (`engine.kernel.waiting_on`).
+"""
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self, TypeVar
 
-from engine.errors import TargetGone
+from engine.errors import DirtytopError, TargetGone
 from engine.kernel.process import thread_ids
 from engine.kernel.ptrace import STOP_TIMEOUT_S, Tracee
+from engine.kernel.registers import NATIVE
+from engine.kernel.remote_syscall import RemoteCaller, find_system_call
+from engine.kernel.waiting_on import UNSEEN, BeforeStop, Lookout, waits_on
 
 Result = TypeVar("Result")
 
@@ -27,6 +34,7 @@ class StoppedProcess:
         self.tracees: dict[int, Tracee] = {}
         """By thread id."""
         self._since = 0.0
+        self._before: dict[int, BeforeStop] = {}
 
     def __enter__(self) -> Self:
         """Stop it.
@@ -35,32 +43,41 @@ class StoppedProcess:
             TargetGone, NotPermitted, AlreadyTraced: it cannot be stopped, and has not been.
             NotSupported: a thread of it cannot be interrupted now.
         """
+        lookout = Lookout(self.pid)
+        self._before = {tid: lookout.look(tid) for tid in thread_ids(self.pid)}
         self._since = time.perf_counter()
         deadline = time.monotonic() + STOP_TIMEOUT_S
+        ended: set[int] = set()
         try:
             # A running thread may start others until it has stopped itself.
-            while fresh := [tid for tid in thread_ids(self.pid) if tid not in self.tracees]:
-                for tracee in self._seize(fresh):
-                    tracee.wait_stopped(deadline)
+            while fresh := [
+                tid for tid in thread_ids(self.pid) if tid not in self.tracees and tid not in ended
+            ]:
+                for tracee in self._seize(fresh, ended):
+                    try:
+                        tracee.wait_stopped(deadline)
+                    except TargetGone:  # this thread ended instead; the process may live on
+                        ended.add(tracee.tid)
+                        del self.tracees[tracee.tid]
+            if not self.tracees:
+                raise TargetGone(f"process {self.pid} has exited", pid=self.pid)
         except BaseException:
             self.release()
             raise
         return self
 
-    def _seize(self, tids: list[int]) -> list[Tracee]:
+    def _seize(self, tids: list[int], ended: set[int]) -> list[Tracee]:
+        """Ask these threads to stop; those that have ended, as a leader may before the others, are noted."""
         seized = []
         for tid in tids:
             try:
                 tracee = Tracee(self.pid, tid)
                 tracee.interrupt()
             except TargetGone:
-                if tid == self.pid and len(tids) == 1:
-                    raise
-                continue  # this thread ended; the process may live on
+                ended.add(tid)
+                continue
             self.tracees[tid] = tracee
             seized.append(tracee)
-        if not seized and not self.tracees:
-            raise TargetGone(f"process {self.pid} has exited", pid=self.pid)
         return seized
 
     @property
@@ -70,9 +87,35 @@ class StoppedProcess:
 
     def release(self) -> None:
         """Let every thread go on. May be called twice."""
-        for tracee in self.tracees.values():
+        for tid, tracee in self.tracees.items():
+            self._have_it_wait_on(tracee, self._before.get(tid, UNSEEN))
             tracee.release()
         self.tracees.clear()
+
+    def _have_it_wait_on(self, tracee: Tracee, before: BeforeStop) -> None:
+        if NATIVE is None:
+            return
+        try:
+            at = NATIVE.result_offset
+            if at is not None and tracee.read_word(at) != -errno.EINTR:
+                return
+            registers = tracee.read_registers()
+            if not NATIVE.is_native(registers):
+                return
+            waiting_on = waits_on(self.pid, tracee.tid, NATIVE, registers, before)
+            if waiting_on is None:
+                return
+            if not NATIVE.waits_on_from_a_call:
+                tracee.write_registers(waiting_on)
+                return
+            caller = RemoteCaller(tracee, NATIVE, registers, find_system_call(self.pid, NATIVE))
+            with caller.borrowing(before):
+                pass
+        except (
+            ProcessLookupError,
+            DirtytopError,
+        ):  # it was killed, or never stopped: nothing is to be undone
+            return
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

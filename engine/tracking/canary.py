@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from engine.errors import kernel_errors
 from engine.kernel.maps import Maps, VmaKind
 from engine.kernel.pagemap import Category, Pagemap
+from engine.kernel.process import memory_file
 from engine.pageset import PAGE_SHIFT, PageSet
 
 _MOST_PAGES_OF_MAPPING = (4 << 20) >> PAGE_SHIFT
@@ -94,7 +95,7 @@ def plant(pid: int, canary: Canary) -> bool:
         TargetGone: the process has exited.
     """
     with kernel_errors(pid, "write to its memory"):
-        descriptor = os.open(f"/proc/{pid}/mem", os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(memory_file(pid, "mem"), os.O_RDWR | os.O_CLOEXEC)
         try:
             for page in canary.planted:
                 address = page << PAGE_SHIFT

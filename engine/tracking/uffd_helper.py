@@ -7,8 +7,8 @@ session of its own and ends only between two requests; when the dashboard is kil
 the work is finished first, and our copy of the descriptor, the last one, goes with this process.
 
 It answers on a SOCK_SEQPACKET socket: one JSON request `{"pid", "start_ticks"}`, one JSON reply
-with the descriptor beside it, or with the error, and a word when its own copy is closed. It needs
-no NumPy and starts in milliseconds.
+with the descriptor beside it, or with the error, and a word when its own copy is closed; another word comes
+first of all, when it has started. It needs no NumPy and starts in milliseconds.
 
 Run by `engine.tracking.uffd_source`, as `python -I -m engine.tracking.uffd_helper FD`.
 """
@@ -21,12 +21,13 @@ import os
 import signal
 import socket
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from engine.errors import DirtytopError, NotSupported, TargetGone, from_os_error
-from engine.kernel.pidfd import open_pidfd, take_descriptor
-from engine.kernel.process import Identity, children_of, require_same
+from engine.kernel.pidfd import is_same_open_file, open_pidfd, open_thread_pidfd, take_descriptor
+from engine.kernel.process import Identity, child_processes, require_same
 from engine.kernel.remote_syscall import borrowed_thread
 from engine.kernel.stopping import on_own_thread
 from engine.kernel.userfaultfd import CREATE_FLAGS, SYS_USERFAULTFD
@@ -34,6 +35,10 @@ from engine.kernel.userfaultfd import CREATE_FLAGS, SYS_USERFAULTFD
 _SYS_CLOSE = {"x86_64": 3, "aarch64": 57}
 _LARGEST_REQUEST = 4096
 _CLOSED = b"closed"
+_NEVER_KILLED = "-1000"  # OOM_SCORE_ADJ_MIN; root alone may set it
+
+READY = b"ready"
+"""Said once it can be asked."""
 
 
 def serve(connection: socket.socket) -> None:
@@ -85,31 +90,42 @@ def obtain(identity: Identity) -> tuple[int, int]:
                     hint="a security policy may forbid userfaultfd(2), or its descriptors are used up",
                 ) from error
             try:
-                ours = take_descriptor(pidfd, theirs)
+                ours = _take_over(caller.tid, pidfd, theirs)
             except OSError as error:
                 raise from_os_error(error, pid, "take over its userfaultfd") from error
             finally:
                 caller.call(_SYS_CLOSE[os.uname().machine], theirs)
     finally:
         os.close(pidfd)
-    _close_inherited(identity, theirs)
+    _close_inherited(pid, theirs, ours)
     return ours, caller.stopped_us
 
 
-def _close_inherited(parent: Identity, descriptor: int) -> None:
-    """Close the copy that a child has if another thread forked in the instant it was open."""
-    for child in children_of({parent.pid}).values():
-        if child.parent_pid != parent.pid:
-            continue
+def _take_over(tid: int, pidfd: int, theirs: int) -> int:
+    """A copy of the descriptor that a thread has just got. Raises OSError."""
+    try:
+        of_thread = open_thread_pidfd(tid)
+    except OSError:  # an older kernel: then the process, whose main thread has to be there for that
+        return take_descriptor(pidfd, theirs)
+    try:
+        return take_descriptor(of_thread, theirs)
+    finally:
+        os.close(of_thread)
+
+
+def _close_inherited(pid: int, number: int, ours: int) -> None:
+    """Close the copy that a child has if another thread forked in the instant it was open.
+
+    A child may have a descriptor of its own of that number, a userfaultfd even: only that which is the very
+    same open file as ours is closed. Where that cannot be told, none is.
+    """
+    for child in child_processes({pid}):
         try:
-            if os.readlink(f"/proc/{child.pid}/fd/{descriptor}") != "anon_inode:[userfaultfd]":
+            if not is_same_open_file(child.pid, number, os.getpid(), ours):
                 continue
-        except OSError:  # it has no such descriptor: the usual case
-            continue
-        try:
             with borrowed_thread(child.pid) as caller:
-                caller.call(_SYS_CLOSE[os.uname().machine], descriptor)
-        except TargetGone:
+                caller.call(_SYS_CLOSE[os.uname().machine], number)
+        except (OSError, TargetGone):  # it has no such descriptor: the usual case
             continue
 
 
@@ -125,8 +141,13 @@ def main() -> None:
         signal.SIGPIPE,
     ):
         signal.signal(number, signal.SIG_IGN)
+    # Nor memory that runs out: were we killed with a thread borrowed, it would go on with registers of ours.
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as oom_score_adj:
+        oom_score_adj.write(_NEVER_KILLED)
     gc.disable()
     with socket.socket(fileno=int(sys.argv[1])) as connection:
+        with suppress(OSError):  # the dashboard was killed meanwhile
+            connection.send(READY)
         serve(connection)
 
 

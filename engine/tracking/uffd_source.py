@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from typing import Final
 
 from engine.errors import (
@@ -24,7 +27,11 @@ from engine.printable import printable
 _ERRORS: Final = {
     kind.__name__: kind for kind in (TargetGone, NotPermitted, AlreadyTraced, NotSupported, KernelThread)
 }
-_ANSWER_TIMEOUT_S: Final = 30.0
+_START_TIMEOUT_S: Final = 20.0
+_ANSWER_TIMEOUT_S: Final = 5.0
+"""Far longer than a stop may take to be given up (`STOP_TIMEOUT_S`)."""
+_ENDING_S: Final = 1.0
+_LONGEST_ANSWER: Final = 65536
 
 
 class UffdSource:
@@ -40,37 +47,63 @@ class UffdSource:
 
         Raises:
             TargetGone, NotPermitted, AlreadyTraced, NotSupported: as the kernel decides.
+            DirtytopError: the helper has ended, or does not answer in time.
         """
         with self._lock:
-            connection = self._connection or self._start()
             request = {"pid": identity.pid, "start_ticks": identity.start_ticks}
-            answer = b""
             descriptors: list[int] = []
             try:
+                connection = self._connection or self._start(identity.pid)
                 connection.send(json.dumps(request).encode())
-                answer, descriptors, _, _ = socket.recv_fds(connection, 65536, 1)
-                closed = connection.recv(65536)
-            except OSError:
-                closed = b""
-            if not closed:
+                answer = self._receive(connection, descriptors)
+                self._receive(connection, descriptors)
+            except OSError as error:
                 for descriptor in descriptors:
                     os.close(descriptor)
-                self._stop()
-                raise DirtytopError(
-                    f"process {identity.pid}: the helper that attaches to it ended early", pid=identity.pid
-                )
+                raise self._failure(identity.pid, error) from error
         reply = json.loads(answer)
         if "error" in reply:
             kind = _ERRORS.get(reply["error"], DirtytopError)
             raise kind(reply["message"], pid=identity.pid, hint=reply["hint"])
         return descriptors[0], reply["stopped_us"]
 
+    def _receive(self, connection: socket.socket, descriptors: list[int]) -> bytes:
+        """The helper's next message. One that does not answer is woken once, in case somebody has stopped it.
+
+        Raises:
+            OSError: it has ended (ConnectionResetError), or still does not answer (TimeoutError).
+        """
+        assert self._helper is not None
+        try:
+            message, received, _, _ = socket.recv_fds(connection, _LONGEST_ANSWER, 1)
+        except TimeoutError:
+            # It may hold a thread of the target while it is stopped itself.
+            self._helper.send_signal(signal.SIGCONT)
+            message, received, _, _ = socket.recv_fds(connection, _LONGEST_ANSWER, 1)
+        descriptors.extend(received)
+        if not message:
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+        return message
+
+    def _failure(self, pid: int, error: OSError) -> DirtytopError:
+        """What to tell of a helper that gave no answer; it is let go, and another one started next time."""
+        assert self._helper is not None
+        helper_pid = self._helper.pid
+        self._stop()
+        if isinstance(error, TimeoutError):
+            return DirtytopError(
+                f"process {pid}: the helper that attaches to it does not answer (pid {helper_pid})",
+                pid=pid,
+                hint=f"is it stopped, or its cgroup frozen? `kill -CONT {helper_pid}` lets it end",
+            )
+        return DirtytopError(f"process {pid}: the helper that attaches to it ended early", pid=pid)
+
     def close(self) -> None:
         """End the helper once it has answered; may be called twice."""
         with self._lock:
             self._stop()
 
-    def _start(self) -> socket.socket:
+    def _start(self, pid: int) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             try:
@@ -85,11 +118,14 @@ class UffdSource:
             except OSError as error:
                 ours.close()
                 raise DirtytopError(
-                    f"the helper that attaches to processes cannot be started: {printable(sys.executable)} "
-                    f"({os.strerror(error.errno or 0)})"
+                    f"process {pid}: the helper that attaches to it cannot be started: "
+                    f"{printable(sys.executable)} ({os.strerror(error.errno or 0)})",
+                    pid=pid,
                 ) from error
-        ours.settimeout(_ANSWER_TIMEOUT_S)
         self._connection = ours
+        ours.settimeout(_START_TIMEOUT_S)
+        self._receive(ours, [])
+        ours.settimeout(_ANSWER_TIMEOUT_S)
         return ours
 
     def _stop(self) -> None:
@@ -97,5 +133,7 @@ class UffdSource:
             self._connection.close()
             self._connection = None
         if self._helper is not None:
-            self._helper.wait()
+            # Without a connection it ends by itself. To kill it could leave a thread with registers of ours.
+            with suppress(subprocess.TimeoutExpired):
+                self._helper.wait(_ENDING_S)
             self._helper = None

@@ -7,33 +7,25 @@ private to us: no other tool can disturb it, and nothing of it stays once our de
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 
 import numpy as np
 
 from engine.errors import NotSupported, TargetGone
-from engine.kernel.maps import Maps, MapsReader, Vma, VmaKind
+from engine.kernel.maps import Maps, MapsReader
 from engine.kernel.pagemap import Category, Pagemap
 from engine.kernel.process import Identity
-from engine.kernel.userfaultfd import enable_async_write_protect, register_write_protect
+from engine.kernel.userfaultfd import enable_async_write_protect
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 from engine.tracking.canary import Canary
 from engine.tracking.residency import unmodified_file_pages
 from engine.tracking.sample import RateMode, TrackerKind, Untracked
 from engine.tracking.tracker import Collected
 from engine.tracking.uffd_source import UffdSource
+from engine.tracking.watching import BUSY, KERNEL_MADE, Watching
 
 _LOOK_FOR_REPLACED_S = 5.0
-_BUSY = "another userfaultfd watches it"
-_REFUSALS = {
-    errno.EINVAL: "the kernel cannot watch this kind of mapping",
-    errno.EPERM: "a read-only shared file mapping",
-    errno.EBUSY: _BUSY,
-    errno.ENOMEM: "the process is at its limit of mappings",
-}
-_KERNEL_MADE = (VmaKind.VVAR, VmaKind.VDSO, VmaKind.VSYSCALL)
 
 
 class WriteProtectTracker:
@@ -58,8 +50,7 @@ class WriteProtectTracker:
         except BaseException:
             self.close()
             raise
-        self._watched = Maps()
-        self._refused: dict[Vma, str] = {}
+        self._watching = Watching(identity.pid, self._descriptor)
         self._spans: tuple[tuple[int, int], ...] = ()
         self._always_written = EMPTY
         self._look_for_replaced_at_s = 0.0
@@ -78,7 +69,7 @@ class WriteProtectTracker:
     ) -> Collected:
         """See `Tracker.collect`; always exact, never stops the target."""
         maps = self._read_maps()
-        news = self._watch(maps)
+        news = self._follow(maps)
         now_s = time.monotonic()
         if for_link or news or now_s >= self._look_for_replaced_at_s:
             self._always_written = self._watch_replaced(maps)
@@ -128,76 +119,58 @@ class WriteProtectTracker:
     def _refuse_shared_tracking(self) -> None:
         """Two trackers of one process would take each other's written pages away."""
         maps = self._read_maps()
-        self._watch(maps)
-        if _BUSY in self._refused.values() and len(self._refused) == len(maps.vmas):
+        self._follow(maps)
+        refused = self._watching.refused
+        if BUSY in refused.values() and len(refused) == len(maps.vmas):
             raise NotSupported(
                 f"process {self.identity.pid} is already tracked through a userfaultfd",
                 pid=self.identity.pid,
                 hint="another dirtytop, perhaps: end it first",
             )
 
-    def _watch(self, maps: Maps) -> bool:
-        """Register the mappings that are new; all their pages read as written at the next scan.
-
-        Returns:
-            Whether anything has changed in the mappings.
+    def _follow(self, maps: Maps) -> bool:
+        """Watch what is new, and scan all but what others watch; whether the mappings have changed.
 
         The kernel does not say whose userfaultfd watches a mapping, and would let us protect, and so
         forget, what another one watches (Wine uses one of its own): those are left out of our scans.
         """
-        if maps is self._watched:
+        if not self._watching.follow(maps):
             return False
-        # The reader hands out the same object for the same line, and the last map keeps them alive.
-        known = set(map(id, self._watched.vmas))
-        refused = {vma: self._refused[vma] for vma in maps.vmas if id(vma) in known and vma in self._refused}
-        for vma in maps.vmas:
-            if id(vma) not in known and (reason := self._register(vma)):
-                refused[vma] = reason
-        self._refused = refused
-        self._watched = maps
+        self._leave_out_what_others_watch(maps)
+        return True
+
+    def _leave_out_what_others_watch(self, maps: Maps) -> None:
         first, end = maps.user_span
         spans = []
-        for vma in sorted(vma for vma, reason in refused.items() if reason == _BUSY):
+        for vma in sorted(vma for vma, reason in self._watching.refused.items() if reason == BUSY):
             spans.append((first, vma.start >> PAGE_SHIFT))
             first = vma.end >> PAGE_SHIFT
         self._spans = tuple(span for span in (*spans, (first, end)) if span[0] < span[1])
-        return True
 
     def _watch_replaced(self, maps: Maps) -> PageSet:
-        """Register mappings that look like ones we watch but took their place since.
+        """Watch mappings that look like ones we watch but took their place since.
 
         Returns:
             Pages in use of private mappings that cannot be watched: to be taken as written always.
         """
         unwatched = self._pagemap.scan(*maps.user_span, none_of=Category.WP_ALLOWED | Category.ZERO).pages()
-        for at in np.flatnonzero(unwatched.count_within(maps.starts, maps.ends)).tolist():
-            vma = maps.vmas[at]
-            if vma not in self._refused and (reason := self._register(vma)):
-                self._refused[vma] = reason
-        private = [vma for vma in self._refused if vma.is_private and vma.kind not in _KERNEL_MADE]
+        replaced = np.flatnonzero(unwatched.count_within(maps.starts, maps.ends)).tolist()
+        refused = self._watching.refused
+        before = len(refused)
+        self._watching.watch(replaced)
+        if len(refused) > before:
+            self._leave_out_what_others_watch(maps)
+        private = [vma for vma in refused if vma.is_private and vma.kind not in KERNEL_MADE]
         if not private:
             return EMPTY
         always = PageSet.from_addresses([vma.start for vma in private], [vma.end for vma in private])
-        if any(self._refused[vma] == _BUSY for vma in private):
+        if any(refused[vma] == BUSY for vma in private):
             return self._pagemap.scan(*maps.user_span, none_of=Category.ZERO).pages() & always
         return unwatched & always
-
-    def _register(self, vma: Vma) -> str:
-        """Watch one mapping; why not, or ''."""
-        try:
-            register_write_protect(self._descriptor, vma.start, vma.end)
-        except OSError as error:
-            if error.errno == errno.ESRCH:
-                raise TargetGone(
-                    f"process {self.identity.pid} has exited or started another program",
-                    pid=self.identity.pid,
-                ) from error
-            return _REFUSALS.get(error.errno or 0, os.strerror(error.errno or 0))
-        return ""
 
     def _untracked(self) -> tuple[Untracked, ...]:
         return tuple(
             Untracked(vma.start, vma.end, vma.name, reason)
-            for vma, reason in self._refused.items()
-            if vma.kind not in _KERNEL_MADE
+            for vma, reason in self._watching.refused.items()
+            if vma.kind not in KERNEL_MADE
         )

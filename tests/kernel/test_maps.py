@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from engine.errors import TargetGone
 from engine.kernel.maps import Maps, MapsReader, Vma, VmaKind, parse_line, read_maps
+from engine.kernel.smaps import read_smaps
 from engine.pageset import PAGE_SIZE, PageSet
 from tests.targets.scripted import ScriptedTarget
 
@@ -50,6 +53,20 @@ def test_every_line_is_one_vma_with_the_kernels_own_numbers(target: ScriptedTarg
 def test_kinds_and_names(line: bytes, kind: VmaKind, name: str) -> None:
     vma = parse_line(line)
     assert (vma.kind, vma.name) == (kind, name)
+
+
+def test_a_files_name_is_one_name_whatever_blanks_are_in_it(tmp_path: Path) -> None:
+    name = b"x\r7fffff000000-7fffff100000 rw-p 00000000 00:00 0 \x0b\x0c\x1c\x85 [stack]"
+    path = os.fsencode(tmp_path) + b"/" + name
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
+    os.truncate(descriptor, PAGE_SIZE)
+    with mmap.mmap(descriptor, PAGE_SIZE, mmap.MAP_PRIVATE):
+        (vma,) = (vma for vma in read_maps(os.getpid()).vmas if vma.raw_name.startswith(path[:-20]))
+        assert vma.raw_name == path
+        assert vma.end - vma.start == PAGE_SIZE
+        assert vma.kind is VmaKind.FILE_PRIVATE
+        assert len(read_smaps(os.getpid())) == len(read_maps(os.getpid()).vmas)
+    os.close(descriptor)
 
 
 def test_an_unchanged_map_is_the_same_object(target: ScriptedTarget) -> None:

@@ -39,6 +39,8 @@ _MAP_FIXED = 0x10
 _MREMAP_MAYMOVE = 1
 _MREMAP_FIXED = 2
 _SIGKILL = 9
+_SYS_USERFAULTFD = {"x86_64": 323, "aarch64": 282}
+_USER_MODE_ONLY = 1
 _PR_SET_PDEATHSIG = 1
 
 _swept = [0]
@@ -114,6 +116,8 @@ def _obey(libc: ctypes.CDLL, command: dict[str, Any]) -> Any:
             child = os.fork()
             if child == 0:
                 libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL)  # nobody else ends it
+                if command["with_userfaultfd"]:
+                    libc.syscall(_SYS_USERFAULTFD[os.uname().machine], os.O_CLOEXEC | _USER_MODE_ONLY)
                 os.close(0)
                 os.close(1)
                 while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import marshal
+import os
 import subprocess
 import sys
 import time
@@ -100,7 +101,14 @@ class ScriptedTarget:
 
     def fork(self) -> int:
         """A child that sleeps until it is killed."""
-        return int(self.ask(op="fork"))
+        return int(self.ask(op="fork", with_userfaultfd=False))
+
+    def fork_with_userfaultfd(self) -> int:
+        """Such a child with a userfaultfd of its own, whose number is the next that is free in us."""
+        child = int(self.ask(op="fork", with_userfaultfd=True))
+        while os.path.exists(f"/proc/{child}/fd/1"):
+            time.sleep(0.001)
+        return child
 
     def end_child(self, pid: int) -> None:
         self.ask(op="end_child", pid=pid)

@@ -19,7 +19,7 @@ BASE = 0x7F0000000
 
 def maps_of(*bounds: tuple[int, int], perms: str = "rw-p") -> Maps:
     """One anonymous mapping for each pair of page numbers."""
-    lines = [f"{first << 12:x}-{end << 12:x} {perms} 00000000 00:00 0" for first, end in bounds]
+    lines = [f"{first << 12:x}-{end << 12:x} {perms} 00000000 00:00 0 " for first, end in bounds]
     return Maps.of(tuple(parse_line(line.encode()) for line in lines))
 
 

@@ -1,0 +1,58 @@
+"""Targets written in C: for what a Python program cannot do to itself, or does besides."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+
+
+@lru_cache
+def compiled(name: str) -> Path:
+    """The program made of `tests/targets/NAME.c`, once in a run; the test skips without a compiler."""
+    compiler = shutil.which("gcc") or shutil.which("cc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    program = Path(tempfile.mkdtemp(prefix="dirtytop-target-")) / name
+    source = Path(__file__).with_name(f"{name}.c")
+    subprocess.run([compiler, "-O1", "-Wall", "-pthread", "-o", program, source], check=True)
+    return program
+
+
+class CompiledTarget:
+    """A running one, which says a line when it is ready, and answers each line with one."""
+
+    def __init__(self, name: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [compiled(name), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=sys.stderr,
+            text=True,
+            start_new_session=True,
+        )
+        self.pid = self.process.pid
+        self.said = self.hear()
+        """The line said when it was ready."""
+
+    def hear(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().rstrip("\n")
+
+    def ask(self, question: str = "") -> str:
+        assert self.process.stdin is not None
+        self.process.stdin.write(question + "\n")
+        self.process.stdin.flush()
+        return self.hear()
+
+    def __enter__(self) -> CompiledTarget:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
