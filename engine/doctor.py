@@ -13,7 +13,7 @@ from engine.checkpoint.criu.features import VARIABLE, examine_criu, find_criu
 from engine.errors import NotPermitted, NotSupported
 from engine.pageset import PAGE_SIZE
 from engine.printable import printable
-from engine.privileges import capability_names, effective_capabilities, may_trace_others, read_setting
+from engine.privileges import may_look_into_others, may_trace_others, read_setting, relevant_capabilities
 from engine.tracking.probe import Support, TrackerSupport, probe
 from engine.tracking.sample import TrackerKind
 
@@ -142,17 +142,19 @@ def _pagemap_scan(support: TrackerSupport) -> Finding:
 
 
 def _privileges() -> Finding:
-    names = ", ".join(capability_names(effective_capabilities())) or "no capability that matters here"
+    names = ", ".join(relevant_capabilities()) or "no capability that matters here"
     user = "root" if os.geteuid() == 0 else f"user {os.geteuid()}"
     text = f"{user}, with {names}"
-    if may_trace_others():
-        return Finding("privileges", Status.WORKS, text)
-    return Finding(
-        "privileges",
-        Status.LIMITED,
-        text,
-        "other users' processes need root or CAP_SYS_PTRACE: `sudo dirtytop`",
-    )
+    if not may_look_into_others():
+        hint = (
+            "other users' processes take root, or CAP_SYS_PTRACE with CAP_DAC_READ_SEARCH: docs/privileges.md"
+        )
+        return Finding("privileges", Status.LIMITED, text, hint)
+    if os.geteuid() != 0:
+        return Finding(
+            "privileges", Status.WORKS, f"{text}: enough to watch others' processes and save their memory"
+        )
+    return Finding("privileges", Status.WORKS, text)
 
 
 def _ptrace_scope(scope: int | None) -> Finding:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
+from engine.kernel.capabilities import Capability, effective_capabilities
 from engine.printable import printable
 
 
@@ -71,8 +72,17 @@ class LinkFailed(DirtytopError):
 
 def ptrace_hint() -> str:
     """Why the kernel may refuse to let us look into a process of our own user, and what to do."""
+    held = effective_capabilities()
     if os.geteuid() == 0:
         return "even root is refused here: a container without CAP_SYS_PTRACE, or a security module"
+    if Capability.SYS_PTRACE in held:
+        if Capability.DAC_OVERRIDE in held:
+            return "refused with CAP_SYS_PTRACE and CAP_DAC_OVERRIDE: a security module, or a user namespace"
+        if Capability.DAC_READ_SEARCH in held:
+            return (
+                "soft-dirty takes CAP_DAC_OVERRIDE too, and write-protect does not: `--tracker write-protect`"
+            )
+        return "CAP_SYS_PTRACE alone is not enough: add CAP_DAC_READ_SEARCH, which opens others' files"
     try:
         with open("/proc/sys/kernel/yama/ptrace_scope") as file:
             scope = int(file.read())
@@ -83,7 +93,7 @@ def ptrace_hint() -> str:
             f"run as root, or allow it with `sysctl kernel.yama.ptrace_scope=0` (now {scope}: "
             "only a parent may look into its children)"
         )
-    return "run as root, or as the user who owns the process"
+    return "run as root, as the user who owns the process, or with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH"
 
 
 @contextmanager

@@ -5,34 +5,39 @@ from __future__ import annotations
 import os
 from typing import Final
 
+from engine.kernel.capabilities import Capability, effective_capabilities
 from engine.kernel.process import read_status
 
-RELEVANT_CAPABILITIES: Final = {
-    12: "CAP_NET_ADMIN",
-    19: "CAP_SYS_PTRACE",
-    21: "CAP_SYS_ADMIN",
-    24: "CAP_SYS_RESOURCE",
-    38: "CAP_PERFMON",
-    40: "CAP_CHECKPOINT_RESTORE",
-}
-"""Those that looking into processes and taking checkpoints ask for, by their number."""
-
-_CAP_SYS_PTRACE: Final = 19
+_BY_READING: Final = frozenset((Capability.SYS_PTRACE, Capability.DAC_READ_SEARCH))
+"""To look into processes of other users takes both: the right to, and to open files of theirs (mode 0400)."""
+_BY_WRITING: Final = frozenset((Capability.SYS_PTRACE, Capability.DAC_OVERRIDE))
+"""Soft-dirty bits are cleared by writing to such a file (mode 0200)."""
 
 
-def effective_capabilities() -> int:
-    """The CapEff bits of this process."""
-    return int(read_status(os.getpid())["CapEff"], 16)
+def relevant_capabilities() -> tuple[str, ...]:
+    """The names of those capabilities in effect that matter to us."""
+    return tuple(capability.full_name for capability in sorted(effective_capabilities()))
 
 
-def capability_names(bits: int) -> tuple[str, ...]:
-    """Those of `RELEVANT_CAPABILITIES` that are set in `bits`."""
-    return tuple(name for number, name in RELEVANT_CAPABILITIES.items() if bits >> number & 1)
+def may_look_into_others() -> bool:
+    """Whether other users' processes can be watched, by write-protection at least, and be saved."""
+    held = effective_capabilities()
+    return held >= _BY_READING or held >= _BY_WRITING
+
+
+def may_clear_soft_dirty(pid: int) -> bool:
+    """Whether this process's soft-dirty bits may be cleared: by its owner, and who may write to all files.
+
+    Raises:
+        TargetGone: there is no such process any more.
+    """
+    owners = {int(uid) for uid in read_status(pid)["Uid"].split()}
+    return owners == {os.geteuid()} or effective_capabilities() >= _BY_WRITING
 
 
 def may_trace_others() -> bool:
-    """Whether the processes of other users may be looked into (CAP_SYS_PTRACE)."""
-    return bool(effective_capabilities() >> _CAP_SYS_PTRACE & 1)
+    """Whether Yama and the owner of a process do not matter (CAP_SYS_PTRACE)."""
+    return Capability.SYS_PTRACE in effective_capabilities()
 
 
 def read_setting(path: str) -> int | None:

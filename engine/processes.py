@@ -18,7 +18,7 @@ from engine.errors import NotPermitted, TargetGone
 from engine.kernel.process import Identity, ProcessStat, read_stat, read_status
 from engine.pageset import PAGE_SIZE
 from engine.printable import printable
-from engine.privileges import may_trace_others
+from engine.privileges import may_look_into_others
 
 _RSS_FIELD: Final = 21  # of ProcessStat.fields; field 24 of proc(5)
 _LONGEST_COMMAND: Final = 4096  # an argument list may have megabytes
@@ -52,7 +52,7 @@ class ProcessLister:
 
     def list(self) -> tuple[ProcessRow, ...]:
         """Every process there is now, ascending by pid."""
-        sees_others = may_trace_others()
+        sees_others = may_look_into_others()
         known: dict[Identity, _Known] = {}
         rows = []
         for pid in psutil.pids():

@@ -16,7 +16,7 @@ def clear_soft_dirty(pid: int) -> None:
 
     Raises:
         TargetGone: the process has exited.
-        NotPermitted: it belongs to another user, and we lack CAP_SYS_PTRACE.
+        NotPermitted: it belongs to another user, and we lack CAP_SYS_PTRACE or CAP_DAC_OVERRIDE.
     """
     with (
         kernel_errors(pid, "reset its soft-dirty bits"),

@@ -26,6 +26,7 @@ from engine.kernel.userfaultfd import (
     register_write_protect,
 )
 from engine.pageset import PAGE_SHIFT, PAGE_SIZE
+from engine.privileges import may_clear_soft_dirty
 from engine.tracking.sample import TrackerKind
 
 _PAGES = 256
@@ -54,6 +55,17 @@ class Support:
     def of(self, kind: TrackerKind) -> TrackerSupport:
         """Whether this tracker works."""
         return self.soft_dirty if kind is TrackerKind.SOFT_DIRTY else self.write_protect
+
+    def best_for(self, pid: int) -> TrackerKind:
+        """What `auto` means for one process: `best`, but for soft-dirty bits that we may not clear.
+
+        Raises:
+            NotSupported: no tracker works here. TargetGone: there is no such process.
+        """
+        best = self.best()
+        if best is TrackerKind.SOFT_DIRTY and self.write_protect.works and not may_clear_soft_dirty(pid):
+            return TrackerKind.WRITE_PROTECT
+        return best
 
     def best(self) -> TrackerKind:
         """What `auto` means: soft-dirty where the kernel has it, for it injects nothing; else write-protect.

@@ -51,7 +51,7 @@ class Session:
             NotSupported: the tracker does not work on this kernel, or the target is this program.
         """
         support = probe()
-        self.tracker = tracker or support.best()
+        self.tracker = tracker or support.best_for(pid)
         support.require(self.tracker)
         self._fault_s = support.fault_s
         self.lock = threading.RLock()
