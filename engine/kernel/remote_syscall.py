@@ -91,25 +91,44 @@ class RemoteCaller:
             before: what it did before it was stopped.
 
         Raises:
-            OSError: it was killed before anything was borrowed.
+            OSError: it was killed meanwhile: nobody is left to put right.
         """
+        tracee = self._tracee
+        with self._undisturbed():
+            try:
+                yield
+            finally:
+                waiting_on = waits_on(tracee.pid, tracee.tid, self._architecture, self._registers, before)
+                self._put_back(before, waiting_on)
+
+    def have_wait_on(self, before: BeforeStop, waiting_on: bytes) -> None:
+        """Have the thread begin the call again that the stop has cut short, without any call of ours.
+
+        Args:
+            before: what it did before it was stopped.
+            waiting_on: the registers for that.
+
+        Raises:
+            OSError: it was killed meanwhile.
+        """
+        with self._undisturbed():
+            self._put_back(before, waiting_on)
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """No signal is delivered, and no call diverted."""
         mask = self._tracee.read_signal_mask()
         self._tracee.write_signal_mask(_ALL_SIGNALS)
         dispatch = self._tracee.suspend_dispatch()
         try:
             yield
         finally:
-            try:
-                self._put_back(before)
-                if dispatch is not None:
-                    self._tracee.resume_dispatch(dispatch)
-                self._tracee.write_signal_mask(mask)
-            except ProcessLookupError:  # killed meanwhile: nobody is left to put right
-                pass
+            if dispatch is not None:
+                self._tracee.resume_dispatch(dispatch)
+            self._tracee.write_signal_mask(mask)
 
-    def _put_back(self, before: BeforeStop) -> None:
+    def _put_back(self, before: BeforeStop, waiting_on: bytes | None) -> None:
         tracee, architecture = self._tracee, self._architecture
-        waiting_on = waits_on(tracee.pid, tracee.tid, architecture, self._registers, before)
         if waiting_on is not None:
             if architecture.waits_on_from_a_call:
                 assert before.wait is not None
@@ -161,6 +180,8 @@ def borrowed_thread(pid: int) -> Iterator[RemoteCaller]:
     try:
         with caller.borrowing(before):
             yield caller
+    except ProcessLookupError as error:
+        raise TargetGone(f"process {pid} exited while a thread of it was borrowed", pid=pid) from error
     finally:
         tracee.release()
         caller.stopped_us = int((time.perf_counter() - since) * 1e6)

@@ -109,8 +109,7 @@ class StoppedProcess:
                 tracee.write_registers(waiting_on)
                 return
             caller = RemoteCaller(tracee, NATIVE, registers, find_system_call(self.pid, NATIVE))
-            with caller.borrowing(before):
-                pass
+            caller.have_wait_on(before, waiting_on)
         except (
             ProcessLookupError,
             DirtytopError,

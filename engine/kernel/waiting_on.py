@@ -33,8 +33,8 @@ _MOST_REMEMBERED: Final = 4096
 
 _made_to_wait_anew: Final[dict[int, int]] = {}
 """By thread id: how often it had gone to sleep by itself before it was last made to wait anew."""
-_SLEEPS_OF_A_STOP: Final = 2
-"""A thread that waits on goes to sleep twice more: for the stop, and in its call again."""
+_SLEEPS_OF_A_STOP: Final = 8
+"""So often at most has a thread gone to sleep until it waits on: stopped, twice for each call of ours, again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +116,9 @@ def _left_ms(pid: int, tid: int, wait: Wait, before: BeforeStop) -> int | None:
 def _is_first_time(tid: int, asleep: Asleep | None) -> bool:
     """Whether it has not been made to wait anew in this wait already; it will have been from now on."""
     switches = asleep.switches if asleep is not None else 0
-    last = _made_to_wait_anew.get(tid)
+    last = _made_to_wait_anew.pop(tid, None)
     if last is not None and last <= switches <= last + _SLEEPS_OF_A_STOP:
-        return False
+        return False  # and with that this wait has ended
     while len(_made_to_wait_anew) >= _MOST_REMEMBERED:
         del _made_to_wait_anew[next(iter(_made_to_wait_anew))]
     _made_to_wait_anew[tid] = switches

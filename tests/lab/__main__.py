@@ -40,8 +40,6 @@ CANNOT_PROVISION: Final = 3
 _TABLE: Final = PROJECT / "docs/tested-on.md"
 _MERGED: Final = LAB / "report.xml"
 _AT_ONCE: Final = 2
-_FEW: Final = 5
-"""As many tests may have failed because an emulated CPU was too slow; more have another reason."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -106,10 +104,10 @@ def _split(arguments: Sequence[str]) -> tuple[Sequence[str], Sequence[str]]:
 
 def _provision(names: Sequence[str]) -> None:
     """Make what is missing, each beside the others: mostly one waits for the network."""
-    provide_tools()
     guests = [GUESTS[name] for name in names if name != HOST]
     ours = [guest for guest in guests if guest.compiler is guest]
     foreign = [guest for guest in guests if guest.compiler is not guest]
+    provide_tools({guest.architecture.c_compiler for guest in guests})
     if HOST in names and DEB13 not in ours:
         ours.append(DEB13)
     _make_all(
@@ -144,10 +142,6 @@ def _run(
         # Nowhere else is there a CRIU that works on the host's kernel.
         all_of = WITH_CRIU if name == HOST else ()
         report = machine.test(arguments_for_tests(machine.cpus, pytest_arguments, batch, all_of=all_of))
-        if report.failed and not report.problem and machine.is_emulated and len(report.failed) <= _FEW:
-            print(f"{name}: {len(report.failed)} failed: once more", flush=True)
-            nodes = [case.node for case in report.failed]
-            report = report.once_more(machine.test(arguments_for_tests(1, nodes, None), "once-more"))
         print(f"{name}: {time.monotonic() - began_s:.0f} s", flush=True)
         return report
 
@@ -199,11 +193,11 @@ class _Machine:
             return run_host(self._program, arguments, results)
         return run_guest(self._guest, self._program, arguments, results, kvm=self._kvm, cpus=self.cpus)
 
-    def test(self, arguments: Sequence[str], part: str = "") -> KernelReport:
-        """Run tests; `part` names a directory of its own for what a second run leaves."""
+    def test(self, arguments: Sequence[str]) -> KernelReport:
+        """Run tests."""
         if self.is_emulated:
             arguments = [*arguments, "-p", "tests.lab.emulated"]
-        results = results_directory(self.name) / part
+        results = results_directory(self.name)
         return read_report(self.name, results, self.run(arguments, results))
 
 

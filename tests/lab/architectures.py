@@ -17,6 +17,8 @@ class Architecture:
     qemu: str
     """QEMU's program."""
     qemu_package: str
+    c_compiler: str
+    """The program that compiles for it here; it has to have a C library for that."""
     machine: tuple[str, ...]
     """Options for QEMU, whether the CPU is real or not."""
     emulated_cpu: str
@@ -34,6 +36,7 @@ AMD64: Final = Architecture(
     wheels="x86_64",
     qemu="qemu-system-x86_64",
     qemu_package="qemu-system-x86",
+    c_compiler="x86_64-linux-gnu-gcc",
     machine=("-machine", "q35"),
     emulated_cpu="max,-la57,-smap,-smep,-umip,-avx2,-erms,-fsrm",
     console="ttyS0",
@@ -46,6 +49,7 @@ ARM64: Final = Architecture(
     wheels="aarch64",
     qemu="qemu-system-aarch64",
     qemu_package="qemu-system-arm",
+    c_compiler="aarch64-linux-gnu-gcc",
     machine=("-machine", "virt,gic-version=max"),
     emulated_cpu="max,pauth=off",
     console="ttyAMA0",

@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,12 @@ PACKAGES: Final = {
     "dpkg": "dpkg",
 }
 """Tools the lab needs, and the Debian packages that have them."""
+
+COMPILERS: Final = {
+    "x86_64-linux-gnu-gcc": ("gcc", "libc6-dev"),
+    "aarch64-linux-gnu-gcc": ("gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"),
+}
+"""The same of compilers, for targets that are written in C."""
 
 _TAIL_LINES: Final = 25
 
@@ -64,13 +70,20 @@ def run(command: Sequence[str | Path], doing: str, *, timeout_s: float, **enviro
     return done.stdout
 
 
-def provide_tools() -> None:
+def provide_tools(compilers: Iterable[str] = ()) -> None:
     """Make sure that every tool of `PACKAGES` is there; install what is missing if we are root.
+
+    Args:
+        compilers: those of `COMPILERS` that are needed besides.
 
     Raises:
         CannotProvision: something is missing, and not ours to install.
     """
-    missing = sorted({package for tool, package in PACKAGES.items() if shutil.which(tool) is None})
+    wanted = {package for tool, package in PACKAGES.items() if shutil.which(tool) is None}
+    for compiler in compilers:
+        if shutil.which(compiler) is None:
+            wanted.update(COMPILERS[compiler])
+    missing = sorted(wanted)
     if not missing:
         return
     install = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]

@@ -6,11 +6,14 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 import threading
 from pathlib import Path
 from typing import Final
 
+from tests.lab.commands import run
 from tests.lab.places import PROJECT, PROJECT_IN_GUEST, TESTS, VENV_IN_GUEST, Guest
+from tests.targets.compiled import COMPILER_OPTIONS, PREBUILT, TARGETS
 
 _NEEDED_INSIDE: Final = ("engine", "widgets", "tui", "tests", "pyproject.toml")
 _COMPILE_TIMEOUT_S: Final = 120.0
@@ -28,9 +31,21 @@ def pack_project(guest: Guest, archive: Path) -> None:
     """Write what a guest needs of it into an uncompressed archive."""
     if os.geteuid() != 0:
         _write(PROJECT, archive, with_compiled=False)
-        return
-    with _compiling:
-        _write_compiled(guest.compiler.root, archive)
+    else:
+        with _compiling:
+            _write_compiled(guest.compiler.root, archive)
+    _add_targets(guest.architecture.c_compiler, archive)
+
+
+def _add_targets(compiler: str, archive: Path) -> None:
+    """Compile the targets that are written in C: a guest has no compiler."""
+    with tempfile.TemporaryDirectory() as name, tarfile.open(archive, "a") as packed:
+        for source in sorted(TARGETS.glob("*.c")):
+            program = Path(name) / source.stem
+            run(
+                [compiler, *COMPILER_OPTIONS, "-o", program, source], f"compiling {source.name}", timeout_s=60
+            )
+            packed.add(program, PREBUILT.relative_to(PROJECT) / source.stem)
 
 
 def _write_compiled(root: Path, archive: Path) -> None:

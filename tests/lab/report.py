@@ -6,14 +6,13 @@ import json
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from tests.lab.inside import EXIT_CODE, FACTS, NO_CRIU, REPORT
 
 PASSED: Final = "passed"
-PASSED_AGAIN: Final = "passed only when run once more"
 FAILED: Final = "failed"
 SKIPPED: Final = "skipped"
 
@@ -60,25 +59,12 @@ class KernelReport:
         """How many passed, failed and were skipped, as in "14 passed, 2 skipped"."""
         found = Counter(case.outcome for case in self.cases if module in (None, case.module))
         return ", ".join(
-            f"{found[outcome]} {outcome}"
-            for outcome in (PASSED, PASSED_AGAIN, FAILED, SKIPPED)
-            if found[outcome]
+            f"{found[outcome]} {outcome}" for outcome in (PASSED, FAILED, SKIPPED) if found[outcome]
         )
 
     def skip_reasons(self) -> Counter[str]:
         """Why tests were skipped, and how many for each reason."""
         return Counter(case.reason for case in self.cases if case.outcome == SKIPPED)
-
-    def once_more(self, second: KernelReport) -> KernelReport:
-        """This report, with what became of its failed tests when they were run a second time."""
-        passed = {case.node for case in second.cases if case.outcome == PASSED}
-        cases = (
-            replace(case, outcome=PASSED_AGAIN)
-            if case.outcome == FAILED and case.node in passed and not second.problem
-            else case
-            for case in self.cases
-        )
-        return replace(self, cases=tuple(cases))
 
 
 def read_report(name: str, results: Path, problem: str = "") -> KernelReport:
@@ -167,11 +153,7 @@ def summary(report: KernelReport) -> str:
         lines.append(f"  {report.counts()}")
     for module in sorted({case.module for case in report.cases}):
         lines.append(f"    {module}: {report.counts(module)}")
-    lines += [
-        f"  {case.outcome}: {case.node}: {case.reason}"
-        for case in report.cases
-        if case.outcome in (FAILED, PASSED_AGAIN)
-    ]
+    lines += [f"  {case.outcome}: {case.node}: {case.reason}" for case in report.failed]
     lines += [f"  skipped {count}: {reason}" for reason, count in report.skip_reasons().most_common()]
     return "\n".join(lines)
 
@@ -196,10 +178,6 @@ def as_markdown(reports: Sequence[KernelReport]) -> str:
             lines += ["", f"## Failed on {report.name}", ""]
             lines += [f"- {_plain(report.problem)}"] if report.problem else []
             lines += [f"- `{case.node}`: {_plain(case.reason)}" for case in report.failed]
-        again = [case for case in report.cases if case.outcome == PASSED_AGAIN]
-        if again:
-            lines += ["", f"## Passed on {report.name} only when run once more", ""]
-            lines += [f"- `{case.node}`: {_plain(case.reason)}" for case in again]
     for report in reports:
         if reasons := report.skip_reasons():
             lines += ["", f"## Skipped on {report.name}", ""]

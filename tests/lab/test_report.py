@@ -43,28 +43,6 @@ def test_passed_and_skipped_is_good(tmp_path: Path) -> None:
     }
 
 
-def test_what_fails_on_a_slow_cpu_and_passes_once_more_is_good_and_named(tmp_path: Path) -> None:
-    in_a_class = FAILED.replace("test_x", "test_x.TestDeep")
-    first = read_report("deb12", leave(tmp_path / "first", PASSED, FAILED, in_a_class, exit_code=1))
-    nodes = ["tests/tracking/test_x.py::test_b", "tests/tracking/test_x.py::TestDeep::test_b"]
-    assert [case.node for case in first.failed] == nodes
-    passed = PASSED.replace(".TestDeep", "").replace("test_a[1]", "test_b")
-    second = read_report("deb12", leave(tmp_path / "second", passed, in_a_class, exit_code=1))
-    both = first.once_more(second)
-    assert [case.node for case in both.failed] == nodes[1:]
-    assert "passed only when run once more: tests/tracking/test_x.py::test_b: 1 | 2" in summary(both)
-    third = read_report("deb12", leave(tmp_path / "third", in_a_class.replace("failure", "system-out")))
-    assert both.once_more(third).is_good
-    assert "1 passed, 2 passed only when run once more" in as_markdown([both.once_more(third)])
-
-
-def test_a_second_run_that_did_not_end_well_excuses_nothing(tmp_path: Path) -> None:
-    first = read_report("deb12", leave(tmp_path / "first", PASSED, FAILED, exit_code=1))
-    passed = PASSED.replace(".TestDeep", "").replace("test_a[1]", "test_b")
-    second = read_report("deb12", leave(tmp_path / "second", passed, exit_code=None))
-    assert first.once_more(second).failed == first.failed
-
-
 @pytest.mark.parametrize("case", [FAILED, BROKEN])
 def test_a_failing_test_is_not_good(tmp_path: Path, case: str) -> None:
     report = read_report("deb12", leave(tmp_path / "results", PASSED, case, exit_code=1))

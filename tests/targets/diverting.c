@@ -10,6 +10,8 @@
 #define PR_SET_SYSCALL_USER_DISPATCH 59
 #endif
 
+#ifdef __x86_64__
+
 static volatile char blocks;
 static volatile sig_atomic_t diverted;
 
@@ -19,8 +21,10 @@ static void divert(int number) { diverted += number != 0; }
 __attribute__((noinline, aligned(4096), section(".calls"))) static long wait_for_a_line(char *line, long size)
 {
 	long result;
-	register long number asm("rax") = SYS_read;
-	asm volatile("syscall" : "=a"(result) : "a"(number), "D"(0L), "S"(line), "d"(size) : "rcx", "r11", "memory");
+	asm volatile("syscall"
+		     : "=a"(result)
+		     : "a"(SYS_read), "D"(0L), "S"(line), "d"(size)
+		     : "rcx", "r11", "memory");
 	return result;
 }
 
@@ -45,3 +49,13 @@ int main(void)
 		fflush(stdout);
 	}
 }
+
+#else
+
+int main(void)
+{
+	puts("cannot");
+	return 0;
+}
+
+#endif
