@@ -34,7 +34,7 @@ _MOST_REMEMBERED: Final = 4096
 _made_to_wait_anew: Final[dict[int, int]] = {}
 """By thread id: how often it had gone to sleep by itself before it was last made to wait anew."""
 _SLEEPS_OF_A_STOP: Final = 8
-"""So often at most has a thread gone to sleep until it waits on: stopped, twice for each call of ours, again."""
+"""So often at most does a thread go to sleep until it waits on: for the stop and for calls of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,8 @@ def _left_ms(pid: int, tid: int, wait: Wait, before: BeforeStop) -> int | None:
     """How long it still has to wait, rounded up; None if that is not known."""
     if wait.timeout_ms is None or before.wait != wait or before.asleep is None:
         return None
-    if voluntary_switches(pid, tid) != before.asleep.switches + 1:  # it has been in another call meanwhile
-        return None
+    if voluntary_switches(pid, tid) != before.asleep.switches + 1:  # it has only just begun to wait
+        return wait.timeout_ms
     waited_ms = int((time.monotonic() - before.asleep.since_s) * 1e3)
     return max(0, min(wait.timeout_ms, wait.timeout_ms - waited_ms))
 
