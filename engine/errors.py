@@ -50,6 +50,10 @@ class NotSupported(DirtytopError):
     exit_code = 5
 
 
+class NotStoppedInTime(NotSupported):
+    """A thread of the target cannot be interrupted now: it waits inside the kernel."""
+
+
 class EpochLent(DirtytopError):
     """A chain of CRIU's relies on the soft-dirty bits: clearing them would make it lose pages."""
 

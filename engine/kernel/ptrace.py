@@ -17,7 +17,14 @@ import signal
 import time
 from typing import Final
 
-from engine.errors import AlreadyTraced, DirtytopError, NotSupported, TargetGone, from_os_error
+from engine.errors import (
+    AlreadyTraced,
+    DirtytopError,
+    NotStoppedInTime,
+    NotSupported,
+    TargetGone,
+    from_os_error,
+)
 from engine.kernel.libc import checked, libc
 from engine.kernel.process import read_stat, read_status
 
@@ -126,36 +133,81 @@ class Tracee:
             event, number = self._wait(deadline)
             if event == _EVENT_STOP:
                 return
+            is_signal = event == 0 and number != _SYSTEM_CALL_STOP
             with _gone_is_an_error(self.pid):
-                self._call(_CONT, 0, number if event == 0 else 0)
+                self._call(_CONT, 0, number if is_signal else 0)
+
+    def run_to_call(self, deadline: float) -> bool:
+        """Let it run until it makes a system call, and stop it there, before the kernel does anything.
+
+        Signals are delivered on the way, and their handlers run. Neither stop takes a signal (a single
+        step would take SIGTRAP, and make the kernel forget how the target handles that).
+
+        Returns:
+            Whether a signal was delivered.
+
+        Raises:
+            TargetGone: it exited instead.
+            NotStoppedInTime: it made none before the deadline (`time.monotonic`), and runs.
+        """
+        delivered = False
+        number = 0
+        while True:
+            with _gone_is_an_error(self.pid):
+                self._call(_SYSCALL, 0, number)
+            event, number = self._wait(deadline)
+            if event == 0 and number == _SYSTEM_CALL_STOP:
+                return delivered
+            # One that was stopped before (state T) stops once more before it runs anything: asked again.
+            if event:
+                number = 0
+            else:
+                delivered = True
+
+    def run_to_call_or_signal(self, deadline: float) -> int:
+        """The same, but stopping before a signal is delivered, too; its number, or 0.
+
+        It is delivered if the thread is released then. Errors as of `run_to_call`.
+        """
+        while True:
+            with _gone_is_an_error(self.pid):
+                self._call(_SYSCALL)
+            event, number = self._wait(deadline)
+            if event == 0:
+                self._held_back = 0 if number == _SYSTEM_CALL_STOP else number
+                return self._held_back
+
+    def finish_call(self, deadline: float) -> None:
+        """Have the kernel do the system call that it is about to make, and stop at the end of that.
+
+        Errors as of `run_to_call`.
+        """
+        with _gone_is_an_error(self.pid):
+            self._call(_SYSCALL)
+        self._wait(deadline)
 
     def make_system_call(self, deadline: float) -> None:
-        """Have it make the system call that its registers say, and stop at the end of that.
+        """Have it make the system call that its registers say, and stop at the end of it.
 
-        It stops at the entry and at the exit (PTRACE_SYSCALL), which takes no signal: a single step would
-        take SIGTRAP, and make the kernel forget how the target handles that. All signals must be blocked.
+        All signals must be blocked.
 
         Raises:
             TargetGone: it exited instead.
             NotSupported: no system call can be made there.
         """
-        self._run_to_system_call(deadline)
-        self._run_to_system_call(deadline)
-
-    def _run_to_system_call(self, deadline: float) -> None:
         while True:
             with _gone_is_an_error(self.pid):
                 self._call(_SYSCALL)
             event, number = self._wait(deadline)
             if event == 0 and number == _SYSTEM_CALL_STOP:
-                return
+                break
             if event == 0 and number in _FAULTS:
                 name = signal.Signals(number).name
                 raise NotSupported(f"process {self.pid}: {name} instead of a system call", pid=self.pid)
-            # One that was stopped before (state T) stops once more before it runs anything: asked again.
             if event == 0:
                 # Only SIGSTOP gets past a full signal mask: it is handed over at the end.
                 self._held_back = number
+        self.finish_call(deadline)
 
     def release(self) -> None:
         """Let it go on as it was. It must be stopped; a thread that has exited needs no release."""
@@ -176,7 +228,7 @@ class Tracee:
             if waited:
                 break
             if time.monotonic() > deadline:
-                raise NotSupported(
+                raise NotStoppedInTime(
                     f"process {self.pid}: thread {self.tid} cannot be stopped "
                     f"(state {read_stat(self.pid, self.tid).state})",
                     pid=self.pid,

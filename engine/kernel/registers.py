@@ -28,10 +28,10 @@ class Architecture(Protocol):
     name: str
     system_call_instruction: bytes
     instruction_alignment: int
-    harmless_call: int
-    """The number of getppid, which takes no arguments and does nothing."""
-    waits_on_from_a_call: bool
-    """Whether `waiting_on` has an effect only at the end of a system call."""
+    waits_on_by_running: bool
+    """Whether a thread that is to wait on has to be run to its call: else to be released is enough."""
+    number_is_apart: bool
+    """Whether the number of a system call that is being made is in a set of its own (NT_ARM_SYSTEM_CALL)."""
     result_offset: int | None
     """Where `struct user` has the result of a system call, for `Tracee.read_word`; None if it has not."""
 
@@ -51,6 +51,29 @@ class Architecture(Protocol):
         """The registers with which the instruction at `address` makes this system call."""
         ...
 
+    def substituting(self, entry: bytes, number: int, arguments: Sequence[int]) -> bytes:
+        """The registers that have the kernel do this system call, and not the one it has been asked for.
+
+        Args:
+            entry: the registers of a thread stopped at the entry of a system call.
+            number: which to make, where `number_is_apart` does not say that it is to be set besides.
+            arguments: at most six.
+        """
+        ...
+
+    def again(self, entry: bytes) -> bytes:
+        """The registers with which a thread makes its own system call, set at the end of another."""
+        ...
+
+    def interrupted(self, entry: bytes, code: int) -> bytes:
+        """The registers of a thread whose own system call a stop has interrupted, set at the end of another.
+
+        Args:
+            entry: its registers at the entry of its own.
+            code: how it was interrupted, as of `restart_code`: by it the kernel decides how it goes on.
+        """
+        ...
+
     def result(self, registers: bytes) -> int:
         """What the system call left; negative is an error number."""
         ...
@@ -64,52 +87,58 @@ class Architecture(Protocol):
         """
         ...
 
-    def sleeping_on(self, registers: bytes, before: Wait | None) -> bytes | None:
-        """The registers with which an interrupted sleep lasts what is left of it, set at the end of a call.
+    def restart_code(self, registers: bytes, before: Wait | None) -> int | None:
+        """How the stop has interrupted the thread's system call, if the kernel will begin that again.
 
-        Args:
-            registers: of the stopped thread, which is about to begin its call again.
-            before: what it was seen to wait in before the stop, if it was.
-
-        Returns:
-            None where it goes on rightly by itself.
-        """
-        ...
-
-    def waiting_on(self, registers: bytes, *, timeout_ms: int | None = None) -> bytes:
-        """The registers with which it begins that call again, unless the handler of a signal runs.
+        One of ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND and ERESTART_RESTARTBLOCK; None if it will not.
 
         Args:
             registers: of the stopped thread.
+            before: what it was seen to wait in before the stop, if it was.
+        """
+        ...
+
+    def waiting_on(self, registers: bytes, wait: Wait, *, timeout_ms: int | None = None) -> bytes:
+        """The registers with which it begins that call again that the stop has cut short.
+
+        Args:
+            registers: of the stopped thread.
+            wait: the call, as of `interrupted_wait`.
             timeout_ms: for how long epoll_wait is to wait then; None leaves that as it is.
         """
         ...
 
 
-_ERESTARTNOHAND: Final = 514  # include/linux/errno.h
-_ERESTART_RESTARTBLOCK: Final = 516
+# include/linux/errno.h
+ERESTARTSYS: Final = 512
+ERESTARTNOINTR: Final = 513
+ERESTARTNOHAND: Final = 514
+ERESTART_RESTARTBLOCK: Final = 516
+_RESTARTED: Final = (ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK)
 
 _NANOSLEEP: Final = 101
 _CLOCK_NANOSLEEP: Final = 115
 _FUTEX: Final = 98
+_NOT_AFTER_A_HANDLER: Final = frozenset((72, 73, 133, 188, 189))
+"""pselect6, ppoll, rt_sigsuspend, msgrcv, msgsnd: on aarch64 these return EINTR after any handler."""
 _TIMER_ABSTIME: Final = 1
 _FUTEX_COMMAND: Final = 0x7F
 _FUTEX_WAIT: Final = 0
 
 
-def _sleeps_by_restart_block(wait: Wait) -> bool:
-    """Whether the kernel keeps for itself what is left of this call's time (aarch64's numbers)."""
-    if wait.number == _FUTEX:
-        return wait.arguments[1] & _FUTEX_COMMAND == _FUTEX_WAIT and wait.arguments[3] != 0
+def _usual_code(wait: Wait) -> int:
+    """How a stop interrupts a call of aarch64, which does not show it (as its code in the kernel returns)."""
+    if wait.number == _FUTEX and wait.arguments[1] & _FUTEX_COMMAND == _FUTEX_WAIT and wait.arguments[3]:
+        return ERESTART_RESTARTBLOCK
     if wait.number == _CLOCK_NANOSLEEP:
-        return not wait.arguments[1] & _TIMER_ABSTIME
-    return wait.number == _NANOSLEEP
+        return ERESTARTNOHAND if wait.arguments[1] & _TIMER_ABSTIME else ERESTART_RESTARTBLOCK
+    if wait.number == _NANOSLEEP:
+        return ERESTART_RESTARTBLOCK
+    return ERESTARTNOHAND if wait.number in _NOT_AFTER_A_HANDLER else ERESTARTSYS
 
 
-def _begin_again(interrupted: int) -> int:
-    """In the place of EINTR: begin again, unless a handler runs."""
-    assert _signed(interrupted) == -errno.EINTR
-    return (1 << 64) - _ERESTARTNOHAND
+def _negative(number: int) -> int:
+    return (1 << 64) - number
 
 
 def _signed(word: int) -> int:
@@ -122,8 +151,8 @@ class X86_64:  # noqa: N801 - the architecture's own name
     name = "x86_64"
     system_call_instruction = b"\x0f\x05"
     instruction_alignment = 1
-    harmless_call = 110
-    waits_on_from_a_call = False
+    waits_on_by_running = False
+    number_is_apart = False
     result_offset: int | None = 10 * 8
 
     _layout: Final = struct.Struct("<27Q")
@@ -166,14 +195,37 @@ class X86_64:  # noqa: N801 - the architecture's own name
             return None
         return Wait(words[self._ORIG_AX], tuple(words[index] for index in self._ARGUMENTS))
 
-    def sleeping_on(self, registers: bytes, before: Wait | None) -> bytes | None:
-        """None: RAX still says how the call was interrupted."""
-        return None
+    def substituting(self, entry: bytes, number: int, arguments: Sequence[int]) -> bytes:
+        """ORIG_RAX holds the number by then."""
+        words = list(self._layout.unpack(entry))
+        words[self._ORIG_AX] = number
+        for index, value in zip(self._ARGUMENTS, arguments, strict=False):
+            words[index] = value & ((1 << 64) - 1)
+        return self._layout.pack(*words)
 
-    def waiting_on(self, registers: bytes, *, timeout_ms: int | None = None) -> bytes:
+    def again(self, entry: bytes) -> bytes:
+        """As it was on the instruction, with the number in RAX."""
+        words = list(self._layout.unpack(entry))
+        words[self._AX], words[self._ORIG_AX] = words[self._ORIG_AX], _negative(1)
+        words[self._IP] -= len(self.system_call_instruction)
+        return self._layout.pack(*words)
+
+    def interrupted(self, entry: bytes, code: int) -> bytes:
+        """RAX says how."""
+        words = list(self._layout.unpack(entry))
+        words[self._AX] = _negative(code)
+        return self._layout.pack(*words)
+
+    def restart_code(self, registers: bytes, before: Wait | None) -> int | None:
+        """RAX says it, where ORIG_RAX says that there was a call."""
+        words = self._layout.unpack(registers)
+        code = -_signed(words[self._AX])
+        return code if code in _RESTARTED and _signed(words[self._ORIG_AX]) >= 0 else None
+
+    def waiting_on(self, registers: bytes, wait: Wait, *, timeout_ms: int | None = None) -> bytes:
         """The kernel looks at RAX only when it lets the thread go."""
         words = list(self._layout.unpack(registers))
-        words[self._AX] = _begin_again(words[self._AX])
+        words[self._AX] = _negative(ERESTARTNOHAND)
         if timeout_ms is not None:
             words[self._ARGUMENTS[EPOLL_TIMEOUT_ARGUMENT]] = timeout_ms
         return self._layout.pack(*words)
@@ -183,15 +235,14 @@ class Aarch64:
     """ARM, 64 bits.
 
     The kernel has already rewound an interrupted system call when ptrace shows the registers, and has
-    forgotten that there was one (arch/arm64/kernel/signal.c, do_signal). To restore them begins it again,
-    with its whole time; to be treated as interrupted, it has to look so at the end of another call.
+    forgotten that there was one (arch/arm64/kernel/signal.c, do_signal).
     """
 
     name = "aarch64"
     system_call_instruction = b"\x01\x00\x00\xd4"  # svc #0
     instruction_alignment = 4
-    harmless_call = 173
-    waits_on_from_a_call = True
+    waits_on_by_running = True
+    number_is_apart = True
     result_offset: int | None = None
 
     _layout: Final = struct.Struct("<34Q")
@@ -229,21 +280,37 @@ class Aarch64:
             return None
         return Wait(before.number, (before.arguments[0], *words[1:6]))
 
-    def sleeping_on(self, registers: bytes, before: Wait | None) -> bytes | None:
-        """X0, the first argument again by now, is made what it was: ERESTART_RESTARTBLOCK."""
-        words = list(self._layout.unpack(registers))
-        if before is None or words[self._NUMBER] != before.number or tuple(words[:6]) != before.arguments:
-            return None
-        if not _sleeps_by_restart_block(before):
-            return None
-        words[0] = (1 << 64) - _ERESTART_RESTARTBLOCK
-        words[self._PC] += len(self.system_call_instruction)
+    def substituting(self, entry: bytes, number: int, arguments: Sequence[int]) -> bytes:
+        """The arguments; the number is set besides."""
+        words = list(self._layout.unpack(entry))
+        for index, value in enumerate(arguments):
+            words[index] = value & ((1 << 64) - 1)
         return self._layout.pack(*words)
 
-    def waiting_on(self, registers: bytes, *, timeout_ms: int | None = None) -> bytes:
-        """To be set at the end of a system call, whose first argument has to be that of the wait."""
+    def again(self, entry: bytes) -> bytes:
+        """As it was on the instruction."""
+        words = list(self._layout.unpack(entry))
+        words[self._PC] -= len(self.system_call_instruction)
+        return self._layout.pack(*words)
+
+    def interrupted(self, entry: bytes, code: int) -> bytes:
+        """X0 says how; the kernel has kept the first argument since the entry."""
+        words = list(self._layout.unpack(entry))
+        words[0] = _negative(code)
+        return self._layout.pack(*words)
+
+    def restart_code(self, registers: bytes, before: Wait | None) -> int | None:
+        """What is usual for the call that it was seen in, if it has its number and arguments again."""
+        words = self._layout.unpack(registers)
+        if before is None or words[self._NUMBER] != before.number or tuple(words[:6]) != before.arguments:
+            return None
+        return _usual_code(before)
+
+    def waiting_on(self, registers: bytes, wait: Wait, *, timeout_ms: int | None = None) -> bytes:
+        """Back on the instruction, with the first argument as the kernel told it."""
         words = list(self._layout.unpack(registers))
-        words[0] = _begin_again(words[0])
+        words[0] = wait.arguments[0]
+        words[self._PC] -= len(self.system_call_instruction)
         if timeout_ms is not None:
             words[EPOLL_TIMEOUT_ARGUMENT] = timeout_ms
         return self._layout.pack(*words)

@@ -1,10 +1,7 @@
-"""Making one system call inside another process, without changing a byte of its code.
+"""Making one system call inside another process, without changing a byte of its memory.
 
-The kernel maps a `syscall` instruction into every process: the one in the vDSO. One thread is
-stopped, its program counter pointed there until the call is made, and its registers put back. The other
-threads never stop. The stops are of a kind that needs no signal, and signals are blocked for that
-moment, so that no handler runs on borrowed registers; a thread inside a restartable sequence (rseq(2)) is let
-go and tried again, because the kernel would forget to abort the sequence.
+One thread is stopped for it; the others never are. It makes the call in the place of one of its own
+(`engine.kernel.own_call`), or where it makes none, at an instruction in its vDSO (`engine.kernel.vdso_call`).
 
 A stop is not the same to all threads (`engine.kernel.waits`): a thread is borrowed to which it does no harm,
 if there is one. If there is none, and the stop has cut a call short, its thread waits on in that call
@@ -14,29 +11,26 @@ afterwards (`engine.kernel.waiting_on`).
 from __future__ import annotations
 
 import os
-import re
-import struct
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from engine.errors import AlreadyTraced, DirtytopError, NotPermitted, NotSupported, TargetGone, kernel_errors
+from engine.errors import AlreadyTraced, NotPermitted, NotSupported, TargetGone
 from engine.kernel import ptrace
-from engine.kernel.process import memory_file, read_stat, read_status, thread_ids
+from engine.kernel.own_call import OwnCallCaller
+from engine.kernel.process import read_stat, read_status, thread_ids
 from engine.kernel.registers import NATIVE, Architecture
-from engine.kernel.waiting_on import BeforeStop, Lookout, waits_on
+from engine.kernel.vdso_call import VdsoCaller, find_system_call, is_inside_rseq
+from engine.kernel.waiting_on import BeforeStop, Lookout
 from engine.kernel.waits import Harm, harm_of_stopping
 
-_ALL_SIGNALS = (1 << 64) - 1
-_EXECUTABLE: Final = re.compile(rb"^([0-9a-f]+)-([0-9a-f]+) r-x. [^ ]+ [^ ]+ [0-9]+ *([^\n]*)$", re.MULTILINE)
-_NO_SYSTEM_CALL: Final = struct.pack("<i", -1)
-_RSEQ_TRIES = 50
+_RSEQ_TRIES: Final = 50
 
 _HARMLESS: Final = (False, Harm.NONE)
 _WORTH_WAITING: Final = (False, Harm.SHORT)
 """Whether it cannot be interrupted, and what a stop does to it."""
-_MOST_LOOKED_AT: Final = 64
+_MOST_LOOKED_AT: Final = 32
 """Threads among which the one to be borrowed is chosen."""
 _LOOKS: Final = 10
 _BETWEEN_LOOKS_S: Final = 0.002
@@ -46,13 +40,9 @@ _BETWEEN_LOOKS_S: Final = 0.002
 class RemoteCaller:
     """A stopped thread that makes system calls for us. Obtained from `borrowed_thread`."""
 
-    def __init__(
-        self, tracee: ptrace.Tracee, architecture: Architecture, registers: bytes, address: int
-    ) -> None:
-        self._tracee = tracee
-        self._architecture = architecture
-        self._registers = registers
-        self._address = address
+    def __init__(self, tracee: ptrace.Tracee, caller: OwnCallCaller | VdsoCaller) -> None:
+        self._pid = tracee.pid
+        self._caller = caller
         self.tid = tracee.tid
         self.stopped_us = 0
         """How long the thread was stopped; known once it goes on again."""
@@ -68,91 +58,14 @@ class RemoteCaller:
             TargetGone: the process was killed meanwhile.
         """
         try:
-            result = self._call(number, arguments)
+            result = self._caller.call(number, arguments)
         except ProcessLookupError as error:
-            pid = self._tracee.pid
-            raise TargetGone(f"process {pid} exited while a system call was made in it", pid=pid) from error
+            raise TargetGone(
+                f"process {self._pid} exited while a system call was made in it", pid=self._pid
+            ) from error
         if result < 0:
             raise OSError(-result, os.strerror(-result))
         return result
-
-    def _call(self, number: int, arguments: Sequence[int]) -> int:
-        self._tracee.write_registers(
-            self._architecture.calling(self._registers, self._address, number, arguments)
-        )
-        self._tracee.make_system_call(time.monotonic() + ptrace.STOP_TIMEOUT_S)
-        return self._architecture.result(self._tracee.read_registers())
-
-    @contextmanager
-    def borrowing(self, before: BeforeStop) -> Iterator[None]:
-        """Within it calls may be made; at its end the thread is as it was, and only has to be released.
-
-        Args:
-            before: what it did before it was stopped.
-
-        Raises:
-            OSError: it was killed meanwhile: nobody is left to put right.
-        """
-        tracee = self._tracee
-        with self._undisturbed():
-            try:
-                yield
-            finally:
-                waiting_on = waits_on(tracee.pid, tracee.tid, self._architecture, self._registers, before)
-                self._put_back(before, waiting_on)
-
-    def have_wait_on(self, before: BeforeStop, waiting_on: bytes) -> None:
-        """Have the thread begin the call again that the stop has cut short, without any call of ours.
-
-        Args:
-            before: what it did before it was stopped.
-            waiting_on: the registers for that.
-
-        Raises:
-            OSError: it was killed meanwhile.
-        """
-        with self._undisturbed():
-            self._put_back(before, waiting_on)
-
-    @contextmanager
-    def _undisturbed(self) -> Iterator[None]:
-        """No signal is delivered, and no call diverted."""
-        mask = self._tracee.read_signal_mask()
-        self._tracee.write_signal_mask(_ALL_SIGNALS)
-        dispatch = self._tracee.suspend_dispatch()
-        try:
-            yield
-        finally:
-            if dispatch is not None:
-                self._tracee.resume_dispatch(dispatch)
-            self._tracee.write_signal_mask(mask)
-
-    def _put_back(self, before: BeforeStop, waiting_on: bytes | None) -> None:
-        tracee, architecture = self._tracee, self._architecture
-        if waiting_on is not None:
-            if architecture.waits_on_from_a_call:
-                assert before.wait is not None
-                self._call(architecture.harmless_call, before.wait.arguments[:1])
-            tracee.write_registers(waiting_on)
-            return
-        sleeping_on = architecture.sleeping_on(self._registers, before.wait)
-        if sleeping_on is not None and self._is_at_a_call():
-            tracee.write_registers(sleeping_on)
-            return
-        tracee.write_registers(self._registers)
-        if architecture.waits_on_from_a_call:
-            # What stands in its registers now is not the result of the call that we made.
-            tracee.write_registers(_NO_SYSTEM_CALL, ptrace.NT_ARM_SYSTEM_CALL)
-
-    def _is_at_a_call(self) -> bool:
-        """Whether the thread is about to make a system call."""
-        instruction = self._architecture.system_call_instruction
-        try:
-            with open(f"/proc/{self._tracee.tid}/mem", "rb", 0) as memory:
-                address = self._architecture.program_counter(self._registers)
-                return os.pread(memory.fileno(), len(instruction), address) == instruction
-        except OSError:
-            return False
 
 
 @contextmanager
@@ -166,58 +79,24 @@ def borrowed_thread(pid: int) -> Iterator[RemoteCaller]:
     """
     if NATIVE is None:
         raise NotSupported(f"process {pid}: no system call can be made in it on this architecture", pid=pid)
-    program = read_stat(pid).program
-    address = find_system_call(pid, NATIVE)
-    tracee, before, registers, since = _stopped_outside_rseq(pid, NATIVE)
+    tracee, caller, since = _stopped_at_a_call(pid, NATIVE)
+    remote = RemoteCaller(tracee, caller)
     try:
-        # Another program may have been started in it meanwhile, with anything at that address.
-        if read_stat(pid).program != program:
-            address = find_system_call(pid, NATIVE)
-        caller = RemoteCaller(tracee, NATIVE, registers, address)
-    except BaseException:
-        tracee.release()
-        raise
-    try:
-        with caller.borrowing(before):
-            yield caller
+        try:
+            yield remote
+        finally:
+            caller.put_back()
     except ProcessLookupError as error:
         raise TargetGone(f"process {pid} exited while a thread of it was borrowed", pid=pid) from error
     finally:
         tracee.release()
-        caller.stopped_us = int((time.perf_counter() - since) * 1e6)
+        remote.stopped_us = int((time.perf_counter() - since) * 1e6)
 
 
-def find_system_call(pid: int, architecture: Architecture) -> int:
-    """The address of a system call instruction that is already mapped there.
-
-    Raises:
-        TargetGone, NotPermitted: its memory is not there, or not ours to read.
-        NotSupported: it has none, so it is no ordinary program.
-    """
-    with kernel_errors(pid, "look for a system call instruction in it"):
-        with open(memory_file(pid, "maps"), "rb", 0) as maps:
-            lines = maps.readall() or b""
-        executable = _EXECUTABLE.findall(lines)
-        executable.sort(key=lambda found: found[2] != b"[vdso]")  # a file's name is an absolute path
-        memory = os.open(memory_file(pid, "mem"), os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            for low, high, _ in executable:
-                start = int(low, 16)
-                code = os.pread(memory, min(int(high, 16) - start, 1 << 20), start)
-                at = code.find(architecture.system_call_instruction)
-                while at >= 0 and at % architecture.instruction_alignment:
-                    at = code.find(architecture.system_call_instruction, at + 1)
-                if at >= 0:
-                    return start + at
-        finally:
-            os.close(memory)
-    raise NotSupported(f"process {pid}: no system call instruction is mapped in it", pid=pid)
-
-
-def _stopped_outside_rseq(
+def _stopped_at_a_call(
     pid: int, architecture: Architecture
-) -> tuple[ptrace.Tracee, BeforeStop, bytes, float]:
-    """A stopped thread that may be borrowed, what it did before, its registers, and when it was stopped."""
+) -> tuple[ptrace.Tracee, OwnCallCaller | VdsoCaller, float]:
+    """A thread that can make calls for us, and by `time.perf_counter` since when it is stopped."""
     for _ in range(_RSEQ_TRIES):
         tracee, before = _seize_living_thread(pid)
         since = time.perf_counter()
@@ -227,8 +106,14 @@ def _stopped_outside_rseq(
             registers = tracee.read_registers()
             if not architecture.is_native(registers):
                 raise NotSupported(f"process {pid}: a 32-bit program cannot be tracked", pid=pid)
-            if not _inside_rseq(tracee, architecture.program_counter(registers)):
-                return tracee, before, registers, since
+            own_call = OwnCallCaller.reach(tracee, architecture, registers, before)
+            if own_call is not None:
+                return tracee, own_call, time.perf_counter() if own_call.has_run else since
+            registers, since = tracee.read_registers(), time.perf_counter()
+            if not is_inside_rseq(tracee, architecture.program_counter(registers)):
+                # It is stopped by now, and no other program can be started in it.
+                address = find_system_call(pid, architecture)
+                return tracee, VdsoCaller(tracee, architecture, registers, address), since
         except BaseException:
             tracee.release()
             raise
@@ -280,27 +165,6 @@ def _by_harm(pid: int) -> list[int]:
 
 def _seccomp_options(pid: int) -> int:
     return 0 if read_status(pid).get("Seccomp", "0") == "0" else ptrace.SUSPEND_SECCOMP
-
-
-def _inside_rseq(tracee: ptrace.Tracee, program_counter: int) -> bool:
-    """Whether the thread is between the start and the commit of a restartable sequence."""
-    area = tracee.rseq_pointer()
-    if not area:
-        return False
-    try:
-        memory = os.open(f"/proc/{tracee.tid}/mem", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise DirtytopError(f"process {tracee.pid}: its memory cannot be read", pid=tracee.pid) from error
-    try:
-        (sequence,) = struct.unpack("<Q", os.pread(memory, 8, area + 8))
-        if not sequence:
-            return False
-        _, _, start, length, _ = struct.unpack("<IIQQQ", os.pread(memory, 32, sequence))
-    except (OSError, struct.error):  # a stale pointer: the kernel would ignore it too
-        return False
-    finally:
-        os.close(memory)
-    return bool(start <= program_counter < start + length)
 
 
 def remote_call(pid: int, number: int, arguments: Sequence[int]) -> int:

@@ -16,7 +16,6 @@ from engine.errors import DirtytopError, TargetGone
 from engine.kernel.process import thread_ids
 from engine.kernel.ptrace import STOP_TIMEOUT_S, Tracee
 from engine.kernel.registers import NATIVE
-from engine.kernel.remote_syscall import RemoteCaller, find_system_call
 from engine.kernel.waiting_on import UNSEEN, BeforeStop, Lookout, waits_on
 
 Result = TypeVar("Result")
@@ -105,11 +104,9 @@ class StoppedProcess:
             waiting_on = waits_on(self.pid, tracee.tid, NATIVE, registers, before)
             if waiting_on is None:
                 return
-            if not NATIVE.waits_on_from_a_call:
-                tracee.write_registers(waiting_on)
-                return
-            caller = RemoteCaller(tracee, NATIVE, registers, find_system_call(self.pid, NATIVE))
-            caller.have_wait_on(before, waiting_on)
+            tracee.write_registers(waiting_on)
+            if NATIVE.waits_on_by_running and tracee.run_to_call_or_signal(time.monotonic() + STOP_TIMEOUT_S):
+                tracee.write_registers(registers)  # its call is interrupted by that signal, not by us
         except (
             ProcessLookupError,
             DirtytopError,

@@ -94,13 +94,13 @@ def waits_on(
     if wait is None or not wait.is_cut_short:
         return None
     if wait.is_endless:
-        return architecture.waiting_on(registers)
+        return architecture.waiting_on(registers, wait)
     caller = architecture.program_counter(registers)
     if any(low <= caller < high for low, high in before.c_library):
         left_ms = _left_ms(pid, tid, wait, before)
         if left_ms is not None:
-            return architecture.waiting_on(registers, timeout_ms=left_ms)
-    return architecture.waiting_on(registers) if _is_first_time(tid, before.asleep) else None
+            return architecture.waiting_on(registers, wait, timeout_ms=left_ms)
+    return architecture.waiting_on(registers, wait) if _is_first_time(tid, before.asleep) else None
 
 
 def _left_ms(pid: int, tid: int, wait: Wait, before: BeforeStop) -> int | None:

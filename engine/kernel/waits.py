@@ -79,11 +79,12 @@ _AARCH64: Final[dict[int, _CutShort]] = {
 }
 _CUT_SHORT: Final = {"x86_64": _X86_64, "aarch64": _AARCH64}.get(MACHINE, {})
 
-# Begun again by the kernel whatever their arguments: poll, select, sleeps, futex, wait, msgrcv, pause.
+# Begun again by the kernel whatever their arguments: poll, select, sleeps, wait, msgrcv, pause.
 _BEGUN_AGAIN: Final = {
-    "x86_64": frozenset((7, 271, 23, 270, 35, 230, 202, 34, 130, 61, 247, 70)),
-    "aarch64": frozenset((73, 72, 101, 115, 98, 133, 260, 95, 188)),
+    "x86_64": frozenset((7, 271, 23, 270, 35, 230, 34, 130, 61, 247, 70)),
+    "aarch64": frozenset((73, 72, 101, 115, 133, 260, 95, 188)),
 }.get(MACHINE, frozenset[int]())
+_FUTEX: Final = {"x86_64": 202, "aarch64": 98}.get(MACHINE)
 
 # What they have moved so far is what they return: write, writev, sendfile, splice, send, recv, getrandom.
 _PARTIAL: Final = {
@@ -97,13 +98,15 @@ class Harm(IntEnum):
 
     NONE = 0
     """The kernel begins its call again."""
-    UNDONE = 1
+    FUTEX = 1
+    """The same; but were we killed while it is borrowed, its C library might not expect what that returns."""
+    UNDONE = 2
     """Its call returns EINTR, but for us: it waits without end, and can be made to wait on."""
-    UNKNOWN = 2
+    UNKNOWN = 3
     """It runs, or is in a call that is not listed here."""
-    SHORT = 3
+    SHORT = 4
     """Its call may return less than it was asked for."""
-    LATE = 4
+    LATE = 5
     """Its call returns EINTR; made to wait on, it may wait too long."""
 
 
@@ -150,6 +153,8 @@ class Wait:
         """What a stop may do to it."""
         if self.number in _BEGUN_AGAIN:
             return Harm.NONE
+        if self.number == _FUTEX:
+            return Harm.FUTEX
         if self.number in _CUT_SHORT and self.is_endless:
             return Harm.UNDONE
         if self.number in _PARTIAL:

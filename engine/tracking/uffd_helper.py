@@ -6,9 +6,12 @@ call once. Everything delicate happens here, outside the dashboard: stop one thr
 session of its own and ends only between two requests; when the dashboard is killed in the middle,
 the work is finished first, and our copy of the descriptor, the last one, goes with this process.
 
-It answers on a SOCK_SEQPACKET socket: one JSON request `{"pid", "start_ticks"}`, one JSON reply
-with the descriptor beside it, or with the error, and a word when its own copy is closed; another word comes
-first of all, when it has started. It needs no NumPy and starts in milliseconds.
+It answers on a SOCK_SEQPACKET socket: one JSON request `{"pid", "start_ticks", "is_tidying"}`, one JSON
+reply with the descriptor beside it, or with the error, and a word when its own copy is closed; another word
+comes first of all, when it has started. It needs no NumPy and starts in milliseconds.
+
+Should it be killed in the middle, the target may be left with a descriptor that nobody has any use for. The
+next helper is asked to tidy that up.
 
 Run by `engine.tracking.uffd_source`, as `python -I -m engine.tracking.uffd_helper FD`.
 """
@@ -25,12 +28,13 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from engine.errors import DirtytopError, NotSupported, TargetGone, from_os_error
+from engine.errors import DirtytopError, NotSupported, TargetGone, from_os_error, kernel_errors
 from engine.kernel.pidfd import is_same_open_file, open_pidfd, open_thread_pidfd, take_descriptor
 from engine.kernel.process import Identity, child_processes, require_same
 from engine.kernel.remote_syscall import borrowed_thread
 from engine.kernel.stopping import on_own_thread
-from engine.kernel.userfaultfd import CREATE_FLAGS, SYS_USERFAULTFD
+from engine.kernel.urgency import urgent
+from engine.kernel.userfaultfd import CREATE_FLAGS, SYS_USERFAULTFD, USER_MODE_ONLY
 
 _SYS_CLOSE = {"x86_64": 3, "aarch64": 57}
 _LARGEST_REQUEST = 4096
@@ -50,9 +54,13 @@ def serve(connection: socket.socket) -> None:
         try:
             identity = Identity(wanted["pid"], wanted["start_ticks"])
             # Whatever goes wrong, its thread is let go when ours ends.
-            descriptor, stopped_us = on_own_thread(partial(obtain, identity))
-            descriptors.append(descriptor)
-            reply = {"stopped_us": stopped_us}
+            if wanted["is_tidying"]:
+                on_own_thread(partial(tidy_up, identity))
+                reply = {}
+            else:
+                descriptor, stopped_us = on_own_thread(partial(obtain, identity))
+                descriptors.append(descriptor)
+                reply = {"stopped_us": stopped_us}
         except DirtytopError as error:
             reply = {"error": type(error).__name__, "message": error.message, "hint": error.hint}
         try:
@@ -80,7 +88,7 @@ def obtain(identity: Identity) -> tuple[int, int]:
     pidfd = open_pidfd(pid)
     try:
         require_same(identity)
-        with borrowed_thread(pid) as caller:
+        with urgent(), borrowed_thread(pid) as caller:
             try:
                 theirs = caller.call(SYS_USERFAULTFD, CREATE_FLAGS)
             except OSError as error:
@@ -99,6 +107,36 @@ def obtain(identity: Identity) -> tuple[int, int]:
         os.close(pidfd)
     _close_inherited(pid, theirs, ours)
     return ours, caller.stopped_us
+
+
+def tidy_up(identity: Identity) -> None:
+    """Have the target close a userfaultfd that an earlier helper of ours was about to take over.
+
+    It is told from others by its flags, and by being as it was made: whoever uses one has first to say
+    how, which the kernel shows (fs/userfaultfd.c, userfaultfd_show_fdinfo).
+
+    Raises:
+        TargetGone, NotPermitted, AlreadyTraced, NotSupported: see `borrowed_thread`.
+    """
+    require_same(identity)
+    with kernel_errors(identity.pid, "list its descriptors"):
+        numbers = [int(name) for name in os.listdir(f"/proc/{identity.pid}/fd")]
+    for number in numbers:
+        if _is_as_made(identity.pid, number):
+            with borrowed_thread(identity.pid) as caller:
+                caller.call(_SYS_CLOSE[os.uname().machine], number)
+
+
+def _is_as_made(pid: int, number: int) -> bool:
+    try:
+        if os.readlink(f"/proc/{pid}/fd/{number}") != "anon_inode:[userfaultfd]":
+            return False
+        with open(f"/proc/{pid}/fdinfo/{number}", "rb", 0) as file:
+            lines = dict(line.split(b":\t", 1) for line in file.read().split(b"\n") if b":\t" in line)
+    except OSError:  # closed meanwhile
+        return False
+    flags, api = int(lines.get(b"flags", b"0"), 8), lines.get(b"API", b"").split(b":")
+    return flags == CREATE_FLAGS & ~USER_MODE_ONLY and len(api) == 3 and api[1] == b"0"
 
 
 def _take_over(tid: int, pidfd: int, theirs: int) -> int:

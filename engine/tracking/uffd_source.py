@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from engine.errors import (
     AlreadyTraced,
@@ -50,22 +50,42 @@ class UffdSource:
             DirtytopError: the helper has ended, or does not answer in time.
         """
         with self._lock:
-            request = {"pid": identity.pid, "start_ticks": identity.start_ticks}
-            descriptors: list[int] = []
             try:
-                connection = self._connection or self._start(identity.pid)
-                connection.send(json.dumps(request).encode())
-                answer = self._receive(connection, descriptors)
-                self._receive(connection, descriptors)
+                descriptors, reply = self._ask(identity)
             except OSError as error:
-                for descriptor in descriptors:
-                    os.close(descriptor)
-                raise self._failure(identity.pid, error) from error
-        reply = json.loads(answer)
+                failure = self._failure(identity.pid, error)
+                if not isinstance(error, TimeoutError):
+                    self._tidy_up(identity)
+                raise failure from error
         if "error" in reply:
             kind = _ERRORS.get(reply["error"], DirtytopError)
             raise kind(reply["message"], pid=identity.pid, hint=reply["hint"])
         return descriptors[0], reply["stopped_us"]
+
+    def _tidy_up(self, identity: Identity) -> None:
+        """The helper was killed, perhaps while the target had a descriptor for us: have that closed.
+
+        What goes wrong with that is nothing to the caller, who has an error to tell already.
+        """
+        try:
+            self._ask(identity, is_tidying=True)
+        except OSError:
+            self._stop()
+
+    def _ask(self, identity: Identity, *, is_tidying: bool = False) -> tuple[list[int], dict[str, Any]]:
+        """The helper's answer, and the descriptors that came with it. Errors as of `_receive`."""
+        request = {"pid": identity.pid, "start_ticks": identity.start_ticks, "is_tidying": is_tidying}
+        descriptors: list[int] = []
+        try:
+            connection = self._connection or self._start(identity.pid)
+            connection.send(json.dumps(request).encode())
+            answer = self._receive(connection, descriptors)
+            self._receive(connection, descriptors)
+        except OSError:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            raise
+        return descriptors, json.loads(answer)
 
     def _receive(self, connection: socket.socket, descriptors: list[int]) -> bytes:
         """The helper's next message. One that does not answer is woken once, in case somebody has stopped it.
