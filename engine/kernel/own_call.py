@@ -79,6 +79,14 @@ class OwnCallCaller:
         caller.has_run = code is None
         return caller
 
+    @classmethod
+    def interrupted(cls, tracee: ptrace.Tracee, architecture: Architecture) -> OwnCallCaller:
+        """Have a stopped thread come to the call that it begins again (`waits_on`). Errors as of `reach`."""
+        has_handled = tracee.run_to_call(time.monotonic() + ptrace.STOP_TIMEOUT_S)
+        caller = cls(tracee, architecture, tracee.read_registers())
+        caller._code = None if has_handled else ERESTARTNOHAND
+        return caller
+
     def call(self, number: int, arguments: tuple[int, ...]) -> int:
         """Make a call; its result, negative if it failed. Errors as of `Tracee.run_to_call`."""
         tracee, architecture = self._tracee, self._architecture
@@ -103,8 +111,15 @@ class OwnCallCaller:
 
     def put_back(self) -> None:
         """The thread is as it was, and only has to be released. Raises OSError (ESRCH): it was killed."""
-        if self._is_at_entry or self._code is None:
+        was_interrupted = self._code is not None
+        if not was_interrupted or (self._is_at_entry and not self._architecture.number_is_apart):
+            return
+        if self._architecture.number_is_apart:
+            # The kernel keeps the first argument of the last call, and begins the thread's own again with it.
+            self.call(self._architecture.harmless_call, ())
+        code = self._code
+        if code is None:  # the handler of a signal has run just now
             return
         if self._architecture.number_is_apart:
             self._tracee.write_registers(_SOME_SYSTEM_CALL, ptrace.NT_ARM_SYSTEM_CALL)
-        self._tracee.write_registers(self._architecture.interrupted(self._entry, self._code))
+        self._tracee.write_registers(self._architecture.interrupted(self._entry, code))

@@ -164,19 +164,6 @@ class Tracee:
             else:
                 delivered = True
 
-    def run_to_call_or_signal(self, deadline: float) -> int:
-        """The same, but stopping before a signal is delivered, too; its number, or 0.
-
-        It is delivered if the thread is released then. Errors as of `run_to_call`.
-        """
-        while True:
-            with _gone_is_an_error(self.pid):
-                self._call(_SYSCALL)
-            event, number = self._wait(deadline)
-            if event == 0:
-                self._held_back = 0 if number == _SYSTEM_CALL_STOP else number
-                return self._held_back
-
     def finish_call(self, deadline: float) -> None:
         """Have the kernel do the system call that it is about to make, and stop at the end of that.
 

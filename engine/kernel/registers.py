@@ -28,8 +28,8 @@ class Architecture(Protocol):
     name: str
     system_call_instruction: bytes
     instruction_alignment: int
-    waits_on_by_running: bool
-    """Whether a thread that is to wait on has to be run to its call: else to be released is enough."""
+    harmless_call: int
+    """The number of getppid, which takes no arguments and does nothing."""
     number_is_apart: bool
     """Whether the number of a system call that is being made is in a set of its own (NT_ARM_SYSTEM_CALL)."""
     result_offset: int | None
@@ -151,7 +151,7 @@ class X86_64:  # noqa: N801 - the architecture's own name
     name = "x86_64"
     system_call_instruction = b"\x0f\x05"
     instruction_alignment = 1
-    waits_on_by_running = False
+    harmless_call = 110
     number_is_apart = False
     result_offset: int | None = 10 * 8
 
@@ -241,7 +241,7 @@ class Aarch64:
     name = "aarch64"
     system_call_instruction = b"\x01\x00\x00\xd4"  # svc #0
     instruction_alignment = 4
-    waits_on_by_running = True
+    harmless_call = 173
     number_is_apart = True
     result_offset: int | None = None
 

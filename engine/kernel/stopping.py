@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from engine.errors import DirtytopError, TargetGone
+from engine.kernel.own_call import OwnCallCaller
 from engine.kernel.process import thread_ids
 from engine.kernel.ptrace import STOP_TIMEOUT_S, Tracee
 from engine.kernel.registers import NATIVE
@@ -105,8 +106,9 @@ class StoppedProcess:
             if waiting_on is None:
                 return
             tracee.write_registers(waiting_on)
-            if NATIVE.waits_on_by_running and tracee.run_to_call_or_signal(time.monotonic() + STOP_TIMEOUT_S):
-                tracee.write_registers(registers)  # its call is interrupted by that signal, not by us
+            if NATIVE.number_is_apart:  # there it has to come to its call first
+                caller = OwnCallCaller.interrupted(tracee, NATIVE)
+                caller.put_back()
         except (
             ProcessLookupError,
             DirtytopError,
