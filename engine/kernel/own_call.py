@@ -68,7 +68,8 @@ class OwnCallCaller:
                 code = ERESTARTNOHAND
         try:
             has_handled = tracee.run_to_call(
-                time.monotonic() + (_NEXT_CALL_S if code is None else ptrace.STOP_TIMEOUT_S)
+                time.monotonic() + (_NEXT_CALL_S if code is None else ptrace.STOP_TIMEOUT_S),
+                registers if waiting_on is not None and architecture.number_is_apart else None,
             )
         except NotStoppedInTime:
             tracee.interrupt()
@@ -80,9 +81,20 @@ class OwnCallCaller:
         return caller
 
     @classmethod
-    def interrupted(cls, tracee: ptrace.Tracee, architecture: Architecture) -> OwnCallCaller:
-        """Have a stopped thread come to the call that it begins again (`waits_on`). Errors as of `reach`."""
-        has_handled = tracee.run_to_call(time.monotonic() + ptrace.STOP_TIMEOUT_S)
+    def begin_again(
+        cls, tracee: ptrace.Tracee, architecture: Architecture, registers: bytes, waiting_on: bytes
+    ) -> OwnCallCaller:
+        """Have a stopped thread come to the call that the stop has cut short, to wait on in it (`waits_on`).
+
+        Args:
+            tracee, architecture, registers: as of `reach`.
+            waiting_on: the registers with which it begins the call again.
+
+        Raises:
+            TargetGone: it exited instead.
+        """
+        tracee.write_registers(waiting_on)
+        has_handled = tracee.run_to_call(time.monotonic() + ptrace.STOP_TIMEOUT_S, registers)
         caller = cls(tracee, architecture, tracee.read_registers())
         caller._code = None if has_handled else ERESTARTNOHAND
         return caller
@@ -92,7 +104,9 @@ class OwnCallCaller:
         tracee, architecture = self._tracee, self._architecture
         deadline = time.monotonic() + ptrace.STOP_TIMEOUT_S
         if not self._is_at_entry:
-            if tracee.run_to_call(deadline):
+            code = self._code
+            signalled = None if code is None else architecture.signalled(self._entry, code)
+            if tracee.run_to_call(deadline, signalled):
                 self._code = None
             self._entry = tracee.read_registers()
         ours = architecture.substituting(self._entry, number, arguments)

@@ -137,18 +137,22 @@ class Tracee:
             with _gone_is_an_error(self.pid):
                 self._call(_CONT, 0, number if is_signal else 0)
 
-    def run_to_call(self, deadline: float) -> bool:
+    def run_to_call(self, deadline: float, signalled: bytes | None = None) -> bool:
         """Let it run until it makes a system call, and stop it there, before the kernel does anything.
 
         Signals are delivered on the way, and their handlers run. Neither stop takes a signal (a single
         step would take SIGTRAP, and make the kernel forget how the target handles that).
+
+        Args:
+            deadline: `time.monotonic` to give up at.
+            signalled: the registers that the first handler is to find, other than there are.
 
         Returns:
             Whether a signal was delivered.
 
         Raises:
             TargetGone: it exited instead.
-            NotStoppedInTime: it made none before the deadline (`time.monotonic`), and runs.
+            NotStoppedInTime: it made no call before the deadline, and runs.
         """
         delivered = False
         number = 0
@@ -158,11 +162,13 @@ class Tracee:
             event, number = self._wait(deadline)
             if event == 0 and number == _SYSTEM_CALL_STOP:
                 return delivered
-            # One that was stopped before (state T) stops once more before it runs anything: asked again.
-            if event:
+            if event:  # one that was stopped before (state T) stops once more before it runs anything
                 number = 0
-            else:
-                delivered = True
+                continue
+            if not delivered and signalled is not None:
+                with _gone_is_an_error(self.pid):
+                    self.write_registers(signalled)
+            delivered = True
 
     def finish_call(self, deadline: float) -> None:
         """Have the kernel do the system call that it is about to make, and stop at the end of that.

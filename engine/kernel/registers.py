@@ -87,6 +87,10 @@ class Architecture(Protocol):
         """
         ...
 
+    def signalled(self, entry: bytes, code: int) -> bytes | None:
+        """The same, set when a signal is about to be delivered; None if it is to stay as of `again`."""
+        ...
+
     def restart_code(self, registers: bytes, before: Wait | None) -> int | None:
         """How the stop has interrupted the thread's system call, if the kernel will begin that again.
 
@@ -216,6 +220,10 @@ class X86_64:  # noqa: N801 - the architecture's own name
         words[self._AX] = _negative(code)
         return self._layout.pack(*words)
 
+    def signalled(self, entry: bytes, code: int) -> bytes | None:
+        """No other: the kernel looks at RAX when it has the signal."""
+        return self.interrupted(entry, code)
+
     def restart_code(self, registers: bytes, before: Wait | None) -> int | None:
         """RAX says it, where ORIG_RAX says that there was a call."""
         words = self._layout.unpack(registers)
@@ -297,6 +305,14 @@ class Aarch64:
         """X0 says how; the kernel has kept the first argument since the entry."""
         words = list(self._layout.unpack(entry))
         words[0] = _negative(code)
+        return self._layout.pack(*words)
+
+    def signalled(self, entry: bytes, code: int) -> bytes | None:
+        """The kernel looks no more. Where it is for the handler to say, the call is begun again."""
+        if code not in (ERESTARTNOHAND, ERESTART_RESTARTBLOCK):
+            return None
+        words = list(self._layout.unpack(entry))
+        words[0] = _negative(errno.EINTR)
         return self._layout.pack(*words)
 
     def restart_code(self, registers: bytes, before: Wait | None) -> int | None:

@@ -105,10 +105,10 @@ class StoppedProcess:
             waiting_on = waits_on(self.pid, tracee.tid, NATIVE, registers, before)
             if waiting_on is None:
                 return
-            tracee.write_registers(waiting_on)
             if NATIVE.number_is_apart:  # there it has to come to its call first
-                caller = OwnCallCaller.interrupted(tracee, NATIVE)
-                caller.put_back()
+                OwnCallCaller.begin_again(tracee, NATIVE, registers, waiting_on).put_back()
+            else:
+                tracee.write_registers(waiting_on)
         except (
             ProcessLookupError,
             DirtytopError,

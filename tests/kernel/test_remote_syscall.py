@@ -231,3 +231,30 @@ def test_all_threads_stop_and_go_on(target: ScriptedTarget) -> None:
     assert "t" not in {
         read_stat(target.pid, int(tid)).state for tid in os.listdir(f"/proc/{target.pid}/task")
     }
+
+
+PAUSING = """
+import signal
+signal.signal(signal.SIGUSR1, lambda *_: print("handled", flush=True))
+print("ready", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+def test_a_signal_between_two_calls_still_ends_what_the_target_waits_in() -> None:
+    """Python runs a handler only when pause(2) has returned."""
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", PAUSING], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        for _ in range(20):
+            while read_stat(process.pid).state != "S":
+                time.sleep(0.001)
+            with borrowed_thread(process.pid) as caller:
+                assert caller.call(GETPID) == process.pid
+                os.kill(process.pid, signal.SIGUSR1)
+                assert caller.call(GETPID) == process.pid
+            assert process.stdout.readline() == "handled\n"
+        process.kill()
