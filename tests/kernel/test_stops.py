@@ -195,6 +195,7 @@ def test_a_thread_that_a_stop_does_not_harm_is_borrowed_before_others() -> None:
             if harm_of_stopping(target.pid, tid) is not Harm.NONE
         }
         for _ in range(20):
+            wait_until_asleep(target.pid)
             borrow_one(target.pid)
         for tid, before in switches.items():
             assert read_status(target.pid, tid)["voluntary_ctxt_switches"] == before
