@@ -93,7 +93,8 @@ def waits_on(
     wait = architecture.interrupted_wait(registers, before.wait)
     if wait is None or not wait.is_cut_short:
         return None
-    if wait.is_endless:
+    # It has only just begun to wait, if it was not seen in that call a moment ago.
+    if wait.is_endless or before.wait != wait:
         return architecture.waiting_on(registers, wait)
     caller = architecture.program_counter(registers)
     if any(low <= caller < high for low, high in before.c_library):
@@ -105,9 +106,9 @@ def waits_on(
 
 def _left_ms(pid: int, tid: int, wait: Wait, before: BeforeStop) -> int | None:
     """How long it still has to wait, rounded up; None if that is not known."""
-    if wait.timeout_ms is None or before.wait != wait or before.asleep is None:
+    if wait.timeout_ms is None or before.asleep is None:
         return None
-    if voluntary_switches(pid, tid) != before.asleep.switches + 1:  # it has only just begun to wait
+    if voluntary_switches(pid, tid) != before.asleep.switches + 1:  # it has begun to wait since
         return wait.timeout_ms
     waited_ms = int((time.monotonic() - before.asleep.since_s) * 1e3)
     return max(0, min(wait.timeout_ms, wait.timeout_ms - waited_ms))
