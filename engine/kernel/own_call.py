@@ -15,7 +15,7 @@ import struct
 import time
 from typing import Final
 
-from engine.errors import NotStoppedInTime
+from engine.errors import DirtytopError, NotStoppedInTime
 from engine.kernel import ptrace
 from engine.kernel.registers import ERESTARTNOHAND, Architecture
 from engine.kernel.waiting_on import BeforeStop, waits_on
@@ -25,6 +25,10 @@ _SOME_SYSTEM_CALL: Final = struct.pack("<i", 0)
 """Says that there was one; which, does not matter any more."""
 _NEXT_CALL_S: Final = 0.02
 """As long a thread that was in no call is waited for to make one."""
+
+
+class JobStopped(DirtytopError):
+    """A thread cannot come to a call of its own, because its process has been stopped."""
 
 
 class OwnCallCaller:
@@ -54,11 +58,13 @@ class OwnCallCaller:
             before: what it did before it was stopped.
 
         Returns:
-            None if it makes no call; it is stopped again then.
+            None if it makes no call, or must not run to one; it is stopped again then.
 
         Raises:
             TargetGone: it exited instead.
         """
+        if tracee.must_not_run():
+            return None
         code = architecture.restart_code(registers, before.wait)
         waiting_on = None
         if code is None:
@@ -74,6 +80,8 @@ class OwnCallCaller:
         except NotStoppedInTime:
             tracee.interrupt()
             tracee.wait_stopped(time.monotonic() + ptrace.STOP_TIMEOUT_S)
+            return None
+        if tracee.must_not_run():
             return None
         caller = cls(tracee, architecture, tracee.read_registers())
         caller._code = None if has_handled else code
@@ -96,11 +104,16 @@ class OwnCallCaller:
         tracee.write_registers(waiting_on)
         has_handled = tracee.run_to_call(time.monotonic() + ptrace.STOP_TIMEOUT_S, registers)
         caller = cls(tracee, architecture, tracee.read_registers())
-        caller._code = None if has_handled else ERESTARTNOHAND
+        caller._code = None if has_handled or tracee.must_not_run() else ERESTARTNOHAND
         return caller
 
     def call(self, number: int, arguments: tuple[int, ...]) -> int:
-        """Make a call; its result, negative if it failed. Errors as of `Tracee.run_to_call`."""
+        """Make a call; its result, negative if it failed.
+
+        Raises:
+            JobStopped: its process has been stopped by a signal, and it must not run to its next call.
+            TargetGone, NotStoppedInTime: as of `Tracee.run_to_call`.
+        """
         tracee, architecture = self._tracee, self._architecture
         deadline = time.monotonic() + ptrace.STOP_TIMEOUT_S
         if not self._is_at_entry:
@@ -108,6 +121,9 @@ class OwnCallCaller:
             signalled = None if code is None else architecture.signalled(self._entry, code)
             if tracee.run_to_call(deadline, signalled):
                 self._code = None
+            if tracee.must_not_run():
+                self._code = None
+                raise JobStopped(f"process {tracee.pid} has been stopped by a signal", pid=tracee.pid)
             self._entry = tracee.read_registers()
         ours = architecture.substituting(self._entry, number, arguments)
         again = architecture.again(self._entry)

@@ -15,6 +15,7 @@ import errno
 import os
 import signal
 import time
+from contextlib import suppress
 from typing import Final
 
 from engine.errors import (
@@ -64,6 +65,9 @@ _MOST_BYTES: Final = 16384
 
 STOP_TIMEOUT_S: Final = 2.0
 
+_JOB_STOPS = (signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU)
+"""Signals that stop a process, until SIGCONT (state T)."""
+
 _FAULTS = (signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 """What an instruction brings about itself, whatever signals are blocked."""
 
@@ -107,6 +111,7 @@ class Tracee:
         self.pid = pid
         self.tid = tid
         self._held_back = 0
+        self._is_job_stopped = False
         try:
             self._call(_SEIZE, 0, options | _MARK_SYSTEM_CALLS)
         except OSError as error:
@@ -132,10 +137,15 @@ class Tracee:
         while True:
             event, number = self._wait(deadline)
             if event == _EVENT_STOP:
+                self._is_job_stopped = number in _JOB_STOPS
                 return
             is_signal = event == 0 and number != _SYSTEM_CALL_STOP
             with _gone_is_an_error(self.pid):
                 self._call(_CONT, 0, number if is_signal else 0)
+
+    def must_not_run(self) -> bool:
+        """Whether its process was stopped by a signal besides (state T), as of the last stop."""
+        return self._is_job_stopped
 
     def run_to_call(self, deadline: float, signalled: bytes | None = None) -> bool:
         """Let it run until it makes a system call, and stop it there, before the kernel does anything.
@@ -148,7 +158,7 @@ class Tracee:
             signalled: the registers that the first handler is to find, other than there are.
 
         Returns:
-            Whether a signal was delivered.
+            Whether a signal was delivered. One that stops the process stops it here: see `must_not_run`.
 
         Raises:
             TargetGone: it exited instead.
@@ -162,7 +172,10 @@ class Tracee:
             event, number = self._wait(deadline)
             if event == 0 and number == _SYSTEM_CALL_STOP:
                 return delivered
-            if event:  # one that was stopped before (state T) stops once more before it runs anything
+            if event:
+                self._is_job_stopped = number in _JOB_STOPS
+                if self._is_job_stopped:
+                    return delivered
                 number = 0
                 continue
             if not delivered and signalled is not None:
@@ -204,11 +217,14 @@ class Tracee:
 
     def release(self) -> None:
         """Let it go on as it was. It must be stopped; a thread that has exited needs no release."""
-        try:
-            self._call(_DETACH, 0, self._held_back)
-        except OSError as error:
-            if error.errno != errno.ESRCH:
-                raise
+        with suppress(ProcessLookupError):
+            try:
+                if self._held_back:  # to the process, as it was sent
+                    os.kill(self.pid, self._held_back)
+            except PermissionError:
+                self._call(_DETACH, 0, self._held_back)
+            else:
+                self._call(_DETACH)
 
     def _wait(self, deadline: float) -> tuple[int, int]:
         """The next stop as (ptrace event, signal number)."""

@@ -18,7 +18,7 @@ from typing import Final
 
 from engine.errors import AlreadyTraced, NotPermitted, NotSupported, TargetGone
 from engine.kernel import ptrace
-from engine.kernel.own_call import OwnCallCaller
+from engine.kernel.own_call import JobStopped, OwnCallCaller
 from engine.kernel.process import read_stat, read_status, thread_ids
 from engine.kernel.registers import NATIVE, Architecture
 from engine.kernel.vdso_call import VdsoCaller, find_system_call, is_inside_rseq
@@ -42,6 +42,7 @@ class RemoteCaller:
 
     def __init__(self, tracee: ptrace.Tracee, caller: OwnCallCaller | VdsoCaller) -> None:
         self._pid = tracee.pid
+        self._tracee = tracee
         self._caller = caller
         self.tid = tracee.tid
         self.stopped_us = 0
@@ -58,7 +59,11 @@ class RemoteCaller:
             TargetGone: the process was killed meanwhile.
         """
         try:
-            result = self._caller.call(number, arguments)
+            try:
+                result = self._caller.call(number, arguments)
+            except JobStopped:
+                self._caller = _at_its_vdso(self._tracee)
+                result = self._caller.call(number, arguments)
         except ProcessLookupError as error:
             raise TargetGone(
                 f"process {self._pid} exited while a system call was made in it", pid=self._pid
@@ -66,6 +71,10 @@ class RemoteCaller:
         if result < 0:
             raise OSError(-result, os.strerror(-result))
         return result
+
+    def put_back(self) -> None:
+        """The thread is as it was, and only has to be released. Raises OSError (ESRCH): it was killed."""
+        self._caller.put_back()
 
 
 @contextmanager
@@ -85,7 +94,7 @@ def borrowed_thread(pid: int) -> Iterator[RemoteCaller]:
         try:
             yield remote
         finally:
-            caller.put_back()
+            remote.put_back()
     except ProcessLookupError as error:
         raise TargetGone(f"process {pid} exited while a thread of it was borrowed", pid=pid) from error
     finally:
@@ -111,15 +120,19 @@ def _stopped_at_a_call(
                 return tracee, own_call, time.perf_counter() if own_call.has_run else since
             registers, since = tracee.read_registers(), time.perf_counter()
             if not is_inside_rseq(tracee, architecture.program_counter(registers)):
-                # It is stopped by now, and no other program can be started in it.
-                address = find_system_call(pid, architecture)
-                return tracee, VdsoCaller(tracee, architecture, registers, address), since
+                return tracee, _at_its_vdso(tracee), since
         except BaseException:
             tracee.release()
             raise
         tracee.release()
         time.sleep(0.0002)
     raise NotSupported(f"process {pid}: always inside a restartable sequence; try again", pid=pid)
+
+
+def _at_its_vdso(tracee: ptrace.Tracee) -> VdsoCaller:
+    """Borrow the registers of a stopped thread; no other program can be started in it now."""
+    assert NATIVE is not None
+    return VdsoCaller(tracee, NATIVE, tracee.read_registers(), find_system_call(tracee.pid, NATIVE))
 
 
 def _seize_living_thread(pid: int) -> tuple[ptrace.Tracee, BeforeStop]:

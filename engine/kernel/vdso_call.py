@@ -6,8 +6,8 @@ that moment, so that no handler runs on borrowed registers. A thread inside a re
 must not be borrowed, because the kernel would forget to abort the sequence.
 
 Should whoever does this be killed in the middle, the thread goes on with borrowed registers, and its program
-most likely crashes. So this is only for a thread that computes and computes; `engine.kernel.own_call`
-is for all others.
+most likely crashes. So this is only for a thread that computes and computes, and for a process that was
+stopped by a signal, which must not run to a call of its own; `engine.kernel.own_call` is for all others.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import pytest
 from engine.kernel.libc import MACHINE
 from engine.kernel.process import read_stat, read_status, task_with_memory, thread_ids
 from engine.kernel.registers import NATIVE
-from engine.kernel.remote_syscall import remote_call
+from engine.kernel.remote_syscall import borrowed_thread, remote_call
 from engine.kernel.stopping import StoppedProcess, on_own_thread
 from engine.kernel.waits import Harm, harm_of_stopping, read_wait
 from tests.targets.compiled import CompiledTarget
@@ -211,3 +211,50 @@ def test_a_process_lives_on_when_its_main_thread_has_ended() -> None:
         borrow_one(target.pid)
         stop_all(target.pid)
         assert target.ask() == "written"
+
+
+def count_of(target: CompiledTarget) -> int:
+    with open(f"/proc/{target.pid}/mem", "rb", 0) as memory:
+        return int.from_bytes(os.pread(memory.fileno(), 8, int(target.said, 16)), "little")
+
+
+@pytest.mark.parametrize("stop", [stop_all, borrow_one])
+def test_a_process_that_was_stopped_by_a_signal_runs_nothing_meanwhile(stop: Callable[[int], None]) -> None:
+    with CompiledTarget("counting") as target:
+        os.kill(target.pid, signal.SIGSTOP)
+        while read_stat(target.pid).state != "T":
+            time.sleep(0.001)
+        before = count_of(target)
+        for _ in range(5):
+            stop(target.pid)
+        while read_stat(target.pid).state != "T":
+            time.sleep(0.001)
+        assert count_of(target) == before
+
+
+@pytest.mark.parametrize("stop", [stop_all, borrow_one])
+def test_a_signal_that_waits_for_a_stopped_process_goes_on_waiting(stop: Callable[[int], None]) -> None:
+    with CompiledTarget("trapping", "handled") as target:
+        os.kill(target.pid, signal.SIGSTOP)
+        while read_stat(target.pid).state != "T":
+            time.sleep(0.001)
+        for number in (signal.SIGSTOP, signal.SIGTRAP, signal.SIGUSR1):
+            os.kill(target.pid, number)
+        before = signals(target.pid)
+        for _ in range(3):
+            stop(target.pid)
+            while read_stat(target.pid).state != "T":
+                time.sleep(0.001)
+        assert signals(target.pid) == before
+
+
+def test_a_process_that_is_stopped_between_two_calls_stays_stopped() -> None:
+    with CompiledTarget("trapping", "handled") as target:
+        with borrowed_thread(target.pid) as caller:
+            assert caller.call(GETPID) == target.pid
+            os.kill(target.pid, signal.SIGSTOP)
+            assert caller.call(GETPID) == target.pid
+        while read_stat(target.pid).state != "T":
+            time.sleep(0.001)
+        os.kill(target.pid, signal.SIGCONT)
+        assert target.ask() == "0"
