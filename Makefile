@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help venv dev demo run test lint format proto soak lab lab-deb12 lab-deb13 lab-host lab-arm64 lab-bench bench screenshots clean
+.PHONY: help venv dev demo run test lint format proto soak lab lab-deb12 lab-deb13 lab-host lab-arm64 lab-bench zdtm bench screenshots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ lab-host: $(INSTALLED_DEV) ## the same on this machine's kernel, with Debian 13'
 
 lab-arm64: $(INSTALLED_DEV) ## the same on an emulated aarch64 kernel
 	$(BIN)/python -m tests.lab arm64 $(ARGS)
+
+zdtm: $(INSTALLED_DEV) ## CRIU's own tests on our checkpoints; DIRTYTOP_CRIU_TREE names a built tree of CRIU (docs/lab.md)
+	$(BIN)/python -m tests.zdtm $(ARGS)
 
 lab-bench: $(INSTALLED_DEV) ## measure what takes soft-dirty bits on Debian 12's and 13's kernels
 	$(BIN)/python -m tests.lab deb12 deb13 --bench pre_dump $(ARGS)

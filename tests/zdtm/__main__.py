@@ -1,0 +1,117 @@
+"""`python -m tests.zdtm`: CRIU's own tests, with dirtytop as the checkpointer (docs/lab.md)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from tests.lab.places import LAB
+from tests.zdtm.modes import Mode
+from tests.zdtm.results import Case, as_table, from_json, write_json
+from tests.zdtm.tree import NoTree, Tree, ZdtmTest, find_tree
+from tests.zdtm.trial import run_trial
+
+CANNOT_RUN: Final = 3
+"""The exit code where there is no tree; nothing was tested then."""
+
+_HUGE_PAGES: Final = Path("/proc/sys/vm/nr_hugepages")
+_JUDGED: Final = tuple(mode for mode in Mode if mode.control is not None)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the tests; the exit code is 0 if none was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m tests.zdtm", description=__doc__)
+    names = ",".join(mode.value for mode in _JUDGED)
+    parser.add_argument("--modes", default=names, help=f"of {names}; their controls are run before them")
+    parser.add_argument("--flavours", default="h", help="of h,ns,uns; h by default")
+    parser.add_argument("--only", metavar="PATTERN", default="", help="only tests whose name matches")
+    parser.add_argument(
+        "--limit", type=float, default=120.0, metavar="S", help="seconds for one run of one test"
+    )
+    parser.add_argument(
+        "--results", type=Path, default=LAB / "zdtm", metavar="DIR", help=".lab/zdtm by default"
+    )
+    parser.add_argument(
+        "--again", action="store_true", help="only what was wrong in DIR, by the controls that are there"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        modes = tuple(Mode(name) for name in options.modes.split(","))
+        tree = find_tree()
+        listed = tree.list_tests()
+    except ValueError as error:
+        parser.error(str(error))
+    except NoTree as why:
+        print(f"zdtm: not run: {why}", file=sys.stderr)
+        return CANNOT_RUN
+    wanted = [
+        Case(test.name, flavour, test.is_static)
+        for test in listed
+        for flavour in options.flavours.split(",")
+        if flavour in test.flavours and re.search(options.only, test.name)
+    ]
+    options.results.mkdir(parents=True, exist_ok=True)
+    results = options.results / "results.json"
+    if options.again:
+        wanted = list(_to_be_repeated(results, modes, {(case.test, case.flavour) for case in wanted}))
+    tests = {test.name: test for test in listed}
+    huge_pages = _HUGE_PAGES.read_text()
+    try:
+        for number, case in enumerate(wanted, 1):
+            _run_case(tree, tests[case.test], case, modes, options.limit, options.results)
+            write_json(wanted[:number], results)
+            print(_line(number, len(wanted), case, modes), flush=True)
+    finally:
+        # zdtm sets it, and a run that took too long could not set it back.
+        _HUGE_PAGES.write_text(huge_pages)
+    print(f"\n{as_table(wanted, modes)}")
+    return 1 if any(case.is_wrong(mode) for case in wanted for mode in modes if mode in case.outcomes) else 0
+
+
+def _run_case(
+    tree: Tree, test: ZdtmTest, case: Case, modes: Sequence[Mode], limit_s: float, results: Path
+) -> None:
+    """Each mode after its control, and what is wrong once more."""
+
+    def run(mode: Mode) -> None:
+        case.add(run_trial(tree, test, case.flavour, mode, limit_s, results / "logs"))
+
+    for mode in modes:
+        if mode.control is not None and mode.control not in case.outcomes:
+            run(mode.control)
+        if not case.may_judge(mode):
+            continue
+        run(mode)
+        if mode.control is not None and case.is_wrong(mode):
+            run(mode)
+
+
+def _to_be_repeated(results: Path, modes: Sequence[Mode], wanted: set[tuple[str, str]]) -> Iterator[Case]:
+    """The cases that were wrong, with nothing but their controls."""
+    for value in json.loads(results.read_text()):
+        case = from_json(value, value["test"].startswith("static/"))
+        if (case.test, case.flavour) not in wanted:
+            continue
+        wrong = [mode for mode in modes if mode in case.outcomes and case.is_wrong(mode)]
+        if wrong:
+            for mode in modes:
+                case.outcomes.pop(mode, None)
+            yield case
+
+
+def _line(number: int, total: int, case: Case, modes: Sequence[Mode]) -> str:
+    judged = [
+        f"{mode.value} {judgement}{f' ({why})' if why else ''}"
+        for mode in modes
+        for judgement, why in [case.judge(mode)]
+    ]
+    return f"{number}/{total} {case.test} ({case.flavour}): {', '.join(judged)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
