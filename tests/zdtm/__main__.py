@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -114,4 +115,8 @@ def _line(number: int, total: int, case: Case, modes: Sequence[Mode]) -> str:
 
 
 if __name__ == "__main__":
+    # Ended by its signal alone it would leave the program under way running; started in the background
+    # it has the other one ignored.
+    for _number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(_number, lambda number, _: sys.exit(128 + number))
     sys.exit(main(sys.argv[1:]))
