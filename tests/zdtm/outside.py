@@ -24,7 +24,7 @@ _OF_STATUS: Final = (
 )
 _FILES: Final = (
     *("limits", "personality", "coredump_filter", "oom_score_adj", "timers", "loginuid", "sessionid"),
-    *("cgroup", "uid_map", "gid_map", "mountinfo"),
+    *("cgroup", "uid_map", "gid_map"),
 )
 _OF_FDINFO: Final = re.compile(r"^(?:pos|flags|mnt_id|ino):", re.MULTILINE)
 
