@@ -6,6 +6,7 @@
  *   rewriting  rewrites pages all the time
  *   failing    fails always
  *   unlucky    fails if more than one link was asked for
+ *   refused    as steady
  *   stubborn   does not end
  */
 #define _GNU_SOURCE

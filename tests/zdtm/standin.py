@@ -1,6 +1,6 @@
 """What zdtm calls in CRIU's place: dirtytop makes the checkpoint, CRIU restores it.
 
-`python -m tests.zdtm.standin --mode MODE --criu PROGRAM --report FILE [--pre-dumps N] -- CRIU'S ARGUMENTS`
+`python -m tests.zdtm.standin --mode MODE … -- …`, with the arguments for CRIU last.
 
 zdtm asks for one link at a time, and only one dirtytop that makes them all can tell what was written from
 one to the next. So the first request starts `dirtytop checkpoint`, and each waits until its link is reported.
@@ -114,6 +114,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--criu", type=Path, required=True)
     parser.add_argument("--report", type=Path, required=True)
     parser.add_argument("--pre-dumps", type=int, default=0)
+    parser.add_argument("--refuse", action="store_true", help="say that it could not be dumped")
     options = parser.parse_args(ours)
     os.environ.pop("PYTHONPATH", None)
     call = Call(theirs[0], tuple(theirs[1:]))
@@ -138,7 +139,7 @@ def main(arguments: Sequence[str]) -> int:
     report.differences = differences(before, view_tree(root))
     report.write(options.report)
     call.log.touch()
-    return 0
+    return 1 if options.refuse else 0
 
 
 class RunningChain:

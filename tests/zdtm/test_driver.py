@@ -26,7 +26,7 @@ from tests.zdtm.trial import Outcome, Verdict
 
 _PROGRAM: Final = Path(__file__).parents[1] / "targets/zdtm_program.c"
 _FAKE: Final = Path(__file__).with_name("fake") / "zdtm.py"
-_NAMES: Final = ("failing", "steady", "stubborn", "unlucky")
+_NAMES: Final = ("failing", "refused", "steady", "stubborn", "unlucky")
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="CRIU's tests need root")
 
@@ -85,7 +85,7 @@ class TestWithATree:
         assert tests["static/only_namespaces"] == ZdtmTest(
             "static/only_namespaces", ("ns", "uns"), frozenset({"suid"})
         )
-        assert tests["transition/rewriting"].needs_restore
+        assert tests["static/refused"].must_not_be_dumped
 
     def test_a_tree_that_is_not_built_is_refused(self, tree: Path) -> None:
         tree.joinpath("criu/criu").unlink()
@@ -112,6 +112,10 @@ class TestHarm:
         judged = _judged(tmp_path, Mode.UNTOUCHED)
         assert judged["static/failing"] == (NOT_APPLICABLE, "result check: FAIL: it always does")
         assert judged["transition/rewriting"] == (NOT_APPLICABLE, "restore stage is required")
+
+    def test_one_that_no_criu_may_dump_is_judged_too(self, tree: Path, tmp_path: Path) -> None:
+        assert driver.main(["--modes", "harm", "--only", "refused", "--results", str(tmp_path)]) == 0
+        assert _judged(tmp_path, Mode.HARM) == {"static/refused": (RIGHT, "")}
 
     def test_what_takes_too_long_is_ended_with_all_that_it_started(self, tree: Path, tmp_path: Path) -> None:
         arguments = ["--modes", "harm", "--only", "stubborn", "--limit", "6", "--results", str(tmp_path)]

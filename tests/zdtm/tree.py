@@ -44,9 +44,9 @@ class ZdtmTest:
         return self.name.startswith("static/")
 
     @property
-    def needs_restore(self) -> bool:
-        """Whether it fails unless it is restored."""
-        return "reqrst" in self.flags
+    def must_not_be_dumped(self) -> bool:
+        """Whether CRIU has to refuse it, and it has to go on as if nothing had been asked."""
+        return "crfail" in self.flags
 
 
 @dataclass(frozen=True, slots=True)

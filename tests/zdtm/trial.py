@@ -15,6 +15,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+
 from engine.printable import printable
 from tests.lab.places import PROJECT
 from tests.zdtm.modes import Mode
@@ -27,6 +29,8 @@ _AS_ROOT: Final = Path(__file__).with_name("as_root.mk")
 _CAP_SYS_RESOURCE: Final = 24
 _IN_ITS_OWN_PIDS: Final = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
 """Whatever a test leaves running ends with the process that is its init."""
+
+_TO_END_S: Final = 10.0
 
 _SKIPPED: Final = re.compile(r"^Skipping \S+ \((?P<why>.*)\)$", re.MULTILINE)
 _FAILED_AT: Final = re.compile(r"^#+ Test \S+ FAIL at (?P<step>.*?) #+$", re.MULTILINE)
@@ -93,6 +97,8 @@ def _run(
         words = ["--mode", mode.value, "--criu", str(tree.criu), "--report", str(report)]
         if mode is Mode.SPLICED:
             words += ["--pre-dumps", str(PRE_DUMPS)]
+        if test.must_not_be_dumped and not mode.is_restored:
+            words += ["--refuse"]
         criu.write_text(standin_script(words, PROJECT))
         criu.chmod(0o755)
     command = [*_IN_ITS_OWN_PIDS, "./zdtm.py", "run", "-t", test.zdtm_name, "-f", flavour]
@@ -117,9 +123,16 @@ def _run(
         except subprocess.TimeoutExpired:
             code = None
         finally:
-            process.kill()
-            process.wait()
+            _end(process)
     return output.read_text(errors="replace"), code
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End what is left of a run, and be sure that it has ended."""
+    started = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.kill()
+    process.wait()
+    psutil.wait_procs(started, timeout=_TO_END_S)
 
 
 def _environment(flavour: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ _LISTED = """\
 Name                                    Flavors   Flags
 zdtm/static/failing
 zdtm/static/only_namespaces             ns uns    suid
+zdtm/static/refused                     h         crfail
 zdtm/static/steady
 zdtm/static/stubborn                    h
 zdtm/static/unlucky                     h         suid
@@ -79,7 +80,14 @@ def judge(options: argparse.Namespace) -> None:
         of_parent = ["--prev-images-dir", f"../{number - 1}", "--track-mem"] if number > 1 else []
         action = "pre-dump" if number <= options.pre else "dump"
         leaving = ["--leave-running"] if action == "dump" and options.norst else []
-        call_criu(options, action, directory, "--tree", str(pid), *of_parent, "--timeout", "10", *leaving)
+        try:
+            call_criu(options, action, directory, "--tree", str(pid), *of_parent, "--timeout", "10", *leaving)
+        except Failed:
+            if "refused" not in options.test:
+                raise
+        else:
+            if "refused" in options.test:
+                raise Failed("unexpected success")
     if not options.norst:
         os.waitpid(pid, 0)
         pidfile.unlink()
