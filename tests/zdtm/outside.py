@@ -26,6 +26,8 @@ _FILES: Final = (
     *("limits", "personality", "coredump_filter", "oom_score_adj", "timers", "loginuid", "sessionid"),
     *("cgroup", "uid_map", "gid_map"),
 )
+_STATES_OF_ALIVE: Final = ("R (running)", "S (sleeping)", "D (disk sleep)")
+_ALIVE: Final = "running or waiting"
 _OF_FDINFO: Final = re.compile(r"^(?:pos|flags|mnt_id|ino):", re.MULTILINE)
 
 
@@ -82,7 +84,8 @@ def _of_thread(directory: Path) -> Iterator[tuple[str, str]]:
     status = dict(line.partition(":")[::2] for line in _read(directory / "status").splitlines())
     for name in _OF_STATUS:
         if name in status:
-            yield f"status {name}", status[name].strip()
+            value = status[name].strip()
+            yield f"status {name}", _ALIVE if value in _STATES_OF_ALIVE else value
     # Without its number: what goes on after a stop may be called restart_syscall then, and is the same.
     yield "system call", _read(directory / "syscall").strip().partition(" ")[2]
     yield "name", _read(directory / "comm").strip()

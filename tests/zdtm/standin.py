@@ -22,14 +22,17 @@ from pathlib import Path
 from typing import Final
 
 from tests.zdtm.modes import Mode
-from tests.zdtm.outside import differences, view_tree
+from tests.zdtm.outside import View, differences, view_tree
 
 _EVERY_S: Final = "1"
 """From link to link: what zdtm does between two requests is done by then."""
 _LIMIT_S: Final = 55.0
 """zdtm itself gives up after 60."""
 _LOOK_EVERY_S: Final = 0.02
-_UNTOUCHED_S: Final = 2.0
+_LOOKS: Final = 10
+"""How often a program is looked at to learn what it changes by itself,"""
+_BETWEEN_LOOKS_S: Final = 0.2
+"""which takes about as long as what is done to it otherwise."""
 
 _OURS: Final = {
     **{name: name for name in ("--shell-job", "--tcp-established", "--ext-unix-sk", "--file-locks")},
@@ -135,8 +138,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.mode is Mode.HARM:
         _touch(call, report, environment)
     else:
-        time.sleep(_UNTOUCHED_S)
-    report.differences = differences(before, view_tree(root))
+        report.differences = list(_by_itself(root, before))
+    report.differences += differences(before, view_tree(root))
     report.write(options.report)
     call.log.touch()
     return 1 if options.refuse else 0
@@ -216,6 +219,13 @@ def _touch(call: Call, report: Report, environment: Mapping[str, str]) -> None:
             env=environment,
         )
         report.commands.append({"command": command[1], "code": done.returncode, "said": done.stderr.strip()})
+
+
+def _by_itself(root: int, before: View) -> Iterator[str]:
+    """What changes without our doing anything."""
+    for _ in range(_LOOKS):
+        time.sleep(_BETWEEN_LOOKS_S)
+        yield from differences(before, view_tree(root))
 
 
 def _dirtytop(*words: object) -> list[str]:

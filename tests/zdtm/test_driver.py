@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ import pytest
 
 from engine.checkpoint.criu.features import examine_criu
 from engine.errors import DirtytopError
+from engine.kernel.process import read_stat
 from tests.targets.scripted import ScriptedTarget
 from tests.zdtm import __main__ as driver
 from tests.zdtm.modes import Mode
@@ -160,6 +162,8 @@ def test_options_of_criu_are_told_dirtytop_by_its_own_or_in_a_file() -> None:
 
 class TestOutside:
     def test_nothing_changes_where_nothing_is_done(self, target: ScriptedTarget) -> None:
+        while read_stat(target.pid).state != "S":
+            time.sleep(0.01)  # it has answered, and not gone back to waiting yet
         before = view_tree(target.pid)
         assert before
         assert differences(before, view_tree(target.pid)) == []
