@@ -7,7 +7,7 @@ import json
 import re
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.zdtm", description=__doc__)
     names = ",".join(mode.value for mode in _JUDGED)
     parser.add_argument("--modes", default=names, help=f"of {names}; their controls are run before them")
-    parser.add_argument("--flavours", default="h", help="of h,ns,uns; h by default")
+    parser.add_argument("--flavours", default="", help="of h,ns,uns; h by default")
     parser.add_argument("--only", metavar="PATTERN", default="", help="only tests whose name matches")
     parser.add_argument(
         "--limit", type=float, default=120.0, metavar="S", help="seconds for one run of one test"
@@ -50,28 +50,37 @@ def main(arguments: Sequence[str]) -> int:
     except NoTree as why:
         print(f"zdtm: not run: {why}", file=sys.stderr)
         return CANNOT_RUN
-    wanted = [
-        Case(test.name, flavour, test.is_static)
-        for test in listed
-        for flavour in options.flavours.split(",")
-        if flavour in test.flavours and re.search(options.only, test.name)
-    ]
     options.results.mkdir(parents=True, exist_ok=True)
     results = options.results / "results.json"
+    tests = {test.name: test for test in listed if re.search(options.only, test.name)}
+    flavours = options.flavours.split(",") if options.flavours else []
     if options.again:
-        wanted = list(_to_be_repeated(results, modes, {(case.test, case.flavour) for case in wanted}))
-    tests = {test.name: test for test in listed}
+        cases = [from_json(value) for value in json.loads(results.read_text())]
+        due = [
+            (case, wrong)
+            for case in cases
+            if case.test in tests and (not flavours or case.flavour in flavours)
+            if (wrong := [mode for mode in modes if case.has_been_wrong(mode)])
+        ]
+    else:
+        cases = [
+            Case(test.name, flavour)
+            for test in tests.values()
+            for flavour in flavours or ["h"]
+            if flavour in test.flavours
+        ]
+        due = [(case, list(modes)) for case in cases]
     huge_pages = _HUGE_PAGES.read_text()
     try:
-        for number, case in enumerate(wanted, 1):
-            _run_case(tree, tests[case.test], case, modes, options.limit, options.results)
-            write_json(wanted[:number], results)
-            print(_line(number, len(wanted), case, modes), flush=True)
+        for number, (case, of_these) in enumerate(due, 1):
+            _run_case(tree, tests[case.test], case, of_these, options.limit, options.results)
+            write_json((case for case in cases if case.outcomes), results)
+            print(f"{number}/{len(due)} {case.in_a_line(of_these)}", flush=True)
     finally:
         # zdtm sets it, and a run that took too long could not set it back.
         _HUGE_PAGES.write_text(huge_pages)
-    print(f"\n{as_table(wanted, modes)}")
-    return 1 if any(case.is_wrong(mode) for case in wanted for mode in modes if mode in case.outcomes) else 0
+    print(f"\n{as_table(cases, modes)}")
+    return 1 if any(case.is_wrong(mode) for case in cases for mode in modes) else 0
 
 
 def _run_case(
@@ -83,35 +92,14 @@ def _run_case(
         case.add(run_trial(tree, test, case.flavour, mode, limit_s, results / "logs"))
 
     for mode in modes:
+        case.forget(mode)
         if mode.control is not None and mode.control not in case.outcomes:
             run(mode.control)
         if not case.may_judge(mode):
             continue
         run(mode)
-        if mode.control is not None and case.is_wrong(mode):
+        if case.is_wrong(mode):
             run(mode)
-
-
-def _to_be_repeated(results: Path, modes: Sequence[Mode], wanted: set[tuple[str, str]]) -> Iterator[Case]:
-    """The cases that were wrong, with nothing but their controls."""
-    for value in json.loads(results.read_text()):
-        case = from_json(value, value["test"].startswith("static/"))
-        if (case.test, case.flavour) not in wanted:
-            continue
-        wrong = [mode for mode in modes if mode in case.outcomes and case.is_wrong(mode)]
-        if wrong:
-            for mode in modes:
-                case.outcomes.pop(mode, None)
-            yield case
-
-
-def _line(number: int, total: int, case: Case, modes: Sequence[Mode]) -> str:
-    judged = [
-        f"{mode.value} {judgement}{f' ({why})' if why else ''}"
-        for mode in modes
-        for judgement, why in [case.judge(mode)]
-    ]
-    return f"{number}/{total} {case.test} ({case.flavour}): {', '.join(judged)}"
 
 
 if __name__ == "__main__":

@@ -25,7 +25,6 @@ class Case:
 
     test: str
     flavour: str
-    is_static: bool
     outcomes: dict[Mode, list[Outcome]] = field(default_factory=dict)
     """In the order that they were run: what was wrong is run once more."""
 
@@ -33,32 +32,52 @@ class Case:
         """Note one more."""
         self.outcomes.setdefault(outcome.mode, []).append(outcome)
 
-    def judge(self, mode: Mode) -> tuple[str, str]:
-        """What a mode came to, and why, in a line."""
+    def forget(self, mode: Mode) -> None:
+        """As if it had not been run in this mode."""
+        self.outcomes.pop(mode, None)
+
+    def judge(self, mode: Mode) -> tuple[str, str] | None:
+        """What a mode came to, and why, in a line; None if it was not run."""
+        if mode.control is not None and not self.may_judge(mode):
+            control = self.outcomes[mode.control][-1]
+            return NOT_APPLICABLE, f"{mode.control.value} {control.verdict.value}: {control.reason}"
+        if mode not in self.outcomes:
+            return None
         if mode.control is None:
             outcome = self.outcomes[mode][-1]
             return (RIGHT if outcome.verdict is Verdict.PASSED else NOT_APPLICABLE), outcome.reason
-        if not self.may_judge(mode):
-            control = self.outcomes[mode.control][-1]
-            return NOT_APPLICABLE, f"{mode.control.value} {control.verdict.value}: {control.reason}"
         faults = [self._fault(outcome) for outcome in self.outcomes[mode]]
         if all(faults):
             return WRONG, faults[-1]
         return (RIGHT_AGAIN, faults[0]) if faults[0] else (RIGHT, "")
 
     def may_judge(self, mode: Mode) -> bool:
-        """Whether a failure in this mode would be ours."""
-        return mode.control is None or self.outcomes[mode.control][-1].verdict is Verdict.PASSED
+        """Whether a failure in this mode would be ours, as far as is known."""
+        if mode.control is None or mode.control not in self.outcomes:
+            return True
+        return self.outcomes[mode.control][-1].verdict is Verdict.PASSED
 
     def is_wrong(self, mode: Mode) -> bool:
         """Whether it was, each time so far."""
-        return self.judge(mode)[0] == WRONG
+        judged = self.judge(mode)
+        return judged is not None and judged[0] == WRONG
+
+    def has_been_wrong(self, mode: Mode) -> bool:
+        """Whether it was, once at least."""
+        judged = self.judge(mode)
+        return judged is not None and judged[0] in (WRONG, RIGHT_AGAIN)
+
+    def in_a_line(self, modes: Iterable[Mode]) -> str:
+        """What these modes came to."""
+        judged = [(mode, *found) for mode in modes if (found := self.judge(mode)) is not None]
+        words = [f"{mode.value} {judgement}{f' ({why})' if why else ''}" for mode, judgement, why in judged]
+        return f"{self.test} ({self.flavour}): {', '.join(words)}"
 
     def _fault(self, outcome: Outcome) -> str:
         """What is wrong with one outcome; empty if nothing."""
         if outcome.verdict is not Verdict.PASSED:
             return outcome.reason or outcome.verdict.value
-        if outcome.mode is not Mode.HARM or not self.is_static:
+        if outcome.mode is not Mode.HARM or not self.test.startswith("static/"):
             return ""
         # What some test changes by itself is of no account.
         by_itself = kinds(list(self.outcomes[Mode.UNTOUCHED][-1].changed))
@@ -72,8 +91,7 @@ class Case:
             "flavour": self.flavour,
             "modes": {
                 mode.value: {
-                    "judged": self.judge(mode)[0],
-                    "why": self.judge(mode)[1],
+                    **dict(zip(("judged", "why"), self.judge(mode) or ("", ""), strict=True)),
                     "runs": [
                         {"verdict": run.verdict.value, "reason": run.reason, "seconds": run.seconds}
                         | {"changed": list(run.changed)}
@@ -85,9 +103,9 @@ class Case:
         }
 
 
-def from_json(value: dict[str, Any], is_static: bool) -> Case:
+def from_json(value: dict[str, Any]) -> Case:
     """A case as `as_json` wrote it."""
-    case = Case(value["test"], value["flavour"], is_static)
+    case = Case(value["test"], value["flavour"])
     for name, of_mode in value["modes"].items():
         for run in of_mode["runs"]:
             case.add(
@@ -111,9 +129,7 @@ def as_table(cases: Sequence[Case], modes: Sequence[Mode]) -> str:
     lines = [f"| mode | {' | '.join(judgements)} |", "| --- " * (len(judgements) + 1) + "|"]
     named = []
     for mode in modes:
-        judged = [
-            (case, *case.judge(mode)) for case in cases if mode in case.outcomes or not case.may_judge(mode)
-        ]
+        judged = [(case, *found) for case in cases if (found := case.judge(mode)) is not None]
         counts = Counter(judgement for _, judgement, _ in judged)
         lines.append(f"| {mode.value} | {' | '.join(str(counts[judgement]) for judgement in judgements)} |")
         named += [

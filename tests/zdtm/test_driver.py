@@ -145,8 +145,10 @@ class TestCheckpoints:
         assert _judged(tmp_path, Mode.SPLICED) == {"static/steady": (RIGHT, ""), "static/unlucky": wrong}
         log = tmp_path / "logs/spliced/static.unlucky.h/zdtm.log"
         assert "FAIL at result check" in log.read_text()
+        log.unlink()
         assert driver.main([*arguments, "--again"]) == 1
-        assert _judged(tmp_path, Mode.SPLICED) == {"static/unlucky": wrong}
+        assert _judged(tmp_path, Mode.SPLICED) == {"static/steady": (RIGHT, ""), "static/unlucky": wrong}
+        assert log.exists()
 
 
 def test_options_of_criu_are_told_dirtytop_by_its_own_or_in_a_file() -> None:
@@ -181,7 +183,7 @@ class TestJudging:
     failed = Outcome(Mode.SPLICED, Verdict.FAILED, "maps compare")
 
     def test_what_fails_once_is_right_only_when_run_once_more(self) -> None:
-        case = Case("static/any", "h", is_static=True)
+        case = Case("static/any", "h")
         case.add(self.passed)
         case.add(self.failed)
         assert case.judge(Mode.SPLICED) == (WRONG, "maps compare")
@@ -195,7 +197,7 @@ class TestJudging:
     def test_a_program_that_is_not_as_it_was_is_wrong_unless_it_changes_that_itself(
         self, by_itself: str, expected: str
     ) -> None:
-        case = Case("static/any", "h", is_static=True)
+        case = Case("static/any", "h")
         case.add(Outcome(Mode.UNTOUCHED, Verdict.PASSED, changed=(by_itself,) if by_itself else ()))
         case.add(Outcome(Mode.HARM, Verdict.PASSED, changed=("7: limits was 1, is 2",)))
-        assert case.judge(Mode.HARM)[0] == expected
+        assert (case.judge(Mode.HARM) or ("",))[0] == expected

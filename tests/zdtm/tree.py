@@ -39,11 +39,6 @@ class ZdtmTest:
         return f"zdtm/{self.name}"
 
     @property
-    def is_static(self) -> bool:
-        """Whether it waits for its end without doing anything."""
-        return self.name.startswith("static/")
-
-    @property
     def must_not_be_dumped(self) -> bool:
         """Whether CRIU has to refuse it, and it has to go on as if nothing had been asked."""
         return "crfail" in self.flags

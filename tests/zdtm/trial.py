@@ -68,7 +68,9 @@ def run_trial(tree: Tree, test: ZdtmTest, flavour: str, mode: Mode, limit_s: flo
     with tempfile.TemporaryDirectory(prefix="dirtytop-zdtm-") as scratch:
         report = Path(scratch, "report.json")
         images = tree.tests / "dump" / test.zdtm_name
-        shutil.rmtree(images, ignore_errors=True)
+        kept = logs / mode.value / f"{test.name.replace('/', '.')}.{flavour}"
+        for earlier in (images, kept):
+            shutil.rmtree(earlier, ignore_errors=True)
         began_s = time.monotonic()
         said, code = _run(tree, test, flavour, mode, limit_s, Path(scratch), report)
         seconds = round(time.monotonic() - began_s, 2)
@@ -82,7 +84,7 @@ def run_trial(tree: Tree, test: ZdtmTest, flavour: str, mode: Mode, limit_s: flo
             mode, verdict, printable(reason), seconds, tuple(map(printable, found.get("differences", ())))
         )
         if verdict is not Verdict.PASSED or outcome.changed:
-            _keep(logs / mode.value / f"{test.name.replace('/', '.')}.{flavour}", said, found, images)
+            _keep(kept, said, found, images)
         shutil.rmtree(images, ignore_errors=True)
         return outcome
 
@@ -172,7 +174,6 @@ def _reasons(said: str) -> Iterator[str]:
 
 
 def _keep(directory: Path, said: str, found: dict[str, Any], images: Path) -> None:
-    shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     directory.joinpath("zdtm.log").write_text(said, errors="replace")
     if found:
