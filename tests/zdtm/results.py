@@ -77,10 +77,11 @@ class Case:
         """What is wrong with one outcome; empty if nothing."""
         if outcome.verdict is not Verdict.PASSED:
             return outcome.reason or outcome.verdict.value
-        if outcome.mode is not Mode.HARM or not self.test.startswith("static/"):
+        if outcome.mode.is_restored or not self.test.startswith("static/"):
             return ""
-        # What some test changes by itself is of no account.
-        by_itself = kinds(list(self.outcomes[Mode.UNTOUCHED][-1].changed))
+        # What a program changes by itself, or CRIU alone in it, is of no account.
+        control = self.outcomes[outcome.mode.control][-1] if outcome.mode.control else outcome
+        by_itself = kinds(list(control.changed))
         changed = [line for line in outcome.changed if not kinds([line]) <= by_itself]
         return f"changed: {'; '.join(changed)}" if changed else ""
 

@@ -16,7 +16,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
@@ -55,9 +55,26 @@ class Report:
     differences: list[str] = field(default_factory=list)
     """What of the tree was not as before afterwards."""
 
+    def run(self, command: Sequence[str]) -> int:
+        """Run a command of dirtytop's; its exit code."""
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
+        )
+        self.commands.append({"command": command[1], "code": done.returncode, "said": done.stderr.strip()})
+        return done.returncode
+
+    def errors(self) -> str:
+        """What they complained of, as zdtm shows it."""
+        return as_errors(line for command in self.commands for line in str(command["said"]).splitlines())
+
     def write(self, path: Path) -> None:
         """Where the driver finds it."""
         path.write_text(json.dumps(asdict(self)) + "\n")
+
+
+def as_errors(lines: Iterable[str]) -> str:
+    """A log as zdtm looks through it: it shows lines that say "Error"."""
+    return "".join(f"Error {line}\n" for line in lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +118,12 @@ class Call:
                 config.append(f"{name.removeprefix('--')} {value}".rstrip())
         return ours, config
 
+    def write_options(self, config: Path) -> list[str]:
+        """What dirtytop is told on its command line; the rest is written into a file that it is told of."""
+        ours, lines = self.options()
+        config.write_text("".join(f"{line}\n" for line in lines))
+        return ["--criu-config", str(config), *ours]
+
     def _pairs(self) -> Iterator[tuple[str, str]]:
         """Each option with its value, empty where it has none."""
         words = [part for word in self.words for part in word.split("=", 1 if word.startswith("--") else 0)]
@@ -125,24 +148,33 @@ def main(arguments: Sequence[str]) -> int:
         return 0  # zdtm asks before it asks for pre-dumps: ours need no bits of the kernel's
     if call.action not in ("pre-dump", "dump"):
         os.execv(options.criu, [str(options.criu), *theirs])
-    environment = os.environ | {"DIRTYTOP_CRIU": str(options.criu)}
-    if options.mode.is_checkpoint:
-        # Beside zdtm's own, as deep: some tests give paths that start from the images.
-        chain = RunningChain(call.images.parent.with_suffix(".dirtytop"))
+    os.environ["DIRTYTOP_CRIU"] = str(options.criu)
+    # Beside zdtm's own, as deep: some tests give paths that start from the images.
+    path = call.images.parent.with_suffix(".dirtytop")
+    if options.mode.is_restored:
+        chain = RunningChain(path)
         if call.number == 1:
-            chain.start(call, options.mode, options.pre_dumps, environment)
+            chain.start(call, options.mode, options.pre_dumps)
         return chain.answer(call)
     report = Report()
     root = int(call.value("--tree"))
     before = view_tree(root)
-    if options.mode is Mode.HARM:
-        _touch(call, report, environment)
-    else:
+    code = 0
+    if options.mode.control is None:
         report.differences = list(_by_itself(root, before))
+        if options.mode is Mode.PLAIN_LEFT:
+            code = subprocess.run([options.criu, *theirs]).returncode
+    else:
+        for command in _touches(call, options.mode, path):
+            code |= report.run(command)
     report.differences += differences(before, view_tree(root))
     report.write(options.report)
-    call.log.touch()
-    return 1 if options.refuse else 0
+    if options.mode is not Mode.PLAIN_LEFT:
+        call.log.write_text(report.errors())
+    if options.mode in (Mode.UNTOUCHED, Mode.HARM):
+        # It must go on, whatever came of the commands: those are judged by the driver.
+        return 1 if options.refuse else 0
+    return code
 
 
 class RunningChain:
@@ -157,14 +189,12 @@ class RunningChain:
         self._ended = path.with_suffix(".ended")
         """Its exit code, once there is one."""
 
-    def start(self, call: Call, mode: Mode, pre_dumps: int, environment: Mapping[str, str]) -> None:
+    def start(self, call: Call, mode: Mode, pre_dumps: int) -> None:
         """Start the dirtytop that makes all links; it outlives this call."""
-        ours, config_lines = call.options()
-        config = self._path.with_suffix(".conf")
-        config.write_text("".join(f"{line}\n" for line in config_lines))
         command = _dirtytop(
             *("checkpoint", call.value("--tree"), self._path, "--engine", mode.value, "--after", "kill"),
-            *("--pre-dumps", pre_dumps, "--every", _EVERY_S, "--json", "--criu-config", config, *ours),
+            *("--pre-dumps", pre_dumps, "--every", _EVERY_S, "--json"),
+            *call.write_options(self._path.with_suffix(".conf")),
         )
         with self._links.open("wb") as out, self._said.open("wb") as said:
             subprocess.Popen(
@@ -172,7 +202,6 @@ class RunningChain:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=said,
-                env=environment,
                 start_new_session=True,
             )
 
@@ -182,8 +211,7 @@ class RunningChain:
         said = self._said.read_text(errors="replace").splitlines()
         if code is None:
             said.append(f"tests.zdtm: link {call.number} is not there after {_LIMIT_S:.0f} s")
-        # zdtm shows lines that say "Error".
-        call.log.write_text("".join(f"Error {line}\n" for line in said))
+        call.log.write_text(as_errors(said))
         link = self._path / str(call.number)
         if code == 0:
             for image in link.iterdir():
@@ -203,23 +231,16 @@ class RunningChain:
         return None
 
 
-def _touch(call: Call, report: Report, environment: Mapping[str, str]) -> None:
-    """Do to a target all that dirtytop does to one that it does not end."""
-    pid, chain = call.value("--tree"), call.images / "dirtytop"
-    memory = ("--engine", "memory", "--pre-dumps", 2, "--every", 0.5, "--after", "run")
-    for command in (
-        _dirtytop("watch", pid, "--count", 3, "--interval", 0.3),
-        _dirtytop("checkpoint", pid, chain, *memory),
-    ):
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            env=environment,
-        )
-        report.commands.append({"command": command[1], "code": done.returncode, "said": done.stderr.strip()})
+def _touches(call: Call, mode: Mode, path: Path) -> Iterator[list[str]]:
+    """The commands that do to a target all that dirtytop does to one that it does not end."""
+    pid = call.value("--tree")
+    checkpoint = ("checkpoint", pid, path, "--pre-dumps", 2, "--every", 0.5, "--after", "run")
+    if mode is Mode.LEFT:
+        config = path.with_suffix(".conf")
+        yield _dirtytop(*checkpoint, "--engine", "spliced", *call.write_options(config))
+    else:
+        yield _dirtytop("watch", pid, "--count", 3, "--interval", 0.3)
+        yield _dirtytop(*checkpoint, "--engine", "memory")
 
 
 def _by_itself(root: int, before: View) -> Iterator[str]:

@@ -136,6 +136,10 @@ class TestCheckpoints:
         assert _judged(tmp_path, Mode.SPLICED) == expected
         assert _judged(tmp_path, Mode.CRIU) == expected
 
+    def test_one_that_runs_on_after_our_dump_is_right(self, tree_with_criu: Path, tmp_path: Path) -> None:
+        assert driver.main(["--modes", "left", "--only", "steady", "--results", str(tmp_path)]) == 0
+        assert _judged(tmp_path, Mode.LEFT) == {"static/steady": (RIGHT, "")}
+
     def test_one_that_only_criu_brings_back_is_wrong_and_tried_again_when_asked(
         self, tree_with_criu: Path, tmp_path: Path
     ) -> None:

@@ -68,7 +68,7 @@ def run_trial(tree: Tree, test: ZdtmTest, flavour: str, mode: Mode, limit_s: flo
     with tempfile.TemporaryDirectory(prefix="dirtytop-zdtm-") as scratch:
         report = Path(scratch, "report.json")
         images = tree.tests / "dump" / test.zdtm_name
-        kept = logs / mode.value / f"{test.name.replace('/', '.')}.{flavour}"
+        kept = logs / mode.name.lower() / f"{test.name.replace('/', '.')}.{flavour}"
         for earlier in (images, kept):
             shutil.rmtree(earlier, ignore_errors=True)
         began_s = time.monotonic()
@@ -76,7 +76,9 @@ def run_trial(tree: Tree, test: ZdtmTest, flavour: str, mode: Mode, limit_s: flo
         seconds = round(time.monotonic() - began_s, 2)
         verdict, reason = _judge(said, code, limit_s)
         found: dict[str, Any] = json.loads(report.read_text()) if report.exists() else {}
-        failed = [command for command in found.get("commands", []) if command["code"]]
+        # In the other modes zdtm itself goes by whether the dump was made.
+        commands = found.get("commands", []) if mode is Mode.HARM else []
+        failed = [command for command in commands if command["code"]]
         if verdict is Verdict.PASSED and failed:
             verdict = Verdict.FAILED
             reason = f"dirtytop {failed[0]['command']} ended with {failed[0]['code']}: {failed[0]['said']}"
