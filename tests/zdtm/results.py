@@ -38,9 +38,9 @@ class Case:
 
     def judge(self, mode: Mode) -> tuple[str, str] | None:
         """What a mode came to, and why, in a line; None if it was not run."""
-        if mode.control is not None and not self.may_judge(mode):
-            control = self.outcomes[mode.control][-1]
-            return NOT_APPLICABLE, f"{mode.control.value} {control.verdict.value}: {control.reason}"
+        for control in self._controls(mode):
+            if control.verdict is not Verdict.PASSED:
+                return NOT_APPLICABLE, f"{control.mode.value} {control.verdict.value}: {control.reason}"
         if mode not in self.outcomes:
             return None
         if mode.control is None:
@@ -53,9 +53,7 @@ class Case:
 
     def may_judge(self, mode: Mode) -> bool:
         """Whether a failure in this mode would be ours, as far as is known."""
-        if mode.control is None or mode.control not in self.outcomes:
-            return True
-        return self.outcomes[mode.control][-1].verdict is Verdict.PASSED
+        return all(control.verdict is Verdict.PASSED for control in self._controls(mode))
 
     def is_wrong(self, mode: Mode) -> bool:
         """Whether it was, each time so far."""
@@ -73,6 +71,9 @@ class Case:
         words = [f"{mode.value} {judgement}{f' ({why})' if why else ''}" for mode, judgement, why in judged]
         return f"{self.test} ({self.flavour}): {', '.join(words)}"
 
+    def _controls(self, mode: Mode) -> Sequence[Outcome]:
+        return self.outcomes.get(mode.control, ()) if mode.control is not None else ()
+
     def _fault(self, outcome: Outcome) -> str:
         """What is wrong with one outcome; empty if nothing."""
         if outcome.verdict is not Verdict.PASSED:
@@ -80,8 +81,7 @@ class Case:
         if outcome.mode.is_restored or not self.test.startswith("static/"):
             return ""
         # What a program changes by itself, or CRIU alone in it, is of no account.
-        control = self.outcomes[outcome.mode.control][-1] if outcome.mode.control else outcome
-        by_itself = kinds(list(control.changed))
+        by_itself = kinds([line for control in self._controls(outcome.mode) for line in control.changed])
         changed = [line for line in outcome.changed if not kinds([line]) <= by_itself]
         return f"changed: {'; '.join(changed)}" if changed else ""
 

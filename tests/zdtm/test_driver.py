@@ -194,6 +194,12 @@ class TestJudging:
         case.add(replace(self.failed, verdict=Verdict.PASSED, reason=""))
         assert case.judge(Mode.SPLICED) == (RIGHT_AGAIN, "maps compare")
 
+    def test_what_fails_in_the_control_too_now_and_then_says_nothing(self) -> None:
+        case = Case("static/any", "h")
+        for outcome in (self.passed, self.failed, self.failed, replace(self.passed, verdict=Verdict.FAILED)):
+            case.add(outcome)
+        assert (case.judge(Mode.SPLICED) or ("",))[0] == NOT_APPLICABLE
+
     @pytest.mark.parametrize(
         ("by_itself", "expected"),
         [("", WRONG), ("9: maps was a, is b", WRONG), ("9: limits was a, is b", RIGHT)],
