@@ -219,7 +219,7 @@ class EngineBackend:
 
 
 def _engine(target: Tracking, order: ChainOrder) -> Engine:
-    from engine.checkpoint.engines import best_engine
+    from engine.checkpoint.dumpable import best_engine
 
     return order.engine or best_engine(target.root.pid, order.options)
 

@@ -68,6 +68,20 @@ def restore_command(result: LinkResult) -> str:
     return f"dirtytop restore {shlex.quote(str(result.path.absolute()))}"
 
 
+def killed_text(*, is_restorable: bool, is_asked: bool) -> str:
+    """What becomes of a target that is killed with its dump, before that is agreed to."""
+    first = "" if is_asked else "Nobody is asked again when the trigger fires. "
+    if is_restorable:
+        return (
+            f"{first}It is killed once all its images are on disk. `dirtytop restore` makes it again from"
+            " them, if nothing that it has open is changed meanwhile."
+        )
+    return (
+        f"{first}It is killed once it has been dumped, and this dump cannot be restored from:"
+        " it holds memory and registers only."
+    )
+
+
 def lent_text(directory: Path | None) -> str:
     """Why no tick clears and nothing is armed."""
     where = f" in {printable(str(directory))}" if directory is not None else ""

@@ -14,15 +14,17 @@ from typing import Final, Protocol
 from engine.checkpoint.criu.chain import CriuChain
 from engine.checkpoint.criu.directory import LOG
 from engine.checkpoint.criu.features import examine_criu
-from engine.checkpoint.criu.options import CriuOptions, needs_shell_job, require_session_leader
+from engine.checkpoint.criu.options import CriuOptions
+from engine.checkpoint.dumpable import RESTORABLE, Preflight, look_over, require_dumpable
 from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.sidecar import Sidecar, boot_id, link_digest, read_sidecar
 from engine.checkpoint.spliced.chain import SplicedChain
-from engine.errors import BadImage, DirtytopError, NotPermitted, NotSupported
+from engine.errors import BadImage, DirtytopError
 from engine.images.chain import read_chain
 from engine.images.layout import LinkKind
 from engine.images.link import Link
+from engine.preflight.finding import Finding
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 
@@ -90,8 +92,10 @@ class EngineReport:
     """Why it can make no dump here; empty if it can."""
     hint: str = ""
     """What to do about that."""
-    needs_shell_job: bool = False
-    """Whether it takes this target only with the option `shell_job`."""
+    needed_options: tuple[str, ...] = ()
+    """Those of `OFFERED_OPTIONS` without which it does not take this target."""
+    findings: tuple[Finding, ...] = ()
+    """What its dump of this target would meet, worst first."""
 
     def why_not(self, kind: LinkKind) -> str:
         """Why it can make no link of this kind here; empty if it can."""
@@ -102,31 +106,37 @@ class EngineReport:
         return self.pre_dump_stops if kind is LinkKind.PRE_DUMP else self.dump_stops
 
 
-def best_engine(pid: int, options: CriuOptions | None = None) -> Engine:
-    """The engine of a chain for which none is named: spliced where CRIU can dump the target, else memory.
-
-    Args:
-        pid: the target.
-        options: what CRIU has been told. Then there is no doing without it.
-
-    Raises:
-        NotSupported, NotPermitted: CRIU cannot dump it, and has been told how to.
-        TargetGone: it has exited.
-    """
-    try:
-        examine_criu().require_dump()
-        if options is None or not options.shell_job:
-            require_session_leader(pid)
-    except (NotSupported, NotPermitted):
-        if options is not None:
-            raise
-        return Engine.MEMORY
-    return Engine.SPLICED
-
-
 def examine_engines(session: Session) -> tuple[EngineReport, ...]:
     """Every engine there is, working here or not. Asks programs what they can: may take seconds."""
-    return tuple(examine(session) for examine in _EXAMINERS.values())
+    try:
+        preflight = look_over(session.root.pid)
+    except DirtytopError as error:
+        preflight = Preflight(session.root.pid, "", error, ())
+    return tuple(_with_preflight(examine(session), preflight) for examine in _EXAMINERS.values())
+
+
+OFFERED_OPTIONS: Final = ("shell-job", "tcp-established", "ext-unix-sk", "file-locks")
+"""Those of CRIU's that whoever is asked can turn on, and so need not keep an engine from a target."""
+
+
+def _with_preflight(report: EngineReport, preflight: Preflight) -> EngineReport:
+    """What an engine can do, less what speaks against it."""
+    engine = report.engine
+    needs = [finding for finding in preflight.against(engine) if finding.option in OFFERED_OPTIONS]
+    against = [finding for finding in preflight.against(engine) if finding not in needs]
+    report = replace(
+        report,
+        version=preflight.criu_version if engine in RESTORABLE else "",
+        needed_options=tuple(finding.option for finding in needs),
+        findings=preflight.of(engine),
+    )
+    if engine in RESTORABLE and preflight.criu_error is not None:
+        why, hint = preflight.criu_error.message, preflight.criu_error.hint
+    elif against:
+        why, hint = against[0].text, against[0].hint
+    else:
+        return report
+    return replace(report, why_no_pre_dump=why, why_no_dump=why, hint=hint)
 
 
 def _examine_memory(session: Session) -> EngineReport:
@@ -152,22 +162,16 @@ def _examine_criu(session: Session) -> EngineReport:
         is_restorable=True,
     )
     try:
-        criu = examine_criu()
-        report = replace(report, version=criu.version_text)
-        criu.require_dump()
-        needs = needs_shell_job(session.root.pid)
-    except DirtytopError as error:
-        why = error.message
-        return replace(report, why_no_pre_dump=why, why_no_dump=why, hint=error.hint)
-    report = replace(report, needs_shell_job=needs)
-    if not criu.has_memory_tracking:
-        why = "this kernel has no soft-dirty bits, without which criu makes no pre-dumps"
-        return replace(report, why_no_pre_dump=why, hint="it can make a dump alone")
-    return report
+        if examine_criu().has_memory_tracking:
+            return report
+    except DirtytopError:  # pre-flight has met it too, and says so
+        return report
+    why = "this kernel has no soft-dirty bits, without which criu makes no pre-dumps"
+    return replace(report, why_no_pre_dump=why, hint="it can make a dump alone")
 
 
 def _examine_spliced(session: Session) -> EngineReport:
-    report = EngineReport(
+    return EngineReport(
         engine=Engine.SPLICED,
         version="",
         holds="all of the target, restorable; its memory saved by us",
@@ -175,13 +179,6 @@ def _examine_spliced(session: Session) -> EngineReport:
         dump_stops="stops the target while CRIU saves the rest and what is pending is copied",
         is_restorable=True,
     )
-    try:
-        criu = examine_criu()
-        report = replace(report, version=criu.version_text)
-        criu.require_dump()
-        return replace(report, needs_shell_job=needs_shell_job(session.root.pid))
-    except DirtytopError as error:
-        return replace(report, why_no_pre_dump=error.message, why_no_dump=error.message, hint=error.hint)
 
 
 _EXAMINERS: Final[dict[Engine, Callable[[Session], EngineReport]]] = {
@@ -197,7 +194,12 @@ ENGINES: Final = tuple(_EXAMINERS)
 
 
 def open_chain(
-    engine: Engine, session: Session, directory: Path, options: CriuOptions = DEFAULT_OPTIONS
+    engine: Engine,
+    session: Session,
+    directory: Path,
+    options: CriuOptions = DEFAULT_OPTIONS,
+    *,
+    checked: bool = True,
 ) -> Chain:
     """Begin a chain in a directory that holds no images.
 
@@ -206,24 +208,37 @@ def open_chain(
         session: the target.
         directory: made if it is missing.
         options: for CRIU, alone or as a part of spliced; memory has none.
+        checked: whether pre-flight looks at the target first.
 
     Raises:
+        CannotDump: pre-flight has found why the chain could not be ended, or not be restored from.
         NotSupported: the engine does not work here, or cannot do what `options` say.
         ShellJobNeeded: CRIU would refuse this target without `shell_job`.
         NotPermitted: it needs more rights than we have.
         TargetGone: the root has exited.
         LinkFailed: the directory cannot be made or holds images already.
     """
+    if checked and engine in RESTORABLE:
+        require_dumpable(engine, session.root.pid, options)
     return _OPENERS[engine](session, directory, options)
 
 
-def go_on(engine: Engine, session: Session, directory: Path, options: CriuOptions = DEFAULT_OPTIONS) -> Chain:
+def go_on(
+    engine: Engine,
+    session: Session,
+    directory: Path,
+    options: CriuOptions = DEFAULT_OPTIONS,
+    *,
+    checked: bool = True,
+) -> Chain:
     """Go on with a chain that an earlier program made of the same target; see `examine_chain`.
 
     Raises:
         BadImage: the images there cannot be read.
         As of `open_chain` besides.
     """
+    if checked and engine in RESTORABLE:
+        require_dumpable(engine, session.root.pid, options)
     return _RESUMERS[engine](session, directory, options)
 
 

@@ -84,7 +84,7 @@ async def test_where_nobody_has_chosen_the_engine_that_saves_most_is(
         await dialog(pilot, app, until, "D")
         await until(pilot, lambda: app.screen.query_one("#engine-spliced", Choice).value)
         await pilot.press("escape")
-        machine.reports = (MEMORY, CRIU, replace(spliced, needs_shell_job=True))
+        machine.reports = (MEMORY, CRIU, replace(spliced, needed_options=("shell-job",)))
         current(app).engines = ()
         await dialog(pilot, app, until, "D")
         assert app.screen.query_one("#engine-memory", Choice).value
@@ -143,7 +143,7 @@ async def test_a_remembered_engine_that_cannot_gives_way_to_one_that_can(
 async def test_a_job_of_a_shell_is_dumped_by_criu_only_once_shell_job_is_ticked(
     launch: Launch, machine: ScriptedMachine, until: Until
 ) -> None:
-    machine.reports = (MEMORY, replace(CRIU, needs_shell_job=True))
+    machine.reports = (MEMORY, replace(CRIU, needed_options=("shell-job",)))
     app = launch(POSTGRES)
     async with run(app) as pilot:
         await dialog(pilot, app, until, "D")

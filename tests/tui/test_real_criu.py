@@ -49,7 +49,7 @@ def test_what_the_engines_are_said_to_do_is_what_criu_says_of_itself(criu: objec
     assert by_criu.version == found.version_text
     assert not by_criu.why_no_dump
     assert bool(by_criu.why_no_pre_dump) is not found.has_memory_tracking
-    assert not by_criu.needs_shell_job  # it leads its session
+    assert not by_criu.needed_options  # it leads its session
 
 
 def test_an_engine_that_is_not_there_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,9 +97,14 @@ async def test_a_target_is_dumped_by_criu_killed_and_restored_with_every_page_ri
 
 
 async def test_why_criu_failed_is_told_and_its_log_is_a_key_away(
-    criu: object, until: Until, connected: tuple[Outliving, CriuOptions]
+    criu: object,
+    until: Until,
+    connected: tuple[Outliving, CriuOptions],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     owner, _ = connected
+    # As if pre-flight knew nothing of such connections, and so let CRIU find out.
+    monkeypatch.setattr("engine.checkpoint.dumpable.examine", lambda pid, dumper: ())
     app = DirtytopApp(Options((owner.pid,), arm=True, interval_s=0.2))
     async with run(app) as pilot:
         await until(pilot, lambda: current(app).is_armed and current(app).live.sample)

@@ -256,7 +256,7 @@ def test_the_picker(snap_compare: Compare, launch: Launch, until: Until, size: t
 def test_the_dump_dialog_with_criu_and_a_job_of_a_shell(
     snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
 ) -> None:
-    machine.reports = (MEMORY, replace(CRIU, needs_shell_job=True))
+    machine.reports = (MEMORY, replace(CRIU, needed_options=("shell-job",)))
     app = launch(POSTGRES, interval_s=1.0, settings=Settings(engine="criu"))
     fill = filled(app, machine, until, "D")
 

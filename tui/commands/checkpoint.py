@@ -13,7 +13,8 @@ from click.core import ParameterSource
 
 from engine.checkpoint.criu.features import examine_criu
 from engine.checkpoint.criu.options import CriuOptions
-from engine.checkpoint.engines import Chain, best_engine, close_chain, go_on, open_chain
+from engine.checkpoint.dumpable import RESTORABLE, CannotDump, Chosen, choose_engine, require_dumpable
+from engine.checkpoint.engines import Chain, close_chain, go_on, open_chain
 from engine.checkpoint.going_on import engine_of, read_open_chain, tracker_of
 from engine.checkpoint.link import After, Engine, LinkResult
 from engine.errors import Cancelled, DirtytopError, LinkFailed
@@ -23,8 +24,9 @@ from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from tui.commands.arguments import DIRECTORY, PID, SECONDS, example, json_option
 from tui.commands.criu_options import criu_options, given_options
+from tui.commands.findings import finding_lines
 from tui.commands.interruption import Interruption
-from tui.commands.output import OutputClosed, emit, emit_json
+from tui.commands.output import OutputClosed, emit, emit_json, is_read, remark
 from tui.commands.progress import ProgressLine
 from tui.commands.waiting import Waiter, prepare_to_wait, tracker_to_wait_by
 from tui.commands.when_options import When, given_when, when_options
@@ -68,6 +70,11 @@ _AUTO: Final = "auto"
     is_flag=True,
     help="Go on with the chain in DIR, which an earlier dirtytop began; a chain of criu's goes on with criu.",
 )
+@click.option(
+    "--no-preflight",
+    is_flag=True,
+    help="Not look first whether criu can dump the target: a dump may fail after all pre-dumps were made.",
+)
 @when_options
 @criu_options
 @json_option
@@ -79,12 +86,14 @@ def checkpoint(
     engine: str,
     after: str,
     goes_on: bool,
+    no_preflight: bool,
     as_json: bool,
 ) -> None:
     """Take a checkpoint of process PID and its descendants, as a chain of links DIR/1, DIR/2, …
 
     Pre-dumps save memory while the target runs, so that little is left for the dump, which stops it.
     With --when, links are made when it pays, and not by the clock.
+    What would make the dump fail is looked for first (`dirtytop doctor PID`), before anything is touched.
     Ctrl-C gives up cleanly: finished links stay, and the target runs on.
     """
     earlier = read_open_chain(directory) if goes_on else None
@@ -98,18 +107,25 @@ def checkpoint(
     if wanted is None and begun is Engine.CRIU:
         wanted = begun
     when = _what_to_wait_for(wanted, pre_dumps, every)
-    show = emit_object if as_json else emit_link
+    emit_one = emit_object if as_json else emit_link
     # An epoch that may be taken over is of the tracker that began it; that of write-protection has ended.
     may_take_over = earlier is not None and tracker_of(earlier) is TrackerKind.SOFT_DIRTY
     tracker = tracker_to_wait_by() if when and not may_take_over else None
     with Interruption() as interruption, Session(pid, tracker) as session:
-        chosen = wanted or best_engine(pid, options)
+        # Nothing of the target has been touched until here.
+        maker = _engine_for(pid, wanted, options, checked=not no_preflight)
+        chosen = maker.engine
+
+        def show(result: LinkResult) -> None:
+            emit_one(_with_note(result, _in_full(maker)))
+
         if when and not goes_on:
             prepare_to_wait(session)
         if chosen is Engine.CRIU and pre_dumps and not when:
             examine_criu().require_memory_tracking()
         begin = go_on if goes_on else open_chain
-        chain = begin(chosen, session, directory, options or CriuOptions())
+        # Pre-flight was a moment ago.
+        chain = begin(chosen, session, directory, options or CriuOptions(), checked=False)
         try:
             if when:
                 if goes_on:
@@ -125,6 +141,41 @@ def checkpoint(
             raise
         finally:
             close_chain(chain)
+
+
+def _engine_for(pid: int, wanted: Engine | None, options: CriuOptions | None, *, checked: bool) -> Chosen:
+    """Who makes the links, once pre-flight has found nothing against it.
+
+    Raises:
+        CannotDump: pre-flight has found why not; all of it has been said.
+        NotSupported, NotPermitted: CRIU does not work here, and is wanted.
+        TargetGone: there is no such process.
+    """
+    if not checked:
+        remark("without pre-flight: if criu cannot dump the target, that is found out at the end")
+    try:
+        if wanted is not None:
+            if checked and wanted in RESTORABLE:
+                require_dumpable(wanted, pid, options)
+            return Chosen(wanted)
+        chosen = choose_engine(pid, options, checked=checked)
+    except CannotDump as error:
+        against = error.preflight.against(error.engine)
+        for line in finding_lines(against) if len(against) > 1 else ():
+            remark(line)
+        error.hint = f"{error.hint}; `--no-preflight` tries nevertheless".removeprefix("; ")
+        raise
+    if chosen.engine is Engine.MEMORY and is_read():
+        remark(_in_full(chosen))
+    return chosen
+
+
+def _in_full(chosen: Chosen) -> str:
+    """Why auto takes an engine whose dump cannot be restored, and what to do; empty if it does not."""
+    if not chosen.why_not_restorable:
+        return ""
+    do = f"; to make it restorable: {chosen.hint}" if chosen.hint else ""
+    return f"auto takes memory, which cannot be restored from, because {chosen.why_not_restorable}{do}"
 
 
 def _what_to_wait_for(engine: Engine | None, pre_dumps: int, every_s: float) -> When | None:
@@ -184,6 +235,11 @@ def emit_object(result: LinkResult) -> None:
     """Print one finished link, for programs."""
     with suppress(OutputClosed):
         emit_json(result.as_json())
+
+
+def _with_note(result: LinkResult, note: str) -> LinkResult:
+    """A dump tells besides why it cannot be restored, if it could have been one that can."""
+    return replace(result, notes=(*result.notes, note)) if note and result.kind is LinkKind.DUMP else result
 
 
 def _title(chain: Chain, kind: LinkKind) -> str:

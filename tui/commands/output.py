@@ -28,6 +28,19 @@ def emit_json(value: Mapping[str, Any]) -> None:
     emit(json.dumps(value, separators=(",", ":"), allow_nan=False))
 
 
+def remark(line: str) -> None:
+    """Say on stderr, in one line, what one should know although nothing went wrong."""
+    try:
+        print(f"note: {printable(line)}", file=sys.stderr, flush=True)
+    except BrokenPipeError:
+        discard(sys.stderr)  # nobody is listening
+
+
+def is_read() -> bool:
+    """Whether somebody watches stderr as it comes."""
+    return sys.stderr.isatty()
+
+
 def complain(message: str, hint: str = "") -> None:
     """Say on stderr what went wrong, in one line, and what to do about it in another."""
     lines = [f"dirtytop: {printable(message)}"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,24 +35,17 @@ from tui.keys import key
 from tui.screens.choice import Choice, Tick
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.engine_choice import EngineChoice
+from tui.screens.findings import Findings
 from tui.target import Target
 from tui.wait import Wait, deadline_text
-from tui.words import AFTER, ENGINES, KINDS, link_name
+from tui.words import AFTER, ENGINES, KINDS, killed_text, link_name
 from widgets.units import say_bytes
 
 if TYPE_CHECKING:
     from engine.checkpoint.engines import EarlierChain, EngineReport
+    from engine.preflight.finding import Finding
 
 _BUTTON = {LinkKind.PRE_DUMP: "Pre-dump", LinkKind.DUMP: "Dump"}
-_KILLED_UNASKED = "Nobody is asked again when the trigger fires. "
-_KILLED_FOR_GOOD = (
-    "It is killed once it has been dumped, and this dump cannot be restored from:"
-    " it holds memory and registers only."
-)
-_KILLED_AND_RESTORABLE = (
-    "It is killed once all its images are on disk. `dirtytop restore` makes it again from them,"
-    " if nothing that it has open is changed meanwhile."
-)
 
 
 class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
@@ -116,6 +110,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
                     id="engine",
                 )
             yield self._engines
+            yield Findings()
             yield Static("directory", markup=False, classes="label")
             with Horizontal(classes="row"):
                 yield Input(printable(str(self._path)), id="directory", compact=True, select_on_focus=False)
@@ -208,6 +203,12 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         return self._earlier is not None and self.query_one("#there", Tick).value
 
     @property
+    def _findings(self) -> Sequence[Finding]:
+        """What pre-flight says of the dump that will end the chain."""
+        report = self._report_of(self._maker)
+        return report.findings if report is not None else ()
+
+    @property
     def _after(self) -> After:
         if self._kind is LinkKind.PRE_DUMP:
             return After.RUN
@@ -247,6 +248,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
     def _engines_examined(self, message: EnginesExamined) -> None:
         self._target.engines = message.reports
         self._engines.show_reports(message.reports)
+        self._show_state()
 
     def _examine(self) -> None:
         path, tracking = self._where, self._target.tracking
@@ -277,6 +279,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         if earlier is not None:
             there.label = Content(_going_on_there(earlier))
         self._engines.force(earlier.engine if earlier is not None and there.value else None)
+        self.query_one(Findings).show_findings(self._findings)
         problem = self._problem()
         self.query_one("#make").disabled = bool(problem) or not self._where.is_absolute()
         is_harmless = self._kind is LinkKind.PRE_DUMP or self._trigger is not None
@@ -356,8 +359,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         when = f" when it comes to {self._trigger}" if self._trigger is not None else ""
         question = ConfirmScreen(
             f"Kill {self._target.command} {self._target.pid}{when}?",
-            (_KILLED_UNASKED if self._trigger is not None else "")
-            + (_KILLED_AND_RESTORABLE if self._is_restorable else _KILLED_FOR_GOOD),
+            killed_text(is_restorable=self._is_restorable, is_asked=self._trigger is None),
             confirm="Arm, dump and kill" if self._trigger is not None else "Dump and kill",
             refuse="Cancel",
         )
@@ -390,9 +392,17 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
     @property
     def _can_pre_dump(self) -> bool:
         """Whether the engine can, as far as is known."""
-        engine = self._chain.engine if self._chain is not None and self._goes_on else self._engines.engine
-        reports = {report.engine: report for report in self._target.engines}
-        return engine not in reports or not reports[engine].why_not(LinkKind.PRE_DUMP)
+        report = self._report_of(self._maker)
+        return report is None or not report.why_not(LinkKind.PRE_DUMP)
+
+    @property
+    def _maker(self) -> Engine:
+        """Who makes the link."""
+        return self._chain.engine if self._chain is not None and self._goes_on else self._engines.engine
+
+    def _report_of(self, engine: Engine) -> EngineReport | None:
+        """What is known of an engine."""
+        return next((report for report in self._target.engines if report.engine is engine), None)
 
 
 def _going_on_there(earlier: EarlierChain) -> str:

@@ -26,6 +26,13 @@ _TICKS: Final = {
     "file_locks": ("file-locks", "Save file locks; at restore nobody else may hold them"),
 }
 """Options by the names that CRIU has for them, for its errors speak of them so."""
+_NEEDED_FOR: Final = {
+    "shell-job": "the target leads no session of its own",
+    "tcp-established": "the target has open TCP connections",
+    "ext-unix-sk": "the target has unix sockets whose other end is elsewhere",
+    "file-locks": "the target holds file locks",
+}
+"""Why an engine does not take it without an option."""
 _BY_WHAT_THEY_SAVE: Final = (Engine.SPLICED, Engine.MEMORY, Engine.CRIU)
 """Which is chosen where the user has not: with pre-dumps and all of the target; pre-dumps; neither."""
 _SHELL_JOB: Final = "shell-job: part of a shell's session, here and when restored"
@@ -100,7 +107,7 @@ class EngineChoice(Vertical):
 
     def _is_able(self, engine: Engine) -> bool:
         report = self._reports[engine]
-        return not report.why_not(self._kind) and not report.needs_shell_job
+        return not report.why_not(self._kind) and not report.needed_options
 
     def _why_not(self, engine: Engine) -> str:
         return self._reports[engine].why_not(self._kind) if engine in self._reports else ""
@@ -146,8 +153,9 @@ class EngineChoice(Vertical):
             return "" if engine is Engine.MEMORY else f"asking {engine.value} what it can do here …"
         if report.why_not(self._kind):
             return f"{engine.value} cannot: see above"
-        if report.needs_shell_job and not self.query_one("#shell_job", Tick).value:
-            return "the target leads no session of its own: tick shell-job"
+        for option in report.needed_options:
+            if not self.query_one(f"#{option.replace('-', '_')}", Tick).value:
+                return f"{_NEEDED_FOR[option]}: tick {option}"
         return ""
 
     @on(RadioSet.Changed)
@@ -168,7 +176,8 @@ class EngineChoice(Vertical):
         self.query_one("#engine-detail", Static).update(self._detail())
         report = self._reports.get(self.engine)
         self.query_one("#criu-options").display = self.engine is not Engine.MEMORY
-        self.query_one("#shell_job").display = report is not None and report.needs_shell_job
+        needs_shell_job = report is not None and "shell-job" in report.needed_options
+        self.query_one("#shell_job").display = needs_shell_job
 
     def _label(self, engine: Engine) -> Content:
         report = self._reports.get(engine)
