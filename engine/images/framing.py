@@ -37,6 +37,7 @@ class Magic(IntEnum):
     CORE = 0x55053847
     MM = 0x57492820
     STATS = 0x57093306
+    USERNS = 0x55474906
 
 
 def header(magic: Magic) -> bytes:

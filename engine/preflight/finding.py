@@ -90,10 +90,6 @@ class Place:
     thing: str
     detail: str = ""
 
-    def __str__(self) -> str:
-        """As in "descriptor 5 (/dev/kvm)"."""
-        return f"{self.thing} ({self.detail})" if self.detail else self.thing
-
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -117,15 +113,14 @@ class Finding:
 
     def _where(self) -> str:
         first = self.places[0]
-        here = [place for place in self.places if place.pid == first.pid]
+        here = list(dict.fromkeys(place for place in self.places if place.pid == first.pid))
         elsewhere = len({place.pid for place in self.places}) - 1
-        # The same things are often held by a parent and all its children.
-        things = list(dict.fromkeys(str(place) for place in here if place.thing))
-        text = ", ".join(things[:_SHOWN])
-        if len(things) > _SHOWN:
-            text += f" and {len(things) - _SHOWN} more"
         process = f"process {first.pid} ({first.command})"
-        text = f"{text} of {process}" if text else process
+        things = _enumerated([place for place in here if place.thing])
+        if things:
+            text = f"{things} of {process}"
+        else:
+            text = f"{process}, {first.detail}" if first.detail else process
         if elsewhere:
             text += f", and {elsewhere} more process{'es' if elsewhere > 1 else ''}"
         return text
@@ -151,3 +146,18 @@ class Finding:
     def joined(self, other: Finding) -> Finding:
         """The same, in more places."""
         return replace(self, places=(*self.places, *other.places))
+
+
+def _enumerated(places: list[Place]) -> str:
+    """As in "descriptor 5 (/dev/kvm), 6, 7 and 2 more": what is as with the one before is not said again."""
+    texts: list[str] = []
+    before = Place(0, "", "")
+    for place in places[:_SHOWN]:
+        kind, _, name = place.thing.rpartition(" ")
+        text = name if kind and kind == before.thing.rpartition(" ")[0] else place.thing
+        if place.detail and place.detail != before.detail:
+            text += f" ({place.detail})"
+        texts.append(text)
+        before = place
+    more = len(places) - len(texts)
+    return ", ".join(texts) + (f" and {more} more" if more else "")

@@ -21,6 +21,7 @@ from typing import Final, Self
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.job import LinkJob, LinkMade, LinkOrder
+from engine.checkpoint.criu.mapped_root import open_to_mapped_root
 from engine.checkpoint.criu.options import CriuOptions, require_session_leader
 from engine.checkpoint.criu.selection import would_write
 from engine.checkpoint.directory import highest_number, prepare
@@ -231,6 +232,8 @@ class CriuChain:
             if kind is LinkKind.DUMP and parent:
                 self._tell_session({})
             self._settle(read_link(order.path))
+        if kind is LinkKind.DUMP:
+            notes += open_to_mapped_root(order.path)
         if not parent:
             self._fingerprints.clear()
         self._fingerprints.append((order.path, fingerprint(order.path)))

@@ -15,6 +15,7 @@ from engine.checkpoint.criu.client import NoAnswer, Worker
 from engine.checkpoint.criu.directory import LOG
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.log import Cause, find_cause
+from engine.checkpoint.criu.mapped_root import let_mapped_root_read
 from engine.errors import BadImage, DirtytopError, TargetGone
 from engine.images.chain import Chain, read_chain, verify
 from engine.images.framing import Magic, read_messages
@@ -70,7 +71,7 @@ def restore(
     config_file: Path | None = None,
     criu: Criu | None = None,
 ) -> Restored:
-    """Restore the dump in a directory. Its images are only read.
+    """Restore the dump in a directory. Its images are only read; who may read them may change.
 
     What the dump needed of CRIU's options (`shell_job` and the like) is seen in the images and set.
 
@@ -94,6 +95,7 @@ def restore(
     criu = criu or examine_criu()
     criu.require_dump()
     _require_free(tree)
+    let_mapped_root_read(chain)
     pid = _Restoration(criu, dump, tree, config_file, detach, leave_stopped).run()
     if leave_stopped:
         _wait_stopped(pid)

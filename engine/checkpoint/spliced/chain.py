@@ -19,6 +19,7 @@ from engine.checkpoint.copying import Gauge
 from engine.checkpoint.criu.chain import require_untraced
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.job import LinkOrder
+from engine.checkpoint.criu.mapped_root import open_to_mapped_root
 from engine.checkpoint.criu.options import CriuOptions, require_session_leader
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, LinkTimes, Progress
 from engine.checkpoint.memory import MemoryChain
@@ -147,6 +148,7 @@ class SplicedChain(MemoryChain):
             raise
         self.is_ended = True
         stats = made.stats
+        notes = [*notes, *made.notes, *open_to_mapped_root(order.path)]
         pages_written = stats.pages_written + stats.shpages_written
         return self._done(
             LinkResult(
@@ -162,7 +164,7 @@ class SplicedChain(MemoryChain):
                 sync_s=made.sync_s,
                 seconds=time.perf_counter() - began_s,
                 restorable=True,
-                notes=(*notes, *made.notes),
+                notes=tuple(notes),
                 times=LinkTimes(
                     lead_s=job.freezing_at_s - began_s,
                     collect_s=pages.copying_at_s - job.freezing_at_s,
