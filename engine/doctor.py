@@ -95,7 +95,7 @@ def examine() -> Report:
             _privileges(),
             _ptrace_scope(read_setting("kernel/yama/ptrace_scope")),
             _userfaultfd(read_setting("vm/unprivileged_userfaultfd")),
-            _criu(),
+            _criu(best),
             Finding("page size", Status.WORKS, f"{PAGE_SIZE:,} bytes"),
             _huge_pages(best),
             _pid_namespace(),
@@ -191,7 +191,7 @@ def _userfaultfd(unprivileged: int | None) -> Finding:
     )
 
 
-def _criu() -> Finding:
+def _criu(best: TrackerKind | None) -> Finding:
     name = "CRIU"
     try:
         criu = examine_criu()
@@ -214,8 +214,10 @@ def _criu() -> Finding:
         return Finding(
             name,
             Status.LIMITED,
-            f"{text}: dumps and restores; no pre-dumps, for want of soft-dirty bits",
-            "`checkpoint --engine criu --pre-dumps 0` makes a dump that can be restored",
+            f"{text}: dumps and restores; no pre-dumps of its own, for want of soft-dirty bits",
+            "`checkpoint --engine spliced` makes pre-dumps of ours, and a dump that can be restored"
+            if best is not None
+            else "`checkpoint --engine criu --pre-dumps 0` makes a dump that can be restored",
         )
     return Finding(name, Status.WORKS, f"{text}: pre-dumps, dumps and restores")
 

@@ -108,6 +108,19 @@ def test_no_criu_is_no_harm_and_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert "only needed for" in finding.hint
 
 
+@pytest.mark.parametrize(("tracked", "advice"), [(WORKS, "--engine spliced"), (NOT_HERE, "--pre-dumps 0")])
+def test_where_criu_makes_no_pre_dumps_the_engine_that_makes_them_is_named_if_it_works(
+    monkeypatch: pytest.MonkeyPatch, tracked: TrackerSupport, advice: str
+) -> None:
+    criu = features.Criu(
+        Path("/usr/sbin/criu"), (4, 1, 1), why_not="", has_memory_tracking=False, has_lazy_pages=True
+    )
+    monkeypatch.setattr(doctor, "examine_criu", lambda: criu)
+    finding = with_support(monkeypatch, NOT_HERE, tracked).finding("CRIU")
+    assert finding.status is Status.LIMITED
+    assert advice in finding.hint
+
+
 @pytest.mark.parametrize(
     ("scope", "privileged", "status"),
     [

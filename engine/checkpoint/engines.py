@@ -167,7 +167,7 @@ def _examine_criu(session: Session) -> EngineReport:
     except DirtytopError:  # pre-flight has met it too, and says so
         return report
     why = "this kernel has no soft-dirty bits, without which criu makes no pre-dumps"
-    return replace(report, why_no_pre_dump=why, hint="it can make a dump alone")
+    return replace(report, why_no_pre_dump=why, hint="it can make a dump alone; spliced makes both")
 
 
 def _examine_spliced(session: Session) -> EngineReport:

@@ -86,3 +86,34 @@ def test_a_kernel_that_is_too_new_for_the_sockets_of_an_old_criu_is_named() -> N
     cause = find_cause(b"Error (criu/sockets.c:628): sockets: Can't get 1:16 opt: Operation not supported\n")
     assert cause is not None
     assert "newer" in cause.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (b"Can't splice all pages to pipe (49152/21)", "criu 4.2 can"),
+        (b"Can't splice pages to pipe (-14/11/6)", "guard region"),
+        (b"send_fds failed (-22)", "io_uring"),
+        (b"Unknown shit 600 (anon_inode:[io_uring])", "io_uring"),
+        (b"Unknown shit 100600 (/secretmem (deleted))", "memfd_secret"),
+        (b"Can't get rlimit 0: Operation not permitted", "CAP_SYS_RESOURCE"),
+        (b"mnt: 153:./media doesn't have a proper root mount", "podman"),
+        (b"Can't create link remap for /a. Use link-remap option.", "`link-remap`"),
+        (b"inet: Unsupported proto 262 for socket 20768", "GODEBUG"),
+        (b"Can't dump file 3 of that type [20600] (chr 10:229)", "device"),
+        (b"Can't dump file 3 of that type [600] (anon anon_inode:[perf_event])", "kernel object"),
+        (b"Can't dump file 3 of that type [600] (anon anon_inode:[userfaultfd])", "userfaultfd"),
+        (b"tty: Found slave peer index 32 without correspond master peer", "terminal"),
+    ],
+)
+def test_what_criu_fails_of_is_told_as_pre_flight_tells_it(line: bytes, hint: str) -> None:
+    cause = find_cause(b"Error (criu/some.c:1): " + line + b"\n")
+    assert cause is not None
+    assert hint in cause.hint
+
+
+def test_images_that_a_user_namespace_may_not_read_are_not_blamed_on_a_terminal() -> None:
+    cause = find_cause(b"     1: Error (criu/image.c:630): Unable to open tty-info.img: Permission denied\n")
+    assert cause is not None
+    assert "user namespace" in cause.hint
+    assert "terminal" not in cause.hint

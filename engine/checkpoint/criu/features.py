@@ -87,7 +87,7 @@ class Criu:
         if not self.has_memory_tracking:
             raise NotSupported(
                 "criu makes no pre-dumps here: this kernel has no soft-dirty bits",
-                hint="make the dump alone (`--pre-dumps 0`), or pre-dumps with `--engine memory`",
+                hint="`--engine spliced` makes pre-dumps of ours; or make the dump alone (`--pre-dumps 0`)",
             )
 
 

@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from engine.preflight.finding import Rule
+from engine.preflight.rules import files, namespaces, processes, sockets
 from engine.printable import printable
 
 _ERROR: Final = re.compile(
@@ -38,20 +40,58 @@ _CONSEQUENCE: Final = re.compile(
 )
 """Errors that only tell of others before them."""
 
+
+def _told(rule: Rule) -> str:
+    """What pre-flight would have said."""
+    return f"{rule.title}: {rule.why}{f'; {rule.hint}' if rule.hint else ''}"
+
+
 _HINTS: Final = (
+    (
+        r"\.img: Permission denied",
+        "CRIU restores with the rights of the tree's user namespace, whose root may not read its images: "
+        "`dirtytop restore` lets it",
+    ),
+    (r"Can't splice (?:all )?pages", _told(processes.GUARD_REGION)),
+    (r"send_fds failed|\[io_uring\]", _told(files.IO_URING)),
+    (r"\(/secretmem|path=/secretmem", _told(files.SECRET_MEMORY)),
+    (r"^Unknown shit", _told(processes.KERNEL_MAPPING)),
+    (r"Can't lookup mount=", _told(files.OTHER_MOUNT)),
+    (r"doesn't have a proper root mount", _told(namespaces.NO_ROOT_MOUNT)),
+    (r"FS mnt .* unsupported", _told(namespaces.UNKNOWN_FILE_SYSTEM)),
+    (r"unreachable sharing", _told(namespaces.SHARED_WITH_OTHERS)),
+    (r"root option is required", _told(namespaces.MOUNTS)),
+    (r"Can't dump nested .* namespace", _told(namespaces.NESTED)),
+    (r"sub-task in NS", _told(namespaces.NESTED_ALONE)),
+    (r"Can't get rlimit", _told(processes.LIMITS)),
+    (r"Can't make VM id", _told(processes.SHARED_ADDRESS_SPACE)),
+    (r"pending SIGTRAP", _told(processes.PENDING_SIGTRAP)),
+    (r"Unseizable non-zombie", _told(processes.TRACED)),
+    (r"Can't create link remap", _told(files.DELETED_LINKED)),
+    (r"Can't dump half of stream|without peer", _told(sockets.UNIX_STREAM)),
+    (r"In-flight connection", _told(sockets.TCP_QUEUE)),
+    (r"Unsupported proto 262", _told(sockets.MPTCP)),
+    (r"socket has data to read", _told(sockets.NETLINK_DATA)),
+    (r"Inconsistent sched params", _told(processes.DEADLINE)),
+    (r"SysVIPC", _told(processes.SYSV_MEMORY)),
     (r"--shell-job|session leader", "`--shell-job`, if the target may be bound to another terminal"),
     (r"ext-unix-sk|[Ee]xternal (?:unix )?socket", "`--ext-unix-sk` leaves the other end of such sockets out"),
     (r"tcp-established|[Cc]onnected TCP", "`--tcp-established` saves open TCP connections"),
     (r"file-locks|[Ff]ile lock", "`--file-locks` saves file locks; the restored target must be alone"),
     (r"ghost|[Uu]nlinked|deleted file", "`--ghost-limit` sets how large a deleted but open file may be"),
-    (r"tty|pts", "start the target without a terminal (setsid, output to a file), or try `--shell-job`"),
+    (
+        r"\btty\b|\bpts\b",
+        "start the target without a terminal (setsid, output to a file), or try `--shell-job`",
+    ),
     (r"bad size|build-ids? .* mismatch|mtime", "the file was changed after the dump: put it back as it was"),
     (r"No space left on device", "the file system is full: make room, or choose another directory"),
     (r"File exists", "a process or thread of that number runs already"),
     (r"Timeout reached|[Tt]imed out", "a thread does not stop; `--freeze-timeout` waits longer"),
     (r"iptables|nft", "try another `--network-lock`"),
-    (r"Can't get 1:(?:16|34)\b", "this criu cannot save network sockets since Linux 6.16: try a newer one"),
-    (r"userfaultfd|uffd", "a userfaultfd of the target's own cannot be checkpointed"),
+    (r"Can't get 1:(?:16|34)\b", "this criu cannot save network sockets since Linux 6.16: a newer one can"),
+    (r"userfaultfd|uffd", _told(files.USERFAULTFD)),
+    (r"Can't dump file .* of that type .*\(anon", _told(files.KERNEL_OBJECT)),
+    (r"Can't dump file .* of that type", _told(files.DEVICE)),
 )
 
 
