@@ -53,6 +53,7 @@ class Process:
     held: tuple[tuple[str, OpenFile], ...] = ()
     """What it holds without a descriptor, with what it is: its program, its directories, mapped files."""
     vmas: tuple[Vma, ...] = ()
+    """Those mappings that are of something: a file, a kernel object, a name."""
     guarded: PageSet = EMPTY
     """Guard regions in its private mappings."""
     namespaces: Mapping[str, int] = field(default_factory=dict)

@@ -12,14 +12,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Final
 
-from engine.errors import NotPermitted, TargetGone
+from engine.errors import NotPermitted, TargetGone, kernel_errors
 from engine.kernel.descriptors import OpenFile, open_by_path, read_open_files
 from engine.kernel.kcmp import Shared, share
 from engine.kernel.libc import MACHINE, system_call
-from engine.kernel.maps import Maps, Vma, read_maps
+from engine.kernel.maps import Vma, parse_line, read_maps
 from engine.kernel.pagemap import Category, Pagemap, scan_knows
 from engine.kernel.process import ProcessStat, read_status, thread_ids
-from engine.pageset import EMPTY, PageSet
+from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 from engine.preflight.facts import Process, Thread
 from engine.printable import printable
 
@@ -30,6 +30,8 @@ _LINKS: Final = (("its program", "exe"), ("its working directory", "cwd"), ("its
 _SYS_IOPRIO_GET: Final = {"x86_64": 252, "aarch64": 31}.get(MACHINE, -1)
 _IOPRIO_WHO_PROCESS: Final = 1
 _IO_CLASS_BITS: Final = 13
+_BEYOND: Final = b"[vsyscall]"
+"""A mapping that is in nobody's memory."""
 _SETTINGS: Final = {
     "its timer slack": "timerslack_ns",
     "what its core dumps hold": "coredump_filter",
@@ -85,17 +87,18 @@ def read_process(
     if stat.is_dead:
         return Process(stat, threads, namespaces=namespaces)
     try:
-        maps = read_maps(pid)
+        lines = _map_lines(pid)
     except NotPermitted:
         return Process(stat, threads, namespaces=namespaces, is_readable=False)
+    vmas = tuple(parse_line(line) for line in lines if b"/" in line or b"[" in line)
     shared = {what: parent is not None and share(parent, pid, what) for what in Shared}
     return Process(
         stat=stat,
         threads=threads,
         files=() if shared[Shared.DESCRIPTORS] else read_open_files(pid, not_asked, root),
-        held=(*_links(pid, root), *_mapped_files(pid, maps.vmas, root)),
-        vmas=maps.vmas,
-        guarded=_guarded(pid, maps) if wants_guards else EMPTY,
+        held=(*_links(pid, root), *_mapped_files(pid, vmas, root)),
+        vmas=vmas,
+        guarded=_guarded(pid, lines) if wants_guards else EMPTY,
         namespaces=namespaces,
         shares_memory=shared[Shared.MEMORY],
         shares_directories=shared[Shared.DIRECTORIES],
@@ -144,16 +147,29 @@ def _mapped_files(pid: int, vmas: Iterable[Vma], root: bytes) -> Iterator[tuple[
             yield "a mapped file", found
 
 
-def _guarded(pid: int, maps: Maps) -> PageSet:
+def _map_lines(pid: int) -> list[bytes]:
+    """The lines of its map. Most are of nothing, and not worth parsing: there may be tens of thousands.
+
+    Raises:
+        TargetGone: the process has exited.
+        NotPermitted: its map is not ours to read.
+    """
+    with kernel_errors(pid, "read its memory map"), open(f"/proc/{pid}/maps", "rb", 0) as file:
+        return [line for line in (file.readall() or b"").split(b"\n") if line]
+
+
+def _guarded(pid: int, lines: list[bytes]) -> PageSet:
     """Guard regions in private mappings; none where the kernel cannot tell (before 6.15)."""
-    if not scan_knows(Category.GUARD):
+    own = [line for line in lines if not line.endswith(_BEYOND)]
+    if not own or not scan_knows(Category.GUARD):
         return EMPTY
+    first, end = parse_line(own[0]).start, parse_line(own[-1]).end
     pagemap = Pagemap(pid)
     try:
-        found = pagemap.scan(*maps.user_span, any_of=Category.GUARD).pages()
+        found = pagemap.scan(first >> PAGE_SHIFT, end >> PAGE_SHIFT, any_of=Category.GUARD).pages()
     finally:
         pagemap.close()
-    return found & maps.private if found else EMPTY
+    return found & read_maps(pid).private if found else EMPTY
 
 
 def _hides_limits(pid: int) -> bool:
