@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,14 @@ from textual.widgets import Button, Input, Static
 from engine.checkpoint.engines import EarlierChain
 from engine.checkpoint.link import Engine
 from engine.errors import LinkFailed
+from engine.preflight.finding import Finding, Part, Place, Severity
 from engine.tracking.sample import Event, EventKind, RateMode, TrackerKind
 from tests.tui.machine import CRIU, MEMORY, Launch, ScriptedMachine, Until, current, run, toasts
 from tui.app import DirtytopApp
 from tui.screens.choice import Choice, Tick
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.dump import DumpScreen
+from tui.screens.findings import Findings
 from tui.screens.links import LinksScreen
 from tui.screens.maker_log import MakerLogScreen
 from tui.screens.watch import WatchScreen
@@ -46,6 +49,10 @@ async def begin_chain_of_criu(pilot: Pilot[Any], app: DirtytopApp, until: Until)
 def dialog_text(app: DirtytopApp) -> str:
     statics = "\n".join(str(static.content) for static in app.screen.query(Static))
     return statics + "\n".join(str(choice.label) for choice in app.screen.query(Choice))
+
+
+def says(app: DirtytopApp, text: str) -> bool:
+    return text in dialog_text(app)
 
 
 def shown(widget: Any) -> str:
@@ -158,6 +165,58 @@ async def test_a_job_of_a_shell_is_dumped_by_criu_only_once_shell_job_is_ticked(
         await until(pilot, lambda: current(app).links)
         assert machine.chains[0].order.options is not None
         assert machine.chains[0].order.options.shell_job
+
+
+async def test_whatever_option_it_takes_is_asked_for_by_its_name(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    machine.reports = (MEMORY, replace(CRIU, needed_options=("tcp-established", "file-locks")))
+    app = launch(POSTGRES)
+    async with run(app) as pilot:
+        await dialog(pilot, app, until, "D")
+        app.screen.query_one("#engine-criu", Choice).value = True
+        for option in ("tcp-established", "file-locks"):
+            await until(pilot, partial(says, app, f"tick {option}"))
+            assert app.screen.query_one("#make", Button).disabled
+            app.screen.query_one(f"#{option.replace('-', '_')}", Tick).value = True
+        await until(pilot, lambda: not app.screen.query_one("#make", Button).disabled)
+
+
+def seen(severity: Severity, why: str, option: str = "") -> Finding:
+    place = Place(POSTGRES, "postgres", "descriptor 3", "a [red]name[/red]")
+    return Finding(why, severity, Part.CRIU, "thing", why, "", (place,), option)
+
+
+async def test_what_pre_flight_found_of_the_chosen_engine_is_listed_worst_first_and_literally(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    findings = (seen(Severity.OPTION, "lock", "file-locks"), seen(Severity.LOST, "half a pipe"))
+    machine.reports = (MEMORY, replace(CRIU, needed_options=("file-locks",), findings=findings))
+    app = launch(POSTGRES)
+    async with run(app) as pilot:
+        await dialog(pilot, app, until, "D")
+        assert not app.screen.query_one(Findings).display
+        app.screen.query_one("#engine-criu", Choice).value = True
+        await until(pilot, lambda: app.screen.query_one(Findings).display)
+        text = str(app.screen.query_one(Findings).query_one(Static).content)
+        needs, lost = text.splitlines()
+        assert needs.startswith("! needs an option: thing: descriptor 3 (a [red]name[/red]) of process 40")
+        assert lost.startswith("· is not saved: ")
+        app.screen.query_one("#engine-memory", Choice).value = True
+        await until(pilot, lambda: not app.screen.query_one(Findings).display)
+
+
+async def test_a_chain_that_is_gone_on_with_tells_what_its_dump_would_meet(
+    launch: Launch, machine: ScriptedMachine, until: Until
+) -> None:
+    machine.reports = (MEMORY, replace(CRIU, findings=(seen(Severity.LOST, "half a pipe"),)))
+    app = launch(POSTGRES)
+    async with run(app) as pilot:
+        await begin_chain_of_criu(pilot, app, until)
+        await pilot.press("D")
+        await until(pilot, lambda: isinstance(app.screen, DumpScreen))
+        await until(pilot, lambda: app.screen.query_one(Findings).display)
+        assert "half a pipe" in dialog_text(app)
 
 
 async def test_the_question_before_a_kill_says_whether_the_dump_can_be_restored(

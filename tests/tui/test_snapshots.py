@@ -14,9 +14,11 @@ import textual
 from textual.pilot import Pilot
 from textual.widgets import Button
 
+from engine.checkpoint.link import Engine
 from engine.forecast.gauge import Gauge
 from engine.forecast.trigger import Armed
 from engine.pageset import PageSet
+from engine.preflight.finding import Finding, Part, Place, Severity
 from engine.tracking.heat import Found, HeatColumn, HeatGrid
 from engine.tracking.sample import Event, EventKind, Sample, TrackerKind
 from tests.tui.machine import ADVICE, CRIU, MAPS, MEMORY, Launch, ScriptedMachine, Until
@@ -266,6 +268,42 @@ def test_the_dump_dialog_with_criu_and_a_job_of_a_shell(
         await pilot.pause(0.2)
 
     assert snap_compare(app, terminal_size=size, run_before=examined)
+
+
+def test_the_dump_dialog_with_what_pre_flight_has_found(
+    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
+) -> None:
+    findings = (
+        _found(
+            Severity.OPTION,
+            "TCP connection",
+            "criu has to be told to save connections",
+            "`--tcp-established`",
+        ),
+        _found(Severity.LOST, "pipe", "its other end is not in the tree: restored, it is closed", ""),
+        _found(Severity.NOTE, "security module", "restored, it is confined as it is now", ""),
+    )
+    why = "io_uring: descriptor 9 of process 40 (postgres): no criu can save it"
+    spliced = replace(
+        CRIU, engine=Engine.SPLICED, why_no_pre_dump=why, why_no_dump=why, hint="start it without"
+    )
+    criu = replace(CRIU, needed_options=("tcp-established",), findings=findings)
+    machine.reports = (MEMORY, criu, spliced)
+    app = launch(POSTGRES, interval_s=1.0, settings=Settings(engine="criu"))
+    fill = filled(app, machine, until, "D")
+
+    async def examined(pilot: Pilot[Any]) -> None:
+        await fill(pilot)
+        await until(pilot, lambda: app.desk.watched.targets[0].engines)
+        await pilot.pause(0.2)
+
+    assert snap_compare(app, terminal_size=size, run_before=examined)
+
+
+def _found(severity: Severity, title: str, why: str, hint: str) -> Finding:
+    option = "tcp-established" if severity is Severity.OPTION else ""
+    place = Place(POSTGRES, "postgres", "descriptor 7")
+    return Finding(title, severity, Part.CRIU, title, why, hint, (place,), option)
 
 
 def test_a_chain_of_criu_broken_by_a_foreign_clear(
