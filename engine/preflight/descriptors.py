@@ -12,6 +12,7 @@ from engine.preflight.dumper import Dumper
 from engine.preflight.facts import Process, Tree, is_regular
 from engine.preflight.finding import Seen
 from engine.preflight.rules import files
+from engine.preflight.terminals import is_terminal
 from engine.printable import printable
 
 _ANONYMOUS: Final = b"anon_inode:"
@@ -31,6 +32,8 @@ _MEMFD: Final = b"/memfd:"
 _SECRET: Final = b"/secretmem"
 _BLOCK: Final = 512
 _SPARSE_SINCE: Final = (3, 18, 0)
+_TERMINALS_EXCHANGED_SINCE: Final = (3, 18, 0)
+"""Wherever they are mounted: commit 2039d7320."""
 _MOST_PIPES: Final = 1024
 
 
@@ -126,11 +129,20 @@ def _path(process: Process, tree: Tree, dumper: Dumper, file: OpenFile, thing: s
         return
     if file.name.startswith(_MEMFD) or status.st_dev == tree.kernel.memory_device:
         return
-    if not is_regular(status) and not stat.S_ISFIFO(status.st_mode):
-        return  # devices: see `devices` and `terminals`
-    if not dumper.leaves_out("file"):
+    if not dumper.leaves_out("file") and not _is_exchanged(status, dumper):
         yield from _mount(process, tree, file, thing)
-    yield from _deleted(process, tree, dumper, file, status, thing)
+    if is_regular(status) or stat.S_ISFIFO(status.st_mode):  # of others see `devices` and `terminals`
+        yield from _deleted(process, tree, dumper, file, status, thing)
+
+
+def _is_exchanged(status: os.stat_result, dumper: Dumper) -> bool:
+    """Whether a restore puts the terminal that it is made from in its place."""
+    return (
+        stat.S_ISCHR(status.st_mode)
+        and is_terminal(status.st_rdev)
+        and dumper.allows("shell-job")
+        and dumper.version >= _TERMINALS_EXCHANGED_SINCE
+    )
 
 
 def _mount(process: Process, tree: Tree, file: OpenFile, thing: str) -> Iterator[Seen]:

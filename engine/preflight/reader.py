@@ -16,6 +16,7 @@ from typing import Final
 
 from engine.errors import DirtytopError, KernelThread, TargetGone
 from engine.kernel.descriptors import OpenFile
+from engine.kernel.kcmp import Shared, share
 from engine.kernel.mountinfo import Mount, read_mounts
 from engine.kernel.process import ProcessStat, read_stat, read_status, require_same
 from engine.kernel.sock_diag import LISTENING, Socket, read_sockets
@@ -49,7 +50,7 @@ def read_tree(pid: int, dumper: Dumper) -> Tree:
     stats = list(_descend(root))
     tree = {stat.pid for stat in stats}
     wants_guards = dumper.version < _GUARDS_SAVED_BY
-    processes = []
+    processes: list[Process] = []
     for stat in stats:
         parent = stat.parent_pid if stat.pid != pid and stat.parent_pid in tree else None
         try:
@@ -60,6 +61,7 @@ def read_tree(pid: int, dumper: Dumper) -> Tree:
                 raise
     if not root.is_dead:
         require_same(root.identity)
+    processes = _without_what_passes(processes)
     mounts = _mounts(processes, us)
     stuck = stuck_threads(processes)
     completed = tuple(_with_watches(processes, mounts, us, stuck))
@@ -104,9 +106,33 @@ def _require_program(pid: int) -> ProcessStat:
     stat = read_stat(pid)
     if stat.is_kernel_thread:
         raise KernelThread(f"process {pid} ({stat.command}) is a kernel thread: it has no memory", pid=pid)
-    if stat.is_dead and stat.thread_count < 2:
+    if stat.is_dead and not _lacks_its_leader(stat):
         raise TargetGone(f"process {pid} ({stat.command}) has exited: it is a zombie", pid=pid)
     return stat
+
+
+def _without_what_passes(processes: list[Process]) -> list[Process]:
+    """A child that is about to start a program shares its parent's memory until then (vfork), and a process
+    that is about to end may have lost its first thread: what is so a moment later is so.
+    """
+    if not any(process.shares_memory or _lacks_its_leader(process.stat) for process in processes):
+        return processes
+    time.sleep(_LOOK_AGAIN_S)
+    kept = []
+    for process in processes:
+        try:
+            now = read_stat(process.pid)
+        except TargetGone:
+            continue
+        is_shared = process.shares_memory and share(now.parent_pid, process.pid, Shared.MEMORY)
+        if _lacks_its_leader(process.stat) and not _lacks_its_leader(now):
+            continue
+        kept.append(replace(process, shares_memory=is_shared))
+    return kept
+
+
+def _lacks_its_leader(stat: ProcessStat) -> bool:
+    return stat.is_dead and stat.thread_count > 1
 
 
 def _descend(root: ProcessStat) -> Iterator[ProcessStat]:

@@ -105,6 +105,7 @@ EXPECTED = {
     "netlink socket with messages": "netlink-data",
     "netlink socket of a high group": "netlink-groups",
     "dev null": "",
+    "dev null of a detached mount": "mount-not-seen",
     "dev full": "",
     "dev random": "",
     "dev fuse": "device",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.preflight.finding import Part, Rule, Severity
+from engine.preflight.finding import Rule, Severity
 from engine.preflight.rules.wording import CLOSE_IT, NOT_SAVED, by_config
 
 IO_URING: Final = Rule(
@@ -195,5 +195,4 @@ NOT_LOOKED_AT: Final = Rule(
     "whether it can be saved was not looked at, since its server may not answer",
     "engine/kernel/descriptors.py",
     severity=Severity.NOTE,
-    part=Part.BOTH,
 )

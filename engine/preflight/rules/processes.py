@@ -82,15 +82,15 @@ NOT_PERMITTED: Final = Rule(
 TRACED: Final = Rule(
     "traced",
     "traced process",
-    "it is being traced, and can have one tracer only",
+    "it has a tracer, and can have one only",
     "kernel/ptrace.c, ptrace_attach; compel/src/lib/infect.c, compel_interrupt_task",
     part=Part.BOTH,
     hint="end the debugger, strace, or what it is",
 )
 LEADER_EXITED: Final = Rule(
     "leader-exited",
-    "first thread",
-    "its first thread has ended, and others go on",
+    "process without its first thread",
+    "that has ended, and others go on",
     "criu/seize.c, collect_threads",
     part=Part.BOTH,
 )
@@ -176,7 +176,7 @@ SECURITY_LABEL: Final = Rule(
 STOPPED: Final = Rule(
     "stopped",
     "stopped process",
-    "it is stopped: pre-dumps of `--engine criu` leave it out, the dump has it, and restored it is stopped",
+    "pre-dumps of `--engine criu` leave it out, the dump has it, and restored it is stopped",
     "criu/cr-dump.c, pre_dump_one_task",
     severity=Severity.NOTE,
 )

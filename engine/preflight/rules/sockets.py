@@ -13,7 +13,7 @@ SOCKET_FAMILY: Final = Rule(
 SOCKET_PROTOCOL: Final = Rule(
     "socket-protocol",
     "socket",
-    "criu knows not its protocol",
+    "criu does not know its protocol",
     "criu/sk-inet.c, can_dump_ipproto",
     hint=CLOSE_IT,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 
-from tests.targets.held.things import here, hold, kind, memory
+from tests.targets.held.things import call, here, hold, kind, memory
 
 
 def _device(name: str) -> None:
@@ -15,6 +15,13 @@ def _device(name: str) -> None:
 @kind
 def dev_null() -> None:
     _device("null")
+
+
+@kind
+def dev_null_of_a_detached_mount() -> None:
+    tree = call("open_tree", -100, b"/dev", 1 | os.O_CLOEXEC)
+    hold(os.open("null", os.O_RDWR, dir_fd=tree))
+    os.close(tree)
 
 
 @kind
