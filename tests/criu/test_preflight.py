@@ -188,7 +188,7 @@ def why_dump_fails(criu: Criu, pid: int, images: Path, *more: str) -> str:
         "-o",
         "log",
         "--timeout",
-        "2",
+        "5",
         *more,
     ]
     if criu.can_skip_network_lock:
