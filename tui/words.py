@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.checkpoint.link import After, Engine, LinkResult
 from engine.forecast.calibrate import MOST_FILE_BYTES
@@ -11,6 +12,9 @@ from engine.images.layout import LinkKind
 from engine.printable import printable
 from engine.tracking.sample import Sample
 from widgets.units import format_duration, say_bytes
+
+if TYPE_CHECKING:
+    from engine.checkpoint.engines import EarlierChain
 
 KINDS = {LinkKind.PRE_DUMP: "pre-dump", LinkKind.DUMP: "dump"}
 
@@ -66,6 +70,12 @@ def verdict(result: LinkResult) -> str:
 def restore_command(result: LinkResult) -> str:
     """What makes the target of a restorable link again, for a shell; not yet printable."""
     return f"dirtytop restore {shlex.quote(str(result.path.absolute()))}"
+
+
+def going_on_text(earlier: EarlierChain) -> str:
+    """As in "go on with the chain there, link 3: full (the target has been armed since)"."""
+    how = f"full ({earlier.why_full})" if earlier.why_full else "on top of the last"
+    return f"go on with the chain there, link {earlier.link_count + 1}: {how}"
 
 
 def killed_text(*, is_restorable: bool, is_asked: bool) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -38,12 +37,11 @@ from tui.screens.engine_choice import EngineChoice
 from tui.screens.findings import Findings
 from tui.target import Target
 from tui.wait import Wait, deadline_text
-from tui.words import AFTER, ENGINES, KINDS, killed_text, link_name
+from tui.words import AFTER, ENGINES, KINDS, going_on_text, killed_text, link_name
 from widgets.units import say_bytes
 
 if TYPE_CHECKING:
     from engine.checkpoint.engines import EarlierChain, EngineReport
-    from engine.preflight.finding import Finding
 
 _BUTTON = {LinkKind.PRE_DUMP: "Pre-dump", LinkKind.DUMP: "Dump"}
 
@@ -203,12 +201,6 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         return self._earlier is not None and self.query_one("#there", Tick).value
 
     @property
-    def _findings(self) -> Sequence[Finding]:
-        """What pre-flight says of the dump that will end the chain."""
-        report = self._report_of(self._maker)
-        return report.findings if report is not None else ()
-
-    @property
     def _after(self) -> After:
         if self._kind is LinkKind.PRE_DUMP:
             return After.RUN
@@ -277,9 +269,10 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         there = self.query_one("#there", Tick)
         there.display = earlier is not None
         if earlier is not None:
-            there.label = Content(_going_on_there(earlier))
+            there.label = Content(going_on_text(earlier))
         self._engines.force(earlier.engine if earlier is not None and there.value else None)
-        self.query_one(Findings).show_findings(self._findings)
+        maker = self._report_of(self._maker)
+        self.query_one(Findings).show_findings(maker.findings if maker is not None else ())
         problem = self._problem()
         self.query_one("#make").disabled = bool(problem) or not self._where.is_absolute()
         is_harmless = self._kind is LinkKind.PRE_DUMP or self._trigger is not None
@@ -403,9 +396,3 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
     def _report_of(self, engine: Engine) -> EngineReport | None:
         """What is known of an engine."""
         return next((report for report in self._target.engines if report.engine is engine), None)
-
-
-def _going_on_there(earlier: EarlierChain) -> str:
-    """As in "go on with the chain there, link 3: full (the target has been armed since)"."""
-    how = f"full ({earlier.why_full})" if earlier.why_full else "on top of the last"
-    return f"go on with the chain there, link {earlier.link_count + 1}: {how}"
