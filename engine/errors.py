@@ -38,6 +38,10 @@ class AlreadyTraced(NotPermitted):
     """Another process (gdb, strace, another dirtytop) is tracing the target."""
 
 
+class NotTrusted(NotPermitted):
+    """Somebody else could exchange what we are to use, and we can do more than they can."""
+
+
 class TargetGone(DirtytopError):
     """The target has exited, or its pid now names another process."""
 

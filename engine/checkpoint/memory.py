@@ -21,8 +21,8 @@ from typing import Self
 
 from engine.checkpoint.copy_buffer import copy_buffer, grow, kept_buffer
 from engine.checkpoint.copying import Gauge, Stash, copy_to_file
-from engine.checkpoint.directory import highest_number, prepare
-from engine.checkpoint.fingerprint import Fingerprint, fingerprint
+from engine.checkpoint.directory import ChainDirectory
+from engine.checkpoint.fingerprint import Fingerprint
 from engine.checkpoint.frozen_tree import FrozenTree, read_flags
 from engine.checkpoint.going_on import read_open_chain, require_chain_of, resume_epoch
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, LinkTimes, Progress
@@ -57,25 +57,27 @@ class MemoryChain:
 
     engine = Engine.MEMORY
 
-    def __init__(self, session: Session, directory: Path) -> None:
+    def __init__(self, session: Session, directory: Path, *, trusts_directory: bool = False) -> None:
         """Begin a chain; its first link will be a full one.
 
         Args:
             session: the target; it is armed by the first link if it is not yet.
             directory: made if it is missing, private to us; must hold no images.
+            trusts_directory: whether others may be able to exchange it.
 
         Raises:
             LinkFailed: the directory cannot be made or holds images already.
+            NotTrusted: others can exchange it, and are not trusted.
         """
-        prepare(directory)
-        self._begin(session, directory)
+        self._begin(session, directory, ChainDirectory.begin(directory, trusts=trusts_directory))
         session.forget_images(self)
 
-    def _begin(self, session: Session, directory: Path) -> None:
+    def _begin(self, session: Session, directory: Path, place: ChainDirectory) -> None:
         self.directory = directory
+        self._place = place
         self.links: tuple[LinkResult, ...] = ()
         self.is_ended = False
-        self._next_number = highest_number(directory) + 1
+        self._next_number = place.last_number + 1
         self._session = session
         self._fingerprints: list[tuple[Path, Fingerprint]] = []
         self._notes: list[str] = []
@@ -96,13 +98,14 @@ class MemoryChain:
         Raises:
             BadImage: they cannot be read.
             LinkFailed: they are of another process or another engine, or have ended with a dump.
+            NotTrusted: others can exchange them.
         """
         images = read_open_chain(directory)
         sidecar = require_chain_of(images, session.root, MemoryChain.engine)
         chain = cls.__new__(cls)
-        chain._begin(session, directory)
+        chain._begin(session, directory, ChainDirectory.go_on(directory, images))
         chain.links = tuple(LinkResult.of_earlier(info, cls.engine) for info in images.infos())
-        chain._fingerprints = [(link.path, fingerprint(link.path)) for link in images.links]
+        chain._fingerprints = [(link.path, chain._place.fingerprint(link.path)) for link in images.links]
         with session.lock:
             session.attach()
             session.forget_images(chain)
@@ -312,7 +315,7 @@ class MemoryChain:
             if self._session.image_owner is not self:
                 self._session.forget_images(self)
                 notes.append("another chain was made of this target meanwhile: this link is a full one")
-            changed = [path for path, seen in self._fingerprints if fingerprint(path) != seen]
+            changed = [path for path, seen in self._fingerprints if self._place.fingerprint(path) != seen]
             if changed:
                 self._session.forget_images(self)
                 self._fingerprints.clear()
@@ -330,7 +333,7 @@ class MemoryChain:
         # A process that starts after this moment is another one to CRIU: read it before the collect.
         uptime_us = _uptime_us()
         try:
-            with LinkWriter(self.next_path, kind, parent) as link:
+            with LinkWriter(self.next_path, kind, parent, self._place.opened) as link:
                 yield link, uptime_us
         except BaseException:
             with self._session.lock:
@@ -375,7 +378,9 @@ class MemoryChain:
             result = replace(result, notes=(*result.notes, note))
         self.links = (*self.links, result)
         self._next_number = result.number + 1
-        self._fingerprints.append((result.path, fingerprint(result.path)))
+        self._fingerprints.append((result.path, self._place.fingerprint(result.path)))
+        if self.is_ended:
+            self._place.close()
         return result
 
     def _count_foreign_clears(self) -> int:

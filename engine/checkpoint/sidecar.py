@@ -18,7 +18,7 @@ from typing import Any
 
 from engine.checkpoint.link import Engine
 from engine.errors import BadImage
-from engine.images.files import read_image, write_fully, writing
+from engine.images.files import read_image
 from engine.images.layout import SIDECAR, is_pagemap, is_pages
 from engine.images.writer import LinkWriter
 from engine.kernel.process import Identity
@@ -170,10 +170,6 @@ def write_sidecar(link: LinkWriter, session: Session, owner: Engine) -> None:
     Raises:
         LinkFailed: the disk would not take it.
     """
-    sidecar = sidecar_of(session, owner, link.partial_path)
-    descriptor = link.create(SIDECAR)
-    try:
-        with writing(link.path / SIDECAR, "write it"):
-            write_fully(descriptor, memoryview(sidecar.encode()))
-    finally:
-        os.close(descriptor)
+    with link.reading() as place:
+        sidecar = sidecar_of(session, owner, place)
+    link.write(SIDECAR, sidecar.encode())

@@ -15,6 +15,7 @@ from engine.images.memory import ChainMemory
 from engine.images.stats import DumpStats
 from engine.images.writer import LinkWriter
 from engine.printable import printable
+from engine.trust.directory import OpenDirectory
 
 FlattenProgress = Callable[[int, int], None]
 """Called with bytes done and bytes in total; it may raise to end the work, and nothing remains."""
@@ -26,7 +27,9 @@ def _unheeded(done_bytes: int, total_bytes: int) -> None:
     pass
 
 
-def flatten(chain: Chain, out: Path, progress: FlattenProgress = _unheeded) -> None:
+def flatten(
+    chain: Chain, out: Path, progress: FlattenProgress = _unheeded, above: OpenDirectory | None = None
+) -> None:
     """Write the memory at the chain's end into a link of its own.
 
     The other images of the last link are copied unchanged: flattened, a dump of CRIU's can be restored
@@ -36,8 +39,10 @@ def flatten(chain: Chain, out: Path, progress: FlattenProgress = _unheeded) -> N
         chain: a sound one.
         out: the link to be; nothing of this name may exist.
         progress: told after each piece.
+        above: the directory that `out` is made in; see `PartialDirectory`.
 
     Raises:
+        NotTrusted: others could exchange the directory.
         BadImage: the chain is not sound after all.
         LinkFailed: `out` could not be written; nothing of it remains.
     """
@@ -47,7 +52,7 @@ def flatten(chain: Chain, out: Path, progress: FlattenProgress = _unheeded) -> N
     memories = {name: ChainMemory.named(chain, name) for name in last.pagemap_names}
     total_bytes = sum(memory.pages.size_bytes for memory in memories.values())
     done_bytes = 0
-    with LinkWriter(out, last.kind) as link:
+    with LinkWriter(out, last.kind, above=above) as link:
         for name, memory in memories.items():
             pages = link.open_pagemap(name, last.pagemap_named(name).pages_id)
             for part, data in memory.read():

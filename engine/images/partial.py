@@ -1,7 +1,8 @@
 """A directory that appears under its name whole, or not at all.
 
-It is filled as `NAME.partial` and then renamed. Every file in it is made anew, through the descriptor
-of the directory, and never through a symbolic link.
+It is filled as `NAME.partial` and then renamed. The directory that it is in is opened once; by the
+descriptors of the two everything is done. Every file is made anew, and never through a symbolic link.
+So it does not matter what others do to the names of either meanwhile (`engine.trust` says who may).
 
 A `.partial` left behind by a kill is replaced by the next one of the same name if it plainly is a
 dead one of ours: owned by us, mode 0700, not locked by a living writer, nothing in it but the `parent`
@@ -15,27 +16,33 @@ import errno
 import fcntl
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from engine.errors import LinkFailed
+from engine.errors import BadImage, LinkFailed
 from engine.images.files import write_fully, writing
 from engine.images.layout import DIR_MODE, FILE_MODE, PARENT, PARTIAL_SUFFIX, SIDECAR, STATS, is_image
 from engine.printable import printable
+from engine.trust.directory import OpenDirectory, open_directory
 
-_OPEN_DIR: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_OPEN_OWN_DIR: Final = _OPEN_DIR | os.O_NOFOLLOW
 _CREATE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PartialDirectory:
     """The directory `path` while it is being filled. `remove` has to be called in the end."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, above: OpenDirectory | None = None) -> None:
         """Make it, in a directory that exists.
 
+        Args:
+            path: what it will be.
+            above: the directory that it is made in, which `path` is then only said to be in; None opens
+                the one that `path` names, if nobody else can exchange it.
+
         Raises:
+            NotTrusted: somebody else can.
             LinkFailed: `path` exists, its directory cannot be written to, or a `.partial` is in the
                 way that is not plainly a dead one of ours.
         """
@@ -43,34 +50,83 @@ class PartialDirectory:
         self.names: list[str] = []
         """The files made so far."""
         self._partial = self.path.name + PARTIAL_SUFFIX
+        self._name = ""
+        """What it is called by now; empty while it is not there."""
+        self._is_published = False
         self._fd = -1
         with writing(self.path.parent, "open this directory"):
-            self._above = os.open(self.path.parent, _OPEN_DIR)
+            self._above = open_directory(self.path.parent) if above is None else above
+        self._closes_above = above is None
         try:
-            if _exists(self.path.name, self._above):
-                raise LinkFailed(f"{printable(str(self.path))} already exists", hint="choose another name")
             with writing(self.path, "make it"):
+                if self._above.has(self.path.name):
+                    raise LinkFailed(
+                        f"{printable(str(self.path))} already exists", hint="choose another name"
+                    )
                 self._make()
         except BaseException:
             self.remove()
             raise
 
     def _make(self) -> None:
+        above = self._above.fileno()
         try:
-            os.mkdir(self._partial, DIR_MODE, dir_fd=self._above)
+            os.mkdir(self._partial, DIR_MODE, dir_fd=above)
         except FileExistsError:
-            _remove_stale(self._partial, self._above, self.path.with_name(self._partial))
-            os.mkdir(self._partial, DIR_MODE, dir_fd=self._above)
-        self._fd = os.open(self._partial, _OPEN_OWN_DIR, dir_fd=self._above)
-        if os.fstat(self._fd).st_uid != os.geteuid():
+            _remove_stale(self._partial, self._above, self.partial_path)
+            os.mkdir(self._partial, DIR_MODE, dir_fd=above)
+        self._name = self._partial
+        self._fd = self._above.open_directory(self._partial)
+        is_ours = os.fstat(self._fd).st_uid == os.geteuid()
+        if not is_ours and self._above.is_ours:  # a server that lets root be nobody
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        # What was made just now is empty; what somebody has put in its place, most likely not.
+        if not is_ours or os.listdir(self._fd):
+            raise self._exchanged()
         # The umask may have taken bits away; the lock tells other writers that this one lives.
         os.fchmod(self._fd, DIR_MODE)
         fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def _exchanged(self) -> LinkFailed:
+        return LinkFailed(
+            f"{printable(str(self.partial_path))}: somebody has put another directory in its place",
+            hint="choose a directory that nobody else can write to",
+        )
+
+    def _is_called(self, name: str) -> bool:
+        """Whether it is this very directory that has a name."""
+        try:
+            found = os.lstat(name, dir_fd=self._above.fileno())
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(found, os.fstat(self._fd))
+
+    def fileno(self) -> int:
+        """Its descriptor. Whoever inherits it keeps it from being taken for a dead writer's."""
+        return self._fd
+
+    @property
+    def is_published(self) -> bool:
+        """Whether it has its name."""
+        return self._is_published
+
+    @contextmanager
+    def reading(self) -> Iterator[Path]:
+        """By which path to read what is in it by now: one that leads to this very directory.
+
+        Raises:
+            BadImage: as it is raised inside, with the path that people know.
+        """
+        place = f"/proc/self/fd/{self._fd}"
+        try:
+            yield Path(place)
+        except BadImage as error:
+            known = error.message.replace(place, printable(str(self.partial_path)))
+            raise BadImage(known, pid=error.pid, hint=error.hint) from error
+
     @property
     def partial_path(self) -> Path:
-        """Where the files are until they are published."""
+        """Where the files are until they are published; for people to read."""
         return self.path.with_name(self._partial)
 
     def create(self, name: str) -> int:
@@ -78,17 +134,21 @@ class PartialDirectory:
         with writing(self.path / name, "make it"):
             fd = os.open(name, _CREATE, FILE_MODE, dir_fd=self._fd)
             self.names.append(name)
-            os.fchmod(fd, FILE_MODE)
+            try:
+                os.fchmod(fd, FILE_MODE)
+            except BaseException:
+                os.close(fd)
+                raise
         return fd
 
     def write(self, name: str, content: bytes) -> None:
         """Write a whole new file."""
         fd = self.create(name)
-        try:
-            with writing(self.path / name, "write it"):
+        with writing(self.path / name, "write it"):
+            try:
                 write_fully(fd, memoryview(content))
-        finally:
-            os.close(fd)
+            finally:
+                os.close(fd)
 
     def replace(self, name: str, replaced: str) -> None:
         """Give a file the name of another, which goes."""
@@ -125,88 +185,88 @@ class PartialDirectory:
 
     def publish(self) -> None:
         """Give it its name, durably. Nothing can be added after that."""
-        partial, name, above = self._partial, self.path.name, self._above
+        partial, name, above = self._partial, self.path.name, self._above.fileno()
         with writing(self.path, "give it its name"):
-            if _exists(name, above):
+            if self._above.has(name):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
             # Should somebody make one just now: rename replaces nothing but an empty directory.
             os.rename(partial, name, src_dir_fd=above, dst_dir_fd=above)
+            self._name = name
             try:
+                if not self._is_called(name):
+                    self._name = ""
+                    raise self._exchanged()
                 os.fsync(above)
             except OSError:
                 os.rename(name, partial, src_dir_fd=above, dst_dir_fd=above)
+                self._name = partial
                 raise
         self.names.clear()
-        self._partial = ""
+        self._is_published = True
 
     def remove(self) -> None:
-        """Remove it and what was made in it, unless it was published. Harmless if called again."""
+        """Remove it and what was made in it, unless it was published. Harmless if called again.
+
+        What the disk or somebody else keeps us from removing is left: where it is plainly ours, the next
+        one of its name removes it.
+        """
         try:
-            if self._fd >= 0 and self._partial:
-                # Somebody else may have tidied up before us, or have put a file of their own here.
-                for name in self.names:
-                    with suppress(FileNotFoundError):
+            if not self._is_published:
+                for name in self.names if self._fd >= 0 else ():
+                    with suppress(OSError):
                         os.unlink(name, dir_fd=self._fd)
-                with suppress(FileNotFoundError):
-                    _remove_if_empty(self._partial, self._above)
+                # If it was never opened, this removes it if it is empty, as it was made.
+                with suppress(OSError):
+                    if self._name and (self._fd < 0 or self._is_called(self._name)):
+                        os.rmdir(self._name, dir_fd=self._above.fileno())
         finally:
-            self._partial = ""
-            for fd in (self._fd, self._above):
-                if fd >= 0:
-                    os.close(fd)
-            self._fd = self._above = -1
+            self._name = ""
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+            if self._closes_above:
+                self._above.close()
 
 
-def _exists(name: str, dir_fd: int) -> bool:
-    try:
-        os.lstat(name, dir_fd=dir_fd)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _remove_if_empty(name: str, above: int) -> None:
-    try:
-        os.rmdir(name, dir_fd=above)
-    except OSError as error:
-        if error.errno != errno.ENOTEMPTY:
-            raise
-
-
-def _remove_stale(name: str, above: int, shown: Path) -> None:
+def _remove_stale(name: str, above: OpenDirectory, shown: Path) -> None:
     """Remove a `.partial` that a killed writer has left.
 
     Raises:
         LinkFailed: it may be something else.
     """
     try:
-        found = os.open(name, _OPEN_OWN_DIR, dir_fd=above)
+        found = above.open_directory(name)
     except NotADirectoryError as error:
         # A symbolic link too: O_DIRECTORY is looked at first.
         raise _in_the_way(shown, "it is not a directory") from error
     try:
-        why = _why_not_stale(found)
+        names = os.listdir(found)
+        why = _why_not_stale(found, names)
+        if not why and names and not above.is_ours:
+            # Another directory of ours could have been given this name, for us to empty it.
+            why = "in a directory where others can rename it, nobody knows what it was"
         if why:
             raise _in_the_way(shown, why)
-        for entry in os.listdir(found):
+        for entry in names:
             os.unlink(entry, dir_fd=found)
-        os.rmdir(name, dir_fd=above)
+        os.rmdir(name, dir_fd=above.fileno())
     finally:
         os.close(found)
 
 
-def _why_not_stale(found: int) -> str:
+def _why_not_stale(found: int, names: list[str]) -> str:
     """What speaks against this directory being a dead writer's; empty if nothing does."""
     status = os.fstat(found)
     if status.st_uid != os.geteuid():
         return "it belongs to another user"
-    if stat.S_IMODE(status.st_mode) != DIR_MODE:
+    mode = stat.S_IMODE(status.st_mode)
+    # An empty one may be of a writer that was killed before it could undo what the umask took away.
+    if mode != DIR_MODE and (names or mode & ~DIR_MODE):
         return "its permissions are not those of a link"
     try:
         fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return "another dirtytop is writing it"
-    names = os.listdir(found)
     if STATS in names:
         return f"it holds a complete link; without {PARTIAL_SUFFIX} at the end of its name it can be used"
     for entry in names:

@@ -63,7 +63,8 @@ def splice(
         BadImage: the dump is damaged.
         LinkFailed: the disk would not take it, or a page is in neither set.
     """
-    theirs = read_pagemap(images.partial_path / name)
+    with images.reading() as place:
+        theirs = read_pagemap(place / name)
     promised = promised_pages(theirs) | unlisted
     if promised != saved | holes:
         nowhere = promised - saved - holes
@@ -86,7 +87,7 @@ def _interleave(images: PartialDirectory, theirs: Pagemap, saved: PageSet, write
     try:
         after = 0
         if theirs.present:
-            with open_image(images.partial_path / name) as source:
+            with images.reading() as place, open_image(place / name) as source:
                 offset = 0
                 for first, end in theirs.present.ranges():
                     with writing(images.path / name, "write pages"):

@@ -8,8 +8,10 @@ what was written.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +38,7 @@ from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.stats import DumpStats
 from engine.pageset import EMPTY, PAGE_SIZE, PageSet
 from engine.printable import printable
+from engine.trust.directory import OpenDirectory
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -67,15 +70,19 @@ class LinkWriter:
     ```
     """
 
-    def __init__(self, path: Path, kind: LinkKind, parent: Path | None = None) -> None:
+    def __init__(
+        self, path: Path, kind: LinkKind, parent: Path | None = None, above: OpenDirectory | None = None
+    ) -> None:
         """Make `path`, with `.partial` after its name, in a directory that exists.
 
         Args:
             path: the link to be; nothing of this name may exist.
             kind: what it will be.
             parent: the link that its holes refer to.
+            above: the directory that it is made in; see `PartialDirectory`.
 
         Raises:
+            NotTrusted: others could exchange the directory.
             LinkFailed: `path` exists, its directory cannot be written to, `parent` is not a complete
                 link, or a `.partial` is in the way that is not plainly a dead one of ours.
         """
@@ -85,8 +92,8 @@ class LinkWriter:
         self.pages_in_parent = 0
         """Pages left to the parent in the pagemaps finished so far."""
         self._open_pages: dict[int, PagesWriter] = {}
-        target = None if parent is None else _seen_from(path, parent)
-        self._files = PartialDirectory(path)
+        target = None if parent is None else _seen_from(path, parent, above)
+        self._files = PartialDirectory(path, above)
         self.path = self._files.path
         if target is not None:
             try:
@@ -97,8 +104,12 @@ class LinkWriter:
 
     @property
     def partial_path(self) -> Path:
-        """Where the files are until `commit`."""
+        """Where the files are until `commit`; for people to read."""
         return self._files.partial_path
+
+    def reading(self) -> AbstractContextManager[Path]:
+        """By which path to read what is there by now; see `PartialDirectory.reading`."""
+        return self._files.reading()
 
     # -- content
 
@@ -129,6 +140,10 @@ class LinkWriter:
             LinkFailed: the disk would not take it.
         """
         self._files.write(name, pack(magic, messages))
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write any other new file of the link. Errors as of `write_messages`."""
+        self._files.write(name, content)
 
     def create(self, name: str) -> int:
         """A descriptor to write any other new file of the link with; the caller closes it."""
@@ -186,7 +201,8 @@ class LinkWriter:
     def abort(self) -> None:
         """Remove what was written, unless it was committed. Harmless if called again."""
         for pages in self._open_pages.values():
-            pages.close()
+            with suppress(OSError):  # what was written is removed
+                pages.close()
         self._files.remove()
 
     def __enter__(self) -> Self:
@@ -250,32 +266,44 @@ class PagesWriter:
             LinkFailed: the disk would not take it.
         """
         pagemap = Pagemap.of(self.pages_id, PageSet.union_all(self._written), holes, lazy)
-        fd = self._link.create(self._name)
-        try:
-            with writing(self._link.path / self._name, "write it"):
-                write_fully(fd, memoryview(pagemap.encode()))
-        finally:
-            os.close(fd)
+        self._link.write(self._name, pagemap.encode())
         self._link.pages_in_parent += holes.count
         self.is_finished = True
-        self.close()
+        with writing(self._link.path / pages_name(self.pages_id), "write pages"):
+            self.close()
 
     def close(self) -> None:
-        """Let go of the pages file. Harmless if called again."""
+        """Let go of the pages file. Harmless if called again. Raises OSError: only now did writing fail."""
         if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+            fd, self._fd = self._fd, -1
+            os.close(fd)
 
 
-def _seen_from(link: Path, parent: Path) -> str:
+def _seen_from(link: Path, parent: Path, above: OpenDirectory | None) -> str:
     """The path from inside a link to its parent."""
+    if above is not None and parent.parent in (Path(os.path.abspath(link)).parent, above.path):
+        # A sibling: named as what it is, wherever others have moved the two of them meanwhile.
+        with writing(parent, "build on it"):
+            _require_complete(parent, above.open_directory(parent.name))
+        return os.path.join(os.pardir, parent.name)
     with writing(parent, "build on it"):
-        real, above = parent.resolve(strict=True), link.absolute().parent.resolve(strict=True)
-    if real.name.endswith(PARTIAL_SUFFIX) or not (real / STATS).is_file():
+        real, at = parent.resolve(strict=True), link.absolute().parent.resolve(strict=True)
+        _require_complete(parent, os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    return os.path.relpath(real, at / link.name)
+
+
+def _require_complete(parent: Path, fd: int) -> None:
+    """Make sure that a directory is a link that can be built on. The descriptor is closed."""
+    try:
+        is_complete = stat.S_ISREG(os.lstat(STATS, dir_fd=fd).st_mode)
+    except FileNotFoundError:
+        is_complete = False
+    finally:
+        os.close(fd)
+    if not is_complete or parent.name.endswith(PARTIAL_SUFFIX):
         raise LinkFailed(
             f"{printable(str(parent))} cannot be built on: it is not a complete link (no {STATS})"
         )
-    return os.path.relpath(real, above / link.name)
 
 
 def _inventory(dump_uptime_us: int | None) -> InventoryEntry:
