@@ -6,6 +6,7 @@ begins a chain with it, and one in `_RESUMERS`, which goes on with a chain of an
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -200,6 +201,7 @@ def open_chain(
     options: CriuOptions = DEFAULT_OPTIONS,
     *,
     checked: bool = True,
+    trusts_directory: bool = False,
 ) -> Chain:
     """Begin a chain in a directory that holds no images.
 
@@ -209,8 +211,11 @@ def open_chain(
         directory: made if it is missing.
         options: for CRIU, alone or as a part of spliced; memory has none.
         checked: whether pre-flight looks at the target first.
+        trusts_directory: whether others may be able to exchange the directory. They can then put
+            links of their own in the place of ours, or remove them; to read them they are not able.
 
     Raises:
+        NotTrusted: others can exchange the directory, and are not trusted.
         CannotDump: pre-flight has found why the chain could not be ended, or not be restored from.
         NotSupported: the engine does not work here, or cannot do what `options` say.
         ShellJobNeeded: CRIU would refuse this target without `shell_job`.
@@ -220,7 +225,7 @@ def open_chain(
     """
     if checked and engine in RESTORABLE:
         require_dumpable(engine, session.root.pid, options)
-    return _OPENERS[engine](session, directory, options)
+    return _OPENERS[engine](session, directory, options, trusts_directory)
 
 
 def go_on(
@@ -233,6 +238,8 @@ def go_on(
 ) -> Chain:
     """Go on with a chain that an earlier program made of the same target; see `examine_chain`.
 
+    Nobody but root and us may be able to exchange it, whoever is trusted.
+
     Raises:
         BadImage: the images there cannot be read.
         As of `open_chain` besides.
@@ -242,14 +249,21 @@ def go_on(
     return _RESUMERS[engine](session, directory, options)
 
 
-_Opener = Callable[[Session, Path, CriuOptions], Chain]
+_Opener = Callable[[Session, Path, CriuOptions, bool], Chain]
+_Resumer = Callable[[Session, Path, CriuOptions], Chain]
 
 _OPENERS: Final[dict[Engine, _Opener]] = {
-    Engine.MEMORY: lambda session, directory, options: MemoryChain(session, directory),
-    Engine.CRIU: CriuChain,
-    Engine.SPLICED: SplicedChain,
+    Engine.MEMORY: lambda session, directory, options, trusts: MemoryChain(
+        session, directory, trusts_directory=trusts
+    ),
+    Engine.CRIU: lambda session, directory, options, trusts: CriuChain(
+        session, directory, options, trusts_directory=trusts
+    ),
+    Engine.SPLICED: lambda session, directory, options, trusts: SplicedChain(
+        session, directory, options, trusts_directory=trusts
+    ),
 }
-_RESUMERS: Final[dict[Engine, _Opener]] = {
+_RESUMERS: Final[dict[Engine, _Resumer]] = {
     Engine.MEMORY: lambda session, directory, options: MemoryChain.go_on(session, directory),
     Engine.CRIU: CriuChain.go_on,
     Engine.SPLICED: SplicedChain.go_on,
@@ -276,10 +290,11 @@ def find_log(link: Path, since_s: float = 0.0) -> Path | None:
     """
     for place in (link / LOG, link.with_name(f"{link.name}.log")):
         try:
-            if place.stat().st_mtime >= since_s:
-                return place
+            status = place.lstat()
         except FileNotFoundError:
             continue
+        if stat.S_ISREG(status.st_mode) and status.st_mtime >= since_s:
+            return place
     return None
 
 

@@ -2,8 +2,8 @@
 
 It knows of images only what the script has of them, so that it is quick to start.
 
-It answers questions with the version and features of the script, notes each request for a link, and then
-takes the script's next behaviour:
+It answers questions with the version and features of the script, notes each request for a link, with the
+file of options and the environment that go with it, and then takes the script's next behaviour:
 
 - "make" an empty link;
 - "fail", or "lose the target", whose end makes it fail, or "fail at the end", when all is approved;
@@ -48,7 +48,11 @@ def main() -> None:
             answer = CriuResp(type=request.type, success=True, features=features)
         else:
             behaviour = script["behaviours"].pop(0)
-            script["requests"].append(MessageToDict(request, preserving_proto_field_name=True))
+            noted = MessageToDict(request, preserving_proto_field_name=True)
+            config = request.opts.config_file
+            noted["config"] = Path(config).read_text() if config else ""
+            noted["environment"] = dict(os.environ)
+            script["requests"].append(noted)
             Path(script_path).write_text(json.dumps(script))
             made = behave(behaviour, request, connection, script["files"])
             answer = CriuResp(type=request.type, success=made)

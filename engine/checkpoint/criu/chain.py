@@ -24,14 +24,14 @@ from engine.checkpoint.criu.job import LinkJob, LinkMade, LinkOrder
 from engine.checkpoint.criu.mapped_root import open_to_mapped_root
 from engine.checkpoint.criu.options import CriuOptions, require_session_leader
 from engine.checkpoint.criu.selection import would_write
-from engine.checkpoint.directory import highest_number, prepare
-from engine.checkpoint.fingerprint import Fingerprint, fingerprint
+from engine.checkpoint.directory import ChainDirectory, Listing
+from engine.checkpoint.fingerprint import Fingerprint
 from engine.checkpoint.going_on import read_open_chain, require_chain_of, why_not_the_same
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
 from engine.checkpoint.sidecar import Sidecar, sidecar_of
-from engine.errors import AlreadyTraced, DirtytopError, LinkFailed, TargetGone
+from engine.errors import AlreadyTraced, DirtytopError, LinkFailed, NotTrusted, TargetGone
 from engine.images.layout import SIDECAR, LinkKind
-from engine.images.link import Link, read_link
+from engine.images.link import read_link
 from engine.kernel.process import Identity, innermost_pid, read_stat, read_status, require_same
 from engine.pageset import EMPTY, PAGE_SIZE, PageSet
 from engine.printable import printable
@@ -71,6 +71,8 @@ class CriuChain:
         directory: Path,
         options: CriuOptions = _DEFAULT_OPTIONS,
         criu: Criu | None = None,
+        *,
+        trusts_directory: bool = False,
     ) -> None:
         """Begin a chain; its first link will be a full one.
 
@@ -79,6 +81,8 @@ class CriuChain:
             directory: made if it is missing, private to us; must hold no images.
             options: how CRIU is to make the links.
             criu: which one; None finds it.
+            trusts_directory: whether others may be able to exchange the directory. Then a dump is all
+                that can be made in it: on the way to a parent CRIU goes by names.
 
         Raises:
             NotSupported: there is no CRIU, or it does not work here or cannot do what `options` say.
@@ -86,10 +90,11 @@ class CriuChain:
             ShellJobNeeded: the root is no session leader, and `options` do not say `shell_job`.
             TargetGone: the root has exited.
             LinkFailed: the directory cannot be made or holds images already.
+            NotTrusted: others can exchange the directory, and are not trusted.
         """
         self._begin(session, directory, options, criu)
-        prepare(directory)
-        self._next_number = highest_number(directory) + 1
+        self._place = ChainDirectory.begin(directory, trusts=trusts_directory)
+        self._next_number = self._place.last_number + 1
         session.forget_images(self)
 
     def _begin(self, session: Session, directory: Path, options: CriuOptions, criu: Criu | None) -> None:
@@ -129,6 +134,7 @@ class CriuChain:
         Raises:
             BadImage: the links cannot be read.
             LinkFailed: they are of another process or another engine, or have ended with a dump.
+            NotTrusted: others can exchange them.
             NotSupported, NotPermitted, ShellJobNeeded, TargetGone: as for a new chain.
         """
         images = read_open_chain(directory)
@@ -136,9 +142,10 @@ class CriuChain:
         sidecar = require_chain_of(images, session.root, cls.engine)
         chain = cls.__new__(cls)
         chain._begin(session, directory, options, criu)
-        chain._next_number = highest_number(directory) + 1
+        chain._place = ChainDirectory.go_on(directory, images)
+        chain._next_number = chain._place.last_number + 1
         chain.links = tuple(LinkResult.of_earlier(info, cls.engine) for info in images.infos())
-        chain._fingerprints = [(link.path, fingerprint(link.path)) for link in images.links]
+        chain._fingerprints = [(link.path, chain._place.fingerprint(link.path)) for link in images.links]
         session.forget_images(chain)
         session.follow_tree()
         chain._watch.adopt({process.identity: process.canary for process in sidecar.processes})
@@ -166,12 +173,19 @@ class CriuChain:
 
         Raises:
             NotSupported: CRIU cannot track memory here.
+            NotTrusted: others can exchange the directory.
             LinkFailed: CRIU failed; the message says why, and where its log is.
             AlreadyTraced: a process of the tree is being debugged.
             TargetGone: the root has exited. Cancelled: `cancelled` said so.
             In each case there is no link, the target runs on, and the next link will be a full one.
         """
         self.criu.require_memory_tracking()
+        if not self._place.opened.is_ours:
+            raise NotTrusted(
+                f"criu makes no pre-dumps in {printable(str(self.directory))}, where it could be led "
+                f"elsewhere on the way to a parent: {self._place.opened.other}",
+                hint="make the dump alone (`--pre-dumps 0`), or pre-dumps with `--engine spliced`",
+            )
         return self._add(LinkKind.PRE_DUMP, After.RUN, progress, cancelled)
 
     def dump(
@@ -189,6 +203,7 @@ class CriuChain:
         """
         result = self._add(LinkKind.DUMP, after, progress, cancelled)
         self.is_ended = True
+        self._place.close()
         self.close()
         return result
 
@@ -211,6 +226,7 @@ class CriuChain:
             kind=kind,
             root=self._session.root,
             path=self.next_path.absolute(),
+            above=self._place.opened,
             parent=parent.path if parent else None,
             after=after,
             expected_bytes=expected * PAGE_SIZE,
@@ -223,20 +239,20 @@ class CriuChain:
 
             def add_sidecar(directory: CriuDirectory) -> None:
                 if kind is LinkKind.PRE_DUMP:  # nothing goes on after a dump
-                    sidecar = sidecar_of(
-                        self._session, self.engine, directory.partial_path, self._watch.canaries
-                    )
+                    with directory.reading() as place:
+                        sidecar = sidecar_of(self._session, self.engine, place, self._watch.canaries)
                     directory.write(SIDECAR, sidecar.encode())
 
             made = LinkJob(self.criu, self.options, order, progress, cancelled, thawed, add_sidecar).run()
             if kind is LinkKind.DUMP and parent:
                 self._tell_session({})
-            self._settle(read_link(order.path))
+            seen = self._place.fingerprint(order.path)
+            self._settle(self._place.read_listing(order.path, seen))
         if kind is LinkKind.DUMP:
             notes += open_to_mapped_root(order.path)
         if not parent:
             self._fingerprints.clear()
-        self._fingerprints.append((order.path, fingerprint(order.path)))
+        self._fingerprints.append((order.path, seen))
         return self._done(order, made, notes, began_s)
 
     def _require_possible(self) -> None:
@@ -268,7 +284,7 @@ class CriuChain:
                 if self._session.tracker is TrackerKind.SOFT_DIRTY:
                     return "another chain was made of this target meanwhile"
         for path, seen in self._fingerprints:
-            if fingerprint(path) != seen:
+            if self._place.fingerprint(path) != seen:
                 return f"{printable(str(path))} was changed or removed since it was made"
         return self._watch.disturbance()
 
@@ -318,11 +334,11 @@ class CriuChain:
             for process in self._session.processes:
                 process.follow_epoch(canaries.get(process.identity))
 
-    def _settle(self, link: Link) -> None:
+    def _settle(self, listing: Listing) -> None:
         """What the link lists is no longer pending, unless written since."""
         with self._session.lock:
             for process in self._session.processes:
-                process.finish_link(_covered(link, process))
+                process.finish_link(_covered(listing, process))
 
     def _done(self, order: LinkOrder, made: LinkMade, notes: list[str], began_s: float) -> LinkResult:
         stats = made.stats
@@ -347,12 +363,12 @@ class CriuChain:
         return result
 
 
-def _covered(link: Link, process: TrackedProcess) -> PageSet:
+def _covered(listing: Listing, process: TrackedProcess) -> PageSet:
     try:
         pid = innermost_pid(process.identity.pid)
     except TargetGone:
         return EMPTY
-    return link.pagemap(pid).covered if pid in link.pids else EMPTY
+    return listing.pages.get(pid, EMPTY)
 
 
 def require_untraced(pid: int) -> None:

@@ -26,6 +26,7 @@ from typing import Final, Protocol, Self
 
 from google.protobuf.message import DecodeError
 
+from engine.checkpoint.criu.obeyed import criu_environment
 from engine.errors import DirtytopError, NotSupported, TargetGone
 from engine.images.proto.rpc_pb2 import NOTIFY, RESTORE, CriuNotify, CriuReq, CriuResp
 from engine.kernel.process import child_processes
@@ -106,7 +107,9 @@ class Worker:
 
         Raises:
             NotSupported: the program cannot be run.
+            NotTrusted: it would obey what others can write.
         """
+        environment = criu_environment()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         hears, tells = socket.socketpair()
         with theirs, hears, tells:
@@ -125,6 +128,7 @@ class Worker:
                     stderr=stderr,
                     pass_fds=inherited,
                     cwd=self._work_directory,
+                    env=environment,
                     start_new_session=not self._on_our_terminal,
                     umask=0o077,
                     # Python ignores SIGXFSZ, and so has CRIU to: see `_hinder_writing`.

@@ -1,52 +1,47 @@
-"""Where CRIU works: a link's `.partial` for its images, and a directory of its own for everything else.
+"""Where CRIU works: a link's `.partial` for its images, and a private directory for everything else.
 
-CRIU makes its images readable to all, and writes log and statistics into the work directory. That one
-lies beside the link and is removed in the end; the log goes on as `criu.log` in the link, or as `NAME.log`
-beside it where no link came to be. `stats-dump` comes into the link last, as the sign that it is complete.
+CRIU makes its images readable to all, and writes log and statistics into its work directory, from which it
+also reads a file of options. That directory is not beside the link, where others may be able to exchange
+it, but where only we can go. It is removed in the end; the log goes on as `criu.log` in the link, or as
+`NAME.log` beside it where no link came to be. `stats-dump` comes into the link last, as the sign that it
+is complete.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import tempfile
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from engine.images.files import writing
 from engine.images.layout import FILE_MODE, STATS, is_pages
 from engine.images.partial import PartialDirectory
+from engine.trust.directory import OpenDirectory
+from engine.trust.private import PrivateDirectory
 
 LOG: Final = "criu.log"
 
 _NEW_STATS: Final = "new-stats.img"
+_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class CriuDirectory(PartialDirectory):
     """The directory of a link that CRIU makes; `remove` has to be called in the end."""
 
-    def __init__(self, path: Path) -> None:
-        """Make it and the work directory. Errors as of `PartialDirectory`."""
-        super().__init__(path)
+    def __init__(self, path: Path, above: OpenDirectory | None = None) -> None:
+        """Make it and the work directory. Arguments and errors as of `PartialDirectory`."""
         self.is_only_copy = False
         """Whether what it holds exists nowhere else any more: then nothing removes it."""
+        self.work = PrivateDirectory()
+        """Where CRIU is started."""
         try:
-            with writing(self.path.parent, "make a directory for criu's log"):
-                self.work = Path(
-                    tempfile.mkdtemp(prefix=f".{self.path.name}.criu-", dir=os.fspath(self.path.parent))
-                )
+            super().__init__(path, above)
         except BaseException:
-            super().remove()
+            self.work.remove()
             raise
-
-    def fileno(self) -> int:
-        """Its descriptor. Whoever inherits it keeps it from being taken for a dead writer's."""
-        return self._fd
-
-    @property
-    def is_published(self) -> bool:
-        """Whether it has its name."""
-        return not self._partial
 
     def page_bytes(self) -> int:
         """How much page data there is by now."""
@@ -63,26 +58,32 @@ class CriuDirectory(PartialDirectory):
         Raises:
             LinkFailed: its permissions cannot be changed.
         """
-        self.names = os.listdir(self._fd)
-        with writing(self.path, "make it private"), os.scandir(self._fd) as entries:
-            for entry in entries:
-                if entry.is_file(follow_symlinks=False):
-                    os.chmod(entry.name, FILE_MODE, dir_fd=self._fd)
+        with writing(self.path, "make it private"):
+            self.names = os.listdir(self._fd)
+            with os.scandir(self._fd) as entries:
+                for entry in entries:
+                    if entry.is_file(follow_symlinks=False):
+                        os.chmod(entry.name, FILE_MODE, dir_fd=self._fd)
 
     def read_log(self) -> bytes:
         """What CRIU has logged; nothing if it did not get that far."""
         try:
-            return (self.work / LOG).read_bytes()
+            return (self.work.path / LOG).read_bytes()
         except FileNotFoundError:
             return b""
 
     def keep_log(self) -> Path | None:
         """Save the log from being removed, as `NAME.log` beside the link; where it is now."""
         kept = self.path.with_name(f"{self.path.name}.log")
+        above = self._above.fileno()
+        if not (self.work.path / LOG).exists():
+            return None
         try:
-            os.chmod(self.work / LOG, FILE_MODE)
-            os.rename(self.work / LOG, kept)
-        except OSError:  # there is none, or the disk is full: the error that follows says what it can
+            with suppress(FileNotFoundError):  # of an earlier attempt
+                if stat.S_ISREG(os.lstat(kept.name, dir_fd=above).st_mode):
+                    os.unlink(kept.name, dir_fd=above)
+            self._copy_log(kept.name, above)
+        except OSError:  # the disk is full, say: the error that follows says what it can
             return None
         return kept
 
@@ -104,16 +105,29 @@ class CriuDirectory(PartialDirectory):
 
     def finish(self) -> None:
         """Put the log in its place, and give the link its name. Errors as of `complete`."""
-        with writing(self.path / LOG, "move it here"):
-            if (self.work / LOG).exists():
-                os.chmod(self.work / LOG, FILE_MODE)
-                os.rename(self.work / LOG, LOG, dst_dir_fd=self._fd)
+        if (self.work.path / LOG).exists():
+            with suppress(OSError):  # no room for it: the link is worth more
+                self._copy_log(LOG, self._fd)
         self.sync(STATS)
         self.publish()
 
+    def _copy_log(self, name: str, directory: int) -> None:
+        """Copy the log to a new file, or leave none. Raises OSError."""
+        with open(self.work.path / LOG, "rb") as log:
+            fd = os.open(name, _NEW_FILE, FILE_MODE, dir_fd=directory)
+            try:
+                with open(fd, "wb") as copy:
+                    os.fchmod(fd, FILE_MODE)
+                    shutil.copyfileobj(log, copy)
+            except OSError:
+                os.unlink(name, dir_fd=directory)
+                raise
+
     def remove(self) -> None:
         """Remove it, unless it was finished or is to be kept, and the work directory."""
-        if self._fd >= 0:
-            shutil.rmtree(self.work, ignore_errors=True)
-            self.names = [] if self.is_only_copy else os.listdir(self._fd)
+        self.work.remove()
+        self.names = []
+        if self._fd >= 0 and not self.is_only_copy:
+            with suppress(OSError):  # then it is left: see `PartialDirectory.remove`
+                self.names = os.listdir(self._fd)
         super().remove()

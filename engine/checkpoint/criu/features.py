@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,16 +11,20 @@ from typing import Final
 
 from engine.checkpoint.criu.client import NoAnswer, Worker
 from engine.checkpoint.criu.log import find_cause
+from engine.checkpoint.criu.obeyed import criu_environment
 from engine.errors import NotPermitted, NotSupported
 from engine.images.proto.rpc_pb2 import FEATURE_CHECK, VERSION, CriuFeatures, CriuReq, CriuResp
 from engine.kernel.pagemap import Category, scan_knows
 from engine.printable import printable
+from engine.trust.environment import search_path
+from engine.trust.files import find_program, require_program
+from engine.trust.private import PrivateDirectory
 
 VARIABLE: Final = "DIRTYTOP_CRIU"
 """Names the program where it is not the `criu` on PATH."""
 
 # A user's PATH often lacks the directories where distributions put it.
-_ALSO_LOOKED_IN: Final = "/usr/local/sbin:/usr/sbin:/sbin"
+_ALSO_LOOKED_IN: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 _TIMEOUT_S: Final = 20.0
 
@@ -96,21 +98,27 @@ def find_criu() -> Path:
 
     Raises:
         NotSupported: there is none.
+        NotTrusted: we are root, and there is only one that others could exchange.
     """
+    directories = (*search_path(os.environ), *_ALSO_LOOKED_IN)
     named = os.environ.get(VARIABLE)
     if named:
-        if shutil.which(named) is None:
+        try:
+            found = require_program(Path(named)) if os.sep in named else find_program(named, directories)
+        except OSError:
+            found = None
+        if found is None:
             raise NotSupported(
                 f"{VARIABLE} names {printable(named)}, which is no program", hint="name one, or unset it"
             )
-        return Path(named).absolute()
-    found = shutil.which("criu", path=os.pathsep.join([os.environ.get("PATH", ""), _ALSO_LOOKED_IN]))
+        return found
+    found = find_program("criu", directories)
     if found is None:
         raise NotSupported(
             "criu is not installed",
             hint=f"`apt install criu`, or name the program in the variable {VARIABLE}",
         )
-    return Path(found).absolute()
+    return found
 
 
 def examine_criu(program: Path | None = None) -> Criu:
@@ -122,11 +130,14 @@ def examine_criu(program: Path | None = None) -> Criu:
     Raises:
         NotSupported: there is none, it cannot be run, or it does not answer.
         NotPermitted: we are not root.
+        NotTrusted: others could exchange it, or what it obeys.
+        LinkFailed: there is no place for it to work in.
     """
     path = program or find_criu()
     if os.geteuid() != 0:
         raise NotPermitted("criu needs to be root to checkpoint and restore", hint="run as root")
     try:
+        require_program(path)
         changed_ns = path.stat().st_mtime_ns
     except OSError as error:
         raise NotSupported(
@@ -138,7 +149,7 @@ def examine_criu(program: Path | None = None) -> Criu:
 @lru_cache
 def _ask(program: Path, changed_ns: int) -> Criu:
     wanted = CriuFeatures(mem_track=True, lazy_pages=True)
-    with tempfile.TemporaryDirectory(prefix="dirtytop-criu-") as name, Worker(program, Path(name)) as worker:
+    with PrivateDirectory() as work, Worker(program, work.path) as worker:
         try:
             version = worker.ask(CriuReq(type=VERSION, keep_open=True), timeout_s=_TIMEOUT_S).version
         except NoAnswer as error:
@@ -165,9 +176,15 @@ def _ask(program: Path, changed_ns: int) -> Criu:
 def _why_not(program: Path) -> str:
     """What `criu check` complains of: the answer to a feature check does not say why it failed."""
     try:
-        done = subprocess.run(
-            [str(program), "check"], stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_S
-        )
+        with PrivateDirectory() as work:  # it also looks at the directory that it is started in
+            done = subprocess.run(
+                [str(program), "check"],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_TIMEOUT_S,
+                cwd=work.path,
+                env=criu_environment(),
+            )
     except (OSError, subprocess.TimeoutExpired):
         return "`criu check` does not run"
     said = find_cause(b"", done.stderr)

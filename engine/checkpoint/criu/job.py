@@ -20,6 +20,7 @@ from engine.checkpoint.criu.client import NoAnswer, Overseer, Worker
 from engine.checkpoint.criu.directory import LOG, CriuDirectory
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.log import find_cause
+from engine.checkpoint.criu.obeyed import write_config
 from engine.checkpoint.criu.options import CriuOptions
 from engine.checkpoint.link import After, Cancelled, LinkProgress, Progress
 from engine.errors import BadImage, DirtytopError, LinkFailed, TargetGone
@@ -34,6 +35,7 @@ from engine.kernel.maps import read_maps
 from engine.kernel.process import Identity, child_processes, require_same
 from engine.pageset import PAGE_SIZE
 from engine.printable import printable
+from engine.trust.directory import OpenDirectory
 
 _ENDING_S: Final = 2.0
 _POST_DUMP: Final = "post-dump"
@@ -48,6 +50,8 @@ class LinkOrder:
     kind: LinkKind
     root: Identity
     path: Path
+    above: OpenDirectory
+    """The directory that it is made in."""
     parent: Path | None
     """The link to build on, beside it."""
     after: After
@@ -117,7 +121,7 @@ class LinkJob:
             Cancelled: `cancelled` said so.
             In each case there is no link, and the tree runs on.
         """
-        directory = CriuDirectory(self._order.path)
+        directory = CriuDirectory(self._order.path, self._order.above)
         try:
             notes = self._have_it_made(directory)
             return self._finish(directory, notes)
@@ -134,24 +138,22 @@ class LinkJob:
 
     def _have_it_made(self, directory: CriuDirectory) -> list[str]:
         """Returns what the user should know of how it went."""
-        work_fd = os.open(directory.work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         answer, silence = None, ""
-        inherited = (directory.fileno(), *self._inherited)
-        try:
-            with Worker(
-                self._criu.program, directory.work, inherited=inherited, overseer=self._overseer
-            ) as worker:
-                try:
-                    answer = worker.ask(
-                        self._request(directory, work_fd),
-                        notified=lambda notification: self._approve(notification.script, directory),
-                        watch=lambda: self._watch(directory),
-                    )
-                except NoAnswer as error:
-                    silence = error.message
-                stderr = worker.stderr()
-        finally:
-            os.close(work_fd)
+        # Should we be killed, what CRIU still works in is not taken for left behind.
+        inherited = (directory.fileno(), directory.work.fileno(), *self._inherited)
+        request = self._request(directory)
+        with Worker(
+            self._criu.program, directory.work.path, inherited=inherited, overseer=self._overseer
+        ) as worker:
+            try:
+                answer = worker.ask(
+                    request,
+                    notified=lambda notification: self._approve(notification.script, directory),
+                    watch=lambda: self._watch(directory),
+                )
+            except NoAnswer as error:
+                silence = error.message
+            stderr = worker.stderr()
         if answer is not None and answer.success:
             self._tell_thawed()
             return []
@@ -165,15 +167,18 @@ class LinkJob:
             why = f"{silence}: {why}"
         raise self._failure(why, said.hint if said else "", directory)
 
-    def _request(self, directory: CriuDirectory, work_fd: int) -> CriuReq:
+    def _request(self, directory: CriuDirectory) -> CriuReq:
         order = self._order
         options = self._options.to_message(self._criu)
         options.images_dir_fd = directory.fileno()
-        options.work_dir_fd = work_fd
+        options.work_dir_fd = directory.work.fileno()
         options.log_file = LOG
         options.pid = order.root.pid
         if order.parent is not None:
-            options.parent_img = os.path.relpath(order.parent, directory.partial_path)
+            options.parent_img = os.path.join(os.pardir, order.parent.name)
+        config = write_config(directory.work, self._options.config_file, self._options_of_ours())
+        if config is not None:
+            options.config_file = config
         if order.kind is LinkKind.PRE_DUMP:
             # Always said: where tracking is absent CRIU then refuses, instead of aborting in the target.
             options.track_mem = True
@@ -185,6 +190,10 @@ class LinkJob:
         options.leave_running = order.after is not After.KILL
         options.notify_scripts = True
         return CriuReq(type=DUMP, opts=options)
+
+    def _options_of_ours(self) -> str:
+        """Options that CRIU takes from a file only, one a line."""
+        return ""
 
     def _watch(self, directory: CriuDirectory) -> None:
         done_bytes = directory.page_bytes()
@@ -286,7 +295,7 @@ class LinkJob:
     def _stats(self, directory: CriuDirectory) -> DumpStats:
         """CRIU's figures; where it died before it told them, what can be counted."""
         try:
-            stats = DumpStats.from_message(read_message(directory.work / STATS, Magic.STATS, StatsEntry))
+            stats = DumpStats.from_message(read_message(directory.work.path / STATS, Magic.STATS, StatsEntry))
         except BadImage as error:
             if not directory.is_only_copy:
                 raise self._failure(f"it left no figures ({error.message})", "", directory) from error
@@ -297,8 +306,9 @@ class LinkJob:
         """What the pagemaps list; times they do not tell."""
         written = {True: 0, False: 0}
         in_parent = {True: 0, False: 0}
-        for name in filter(is_pagemap, os.listdir(directory.partial_path)):
-            pagemap = read_pagemap(directory.partial_path / name)
+        for name in filter(is_pagemap, os.listdir(directory.fileno())):
+            with directory.reading() as place:
+                pagemap = read_pagemap(place / name)
             of_process = pagemap_pid(name) is not None
             written[of_process] += pagemap.present.count
             in_parent[of_process] += pagemap.in_parent.count

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +14,20 @@ from engine.checkpoint.criu.directory import LOG
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.log import Cause, find_cause
 from engine.checkpoint.criu.mapped_root import let_mapped_root_read
+from engine.checkpoint.criu.obeyed import write_config
 from engine.errors import BadImage, DirtytopError, TargetGone
 from engine.images.chain import Chain, read_chain, verify
+from engine.images.files import reading
 from engine.images.framing import Magic, read_messages
 from engine.images.layout import PSTREE, LinkKind
 from engine.images.link import Link
+from engine.images.ours import require_ours
 from engine.images.proto.pstree_pb2 import PstreeEntry
 from engine.images.proto.rpc_pb2 import RESTORE, CriuNotify, CriuOpts, CriuReq, CriuResp
 from engine.kernel.process import ProcessStat, child_processes, read_stat
 from engine.printable import printable
+from engine.trust.directory import OpenDirectory
+from engine.trust.private import PrivateDirectory
 
 _POST_RESTORE: Final = "post-restore"
 _PRE_RESUME: Final = "pre-resume"
@@ -70,8 +73,12 @@ def restore(
     leave_stopped: bool = False,
     config_file: Path | None = None,
     criu: Criu | None = None,
+    trusts_directory: bool = False,
 ) -> Restored:
     """Restore the dump in a directory. Its images are only read; who may read them may change.
+
+    What is restored has the rights that the images name, root's too if they say so. So nobody but root and us
+    may be able to change them, unless these others are trusted with that.
 
     What the dump needed of CRIU's options (`shell_job` and the like) is seen in the images and set.
 
@@ -81,8 +88,10 @@ def restore(
         leave_stopped: stop the tree by SIGSTOP before it runs its first instruction.
         config_file: a file of CRIU's options, which overrules all others.
         criu: which one; None finds it.
+        trusts_directory: whether others may be able to change the images.
 
     Raises:
+        NotTrusted: others can change the images, and are not trusted.
         BadImage: there is nothing to restore from, or the chain is not sound.
         NotSupported: there is no CRIU, or it does not work here.
         NotPermitted: we are not root.
@@ -90,6 +99,8 @@ def restore(
     """
     began_s = time.perf_counter()
     chain = read_chain(directory)
+    if not trusts_directory:
+        require_ours(chain)
     dump = _require_restorable(chain)
     tree = read_messages(dump.path / PSTREE, Magic.PSTREE, PstreeEntry)
     criu = criu or examine_criu()
@@ -179,28 +190,22 @@ class _Restoration:
         self._config_file = config_file
         self._detach = detach
         self._leave_stopped = leave_stopped
-        self._work = Path()
         self._root = 0
 
     def run(self) -> int:
         """Restore it; the pid of its root."""
-        self._work = Path(tempfile.mkdtemp(prefix="dirtytop-restore-"))
-        images_fd = os.open(self._dump.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        work_fd = os.open(self._work, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            pid = self._ask(self._options(images_fd, work_fd))
-        finally:
-            os.close(images_fd)
-            os.close(work_fd)
-        shutil.rmtree(self._work, ignore_errors=True)
-        return pid
+        with reading(self._dump.path):
+            # Nobody else can have exchanged it, or is trusted with that.
+            fd = os.open(self._dump.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with OpenDirectory(fd) as images, PrivateDirectory() as work:
+            return self._ask(self._options(images, work), work)
 
-    def _options(self, images_fd: int, work_fd: int) -> CriuOpts:
+    def _options(self, images: OpenDirectory, work: PrivateDirectory) -> CriuOpts:
         root = self._tree[0]
         names = self._dump.names
         options = CriuOpts(
-            images_dir_fd=images_fd,
-            work_dir_fd=work_fd,
+            images_dir_fd=images.fileno(),
+            work_dir_fd=work.fileno(),
             log_file=LOG,
             log_level=2,
             notify_scripts=True,
@@ -211,14 +216,15 @@ class _Restoration:
             file_locks="filelocks.img" in names,
             ext_unix_sk=True,
         )
-        if self._config_file is not None:
-            options.config_file = str(self._config_file.absolute())
+        config = write_config(work, self._config_file)
+        if config is not None:
+            options.config_file = config
         return options
 
-    def _ask(self, options: CriuOpts) -> int:
+    def _ask(self, options: CriuOpts, work: PrivateDirectory) -> int:
         answer: CriuResp | None = None
         silence = ""
-        with Worker(self._criu.program, self._work, on_our_terminal=options.shell_job) as worker:
+        with Worker(self._criu.program, work.path, on_our_terminal=options.shell_job) as worker:
             try:
                 answer = worker.ask(CriuReq(type=RESTORE, opts=options), notified=self._approve)
             except NoAnswer as error:
@@ -227,14 +233,14 @@ class _Restoration:
         if answer is not None and answer.success:
             return answer.restore.pid
         try:
-            log = (self._work / LOG).read_bytes()
+            log = (work.path / LOG).read_bytes()
         except FileNotFoundError:
             log = b""
         said = find_cause(log, stderr, answer.cr_errmsg if answer is not None else "")
         cause = said or Cause(silence or "it does not say why", "")
         raise RestoreFailed(
             f"criu could not restore {printable(str(self._dump.path))}: {cause.text}"
-            f"; its log is {printable(str(self._work / LOG))}",
+            f"; its log is {printable(str(work.keep() / LOG))}",
             hint=cause.hint,
         )
 

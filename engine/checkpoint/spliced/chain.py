@@ -26,7 +26,6 @@ from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.spliced.frozen_pages import FrozenPages
 from engine.checkpoint.spliced.job import SpliceJob
 from engine.images.layout import LinkKind
-from engine.images.link import read_link
 from engine.kernel.process import require_same
 from engine.pageset import EMPTY
 from engine.tracking.session import Session
@@ -54,6 +53,8 @@ class SplicedChain(MemoryChain):
         directory: Path,
         options: CriuOptions = _DEFAULT_OPTIONS,
         criu: Criu | None = None,
+        *,
+        trusts_directory: bool = False,
     ) -> None:
         """Begin a chain; its first link will be a full one.
 
@@ -62,6 +63,7 @@ class SplicedChain(MemoryChain):
             directory: made if it is missing, private to us; must hold no images.
             options: how CRIU is to make its part of the dump.
             criu: which one; None finds it.
+            trusts_directory: whether others may be able to exchange the directory.
 
         Raises:
             NotSupported: there is no CRIU, or it does not work here or cannot do what `options` say.
@@ -69,9 +71,10 @@ class SplicedChain(MemoryChain):
             ShellJobNeeded: the root is no session leader, and `options` do not say `shell_job`.
             TargetGone: the root has exited.
             LinkFailed: the directory cannot be made or holds images already.
+            NotTrusted: others can exchange the directory, and are not trusted.
         """
         self._take_criu(session, options, criu)
-        super().__init__(session, directory)
+        super().__init__(session, directory, trusts_directory=trusts_directory)
 
     @classmethod
     def go_on(
@@ -119,7 +122,7 @@ class SplicedChain(MemoryChain):
         self._session.follow_tree()
         for process in self._session.processes:
             require_untraced(process.identity.pid)
-        parent = read_link(self._fingerprints[-1][0]) if self._fingerprints else None
+        parent = self._place.read_listing(*self._fingerprints[-1]) if self._fingerprints else None
         gauge = Gauge(progress, cancelled)
         try:
             with (
@@ -130,6 +133,7 @@ class SplicedChain(MemoryChain):
                     kind=LinkKind.DUMP,
                     root=self._session.root,
                     path=self.next_path.absolute(),
+                    above=self._place.opened,
                     parent=None,
                     after=after,
                     expected_bytes=sum(p.pending.size_bytes for p in self._session.processes),

@@ -18,11 +18,11 @@ from typing import Self
 from engine.checkpoint.copy_buffer import grow
 from engine.checkpoint.copying import CHUNK_BYTES, Gauge, Stash
 from engine.checkpoint.criu.features import Criu
+from engine.checkpoint.directory import Listing
 from engine.checkpoint.spliced.withheld import WithheldMemory
 from engine.errors import LinkFailed, TargetGone
 from engine.images.files import write_fully
 from engine.images.layout import PARENT, pagemap_name, pagemap_pid
-from engine.images.link import Link
 from engine.images.never_lazy import never_lazy_pages
 from engine.images.pagemap import read_pagemap
 from engine.images.partial import PartialDirectory
@@ -60,7 +60,7 @@ class FrozenPages:
     """What CRIU leaves to us of one dump, from `with` to the end of it."""
 
     def __init__(
-        self, session: Session, criu: Criu, parent: Link | None, buffer: PageBuffer, gauge: Gauge
+        self, session: Session, criu: Criu, parent: Listing | None, buffer: PageBuffer, gauge: Gauge
     ) -> None:
         """Nothing is read yet.
 
@@ -73,7 +73,7 @@ class FrozenPages:
         """
         self._session = session
         self._parent = parent
-        self._listed = {pid: parent.pagemap(pid).covered for pid in parent.pids} if parent else {}
+        self._listed = parent.pages if parent else {}
         self.withheld = WithheldMemory(criu)
         """What is ours to find, too."""
         self._stash = Stash(buffer)
@@ -144,11 +144,12 @@ class FrozenPages:
         plans = {process.inner_pid: plan for process, plan in self._plans.items()}
         identities = self._identities()
         looked_through: set[int] = set()
-        for name in sorted(os.listdir(images.partial_path)):
+        for name in sorted(os.listdir(images.fileno())):
             inner_pid = pagemap_pid(name)
             if inner_pid is None:
                 continue
-            listed = read_pagemap(images.partial_path / name)
+            with images.reading() as place:
+                listed = read_pagemap(place / name)
             if inner_pid not in identities:
                 raise LinkFailed(f"criu has dumped a process {inner_pid} that cannot be found")
             pid, plan = identities[inner_pid].pid, plans.get(inner_pid)
@@ -202,7 +203,8 @@ class FrozenPages:
         for share in self._shares:
             lazy = EMPTY
             if share.withheld:
-                lazy = share.withheld - never_lazy_pages(images.partial_path, share.inner_pid)
+                with images.reading() as place:
+                    lazy = share.withheld - never_lazy_pages(place, share.inner_pid)
             pagemap = splice(
                 images,
                 share.name,
@@ -215,7 +217,7 @@ class FrozenPages:
             if share.name in by_name:
                 self.covered[by_name[share.name]] = pagemap.covered
         if self._parent is not None:
-            images.link(PARENT, os.path.relpath(self._parent.path, images.path))
+            images.link(PARENT, os.path.join(os.pardir, self._parent.name))
         if not self.is_copied:
             self.copy_s = time.perf_counter() - began_s
 
