@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, Final
 
 from engine.checkpoint.criu.features import VARIABLE, examine_criu, find_criu
-from engine.errors import NotPermitted, NotSupported
+from engine.errors import LinkFailed, NotPermitted, NotSupported, NotTrusted
 from engine.pageset import PAGE_SIZE
 from engine.printable import printable
 from engine.privileges import may_look_into_others, may_trace_others, read_setting, relevant_capabilities
@@ -198,6 +198,8 @@ def _criu(best: TrackerKind | None) -> Finding:
     except NotSupported as error:
         hint = f"only needed for checkpoints that can be restored: {error.hint}"
         return Finding(name, Status.MISSING, error.message, hint)
+    except (NotTrusted, LinkFailed) as error:
+        return Finding(name, Status.MISSING, error.message, error.hint)
     except NotPermitted:
         return Finding(
             name, Status.LIMITED, f"{printable(str(find_criu()))}, which needs root", "`sudo dirtytop`"

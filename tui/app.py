@@ -369,6 +369,7 @@ def run(
     interval_s: float | None = None,
     tracker: TrackerKind | None = None,
     directory: Path | None = None,
+    trusts_directory: bool = False,
     stop_budget_s: float | None = None,
     engine: Engine | None = None,
     theme: str | None = None,
@@ -383,6 +384,7 @@ def run(
         interval_s: from tick to tick; None takes what the user set last.
         tracker: how to see writes; None lets the engine choose.
         directory: where the first chain goes, without a question.
+        trusts_directory: whether others may be able to exchange the directories of chains.
         stop_budget_s: how long a dump may stop the target; None takes what the user set last.
         engine: who makes chains where the user has never chosen; None: the one that saves most.
         theme: by name; None takes what the user set last.
@@ -409,6 +411,7 @@ def run(
         stop_budget_s=stop_budget_s,
         engine=engine,
         greets=True,
+        trusts_directory=trusts_directory,
     )
     app = DirtytopApp(options, settings=settings, settings_problem=problem)
     try:

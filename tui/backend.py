@@ -38,6 +38,8 @@ class ChainOrder:
     """For CRIU; None leaves all of them off."""
     is_there: bool = False
     """Go on with the chain that is in the directory."""
+    trusts_directory: bool = False
+    """Whether others may be able to exchange the directory."""
 
 
 class Tracking(Protocol):
@@ -172,9 +174,11 @@ class EngineBackend:
         """A chain of the engine that is wanted."""
         from engine.checkpoint.engines import DEFAULT_OPTIONS, go_on, open_chain
 
-        begin = go_on if order.is_there else open_chain
-        engine = _engine(target, order)
-        return begin(engine, _session(target), order.directory, order.options or DEFAULT_OPTIONS)
+        engine, session = _engine(target, order), _session(target)
+        options = order.options or DEFAULT_OPTIONS
+        if order.is_there:
+            return go_on(engine, session, order.directory, options)
+        return open_chain(engine, session, order.directory, options, trusts_directory=order.trusts_directory)
 
     def why_next_is_full(self, chain: Chain) -> str:
         """See `engine.checkpoint.engines`."""

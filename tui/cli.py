@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 from engine.errors import BadImage, DirtytopError, KernelThread, NotSupported, TargetGone
+from engine.trust.environment import settle
 from tui.commands.output import OutputClosed, complain, discard
 
 DONE: Final = 0
@@ -110,6 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that the arguments name, and return its exit code."""
     # NumPy would start a thread for each CPU, for arithmetic that we do not do.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    settle(os.environ)
     for stream in (sys.stdout, sys.stderr):
         # Typography beyond what the terminal's encoding has must not end a command.
         if isinstance(stream, TextIOWrapper):

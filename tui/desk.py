@@ -40,6 +40,8 @@ class Options:
     """Who makes chains where the user has never chosen; None: the one that saves most of the target."""
     greets: bool = False
     """Show the tour to whoever has not seen it."""
+    trusts_directory: bool = False
+    """Whether others than us and root may be able to exchange the directories of chains."""
 
 
 class What(Enum):

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.errors import NotTrusted
 from engine.images.layout import is_image
 from engine.printable import printable
+from engine.trust.directory import OPTION, open_directory
 from tui.settings import checkpoints_path
 
 if TYPE_CHECKING:
@@ -62,28 +64,40 @@ def first_directory(desk: Desk, target: Target) -> Path | None:
     return None if directory == target.refused_directory else directory
 
 
-def examine_directory(path: Path, find_chain: Callable[[Path], EarlierChain | None]) -> DirectoryReport:
+def examine_directory(
+    path: Path, find_chain: Callable[[Path], EarlierChain | None], *, trusts: bool = False
+) -> DirectoryReport:
     """Look at a directory, or at where it would be made. May wait for a slow file system.
 
     Args:
         path: the directory.
         find_chain: what is to be known of the chain in a directory.
+        trusts: whether others may be able to exchange it.
     """
     if not path.is_absolute():
         return DirectoryReport(path, "not an absolute path")
     try:
         existing = next(each for each in (path, *path.parents) if os.path.lexists(each))
         space = os.statvfs(existing)
-        problem = _problem(path, existing)
+        problem = _problem(path, existing) or _strangers(path, trusts=trusts)
         earlier = find_chain(path) if problem == _HOLDS_IMAGES else None
     except OSError as error:
         return DirectoryReport(path, printable(f"{error.strerror}: {error.filename}"))
     free_bytes = space.f_bavail * space.f_frsize
     if earlier is not None and not earlier.why_not:
-        return DirectoryReport(path, "", free_bytes, earlier)
+        # To go on with what others may have exchanged nobody can be trusted.
+        return DirectoryReport(path, _strangers(path, trusts=False), free_bytes, earlier)
     if earlier is not None:
         problem = f"{earlier.why_not}: choose a new or empty directory"
     return DirectoryReport(path, problem, free_bytes)
+
+
+def _strangers(path: Path, *, trusts: bool) -> str:
+    try:
+        open_directory(path, trusts=trusts, stops=True).close()
+    except NotTrusted as error:
+        return f"{error.message} (choose another directory, or start with {OPTION})"
+    return ""
 
 
 def _problem(path: Path, existing: Path) -> str:

@@ -27,6 +27,7 @@ from engine.kernel.memory import MOST_RANGES, PageBuffer, TargetMemory
 from engine.kernel.urgency import urgent
 from engine.pageset import PAGE_SHIFT, PageSet
 from engine.printable import printable
+from engine.trust.directory import OpenDirectory, open_directory
 
 MOST_FILE_BYTES: Final = 64 << 20
 MOST_WRITING_S: Final = 0.5
@@ -56,7 +57,8 @@ def probe(directory: Path, cancelled: Cancelled = _wanted) -> Parts:
     source, buffer = PageBuffer(_COPIED_BYTES), PageBuffer(_COPIED_BYTES)
     reading = CostLine(tuple(_copy(source, buffer, cancelled)))
     touching = CostLine(tuple(_touch()))
-    writes, syncs = _write(_existing(directory), cancelled)
+    with _opened(directory) as existing:
+        writes, syncs = _write(existing, cancelled)
     return Parts(reading, CostLine(writes), CostLine(syncs), touching)
 
 
@@ -71,10 +73,8 @@ def _touch() -> Iterator[Timed]:
 
 def device_of(directory: Path) -> int:
     """Number of the file system that links to this directory would be on. Raises LinkFailed."""
-    try:
-        return os.stat(_existing(directory)).st_dev
-    except OSError as error:
-        raise _refusal(directory, error) from error
+    with _opened(directory) as existing:
+        return os.fstat(existing.fileno()).st_dev
 
 
 def _copy(source: PageBuffer, buffer: PageBuffer, cancelled: Cancelled) -> Iterator[Timed]:
@@ -102,7 +102,7 @@ def _read(memory: TargetMemory, pages: PageSet, buffer: PageBuffer, at: int) -> 
         at += chunk.size_bytes
 
 
-def _write(directory: Path, cancelled: Cancelled) -> tuple[tuple[Timed, ...], tuple[Timed, ...]]:
+def _write(directory: OpenDirectory, cancelled: Cancelled) -> tuple[tuple[Timed, ...], tuple[Timed, ...]]:
     """Write and sync pieces, each twice as large as the one before, while there is time."""
     # What compresses well would be written too fast on file systems that do that.
     buffer = PageBuffer(_PIECE_BYTES)
@@ -110,7 +110,8 @@ def _write(directory: Path, cancelled: Cancelled) -> tuple[tuple[Timed, ...], tu
     writes: list[Timed] = []
     syncs: list[Timed] = []
     try:
-        with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
+        # It has no name: wherever others have moved the directory, they cannot open it.
+        with tempfile.TemporaryFile(dir=f"/proc/self/fd/{directory.fileno()}", buffering=0) as file:
             left = min(MOST_FILE_BYTES, _free_bytes(directory) // _SPARE_OF_FREE)
             fd, size, spent_s, last_s = file.fileno(), _PIECE_BYTES // 8, 0.0, 0.0
             bypass_page_cache(fd)
@@ -123,10 +124,11 @@ def _write(directory: Path, cancelled: Cancelled) -> tuple[tuple[Timed, ...], tu
                 left -= size
                 size *= 2
     except OSError as error:
-        raise _refusal(directory, error) from error
+        raise _refusal(directory.path, error) from error
     if len(writes) < 2:
         raise LinkFailed(
-            f"{printable(str(directory))}: too little space is left there", hint="choose another directory"
+            f"{printable(str(directory.path))}: too little space is left there",
+            hint="choose another directory",
         )
     return tuple(writes), tuple(syncs)
 
@@ -155,12 +157,14 @@ def _refuse_if(cancelled: Cancelled) -> None:
         raise CancelledError("cancelled: how fast links can be made was not measured")
 
 
-def _existing(directory: Path) -> Path:
-    """The directory itself, or the nearest above it that there is."""
-    absolute = Path(os.path.abspath(directory))
-    return next((path for path in (absolute, *absolute.parents) if path.is_dir()), Path("/"))
+def _opened(directory: Path) -> OpenDirectory:
+    """The directory itself, or the nearest above it that there is; whoever it belongs to."""
+    try:
+        return open_directory(directory, trusts=True, stops=True)
+    except OSError as error:
+        raise _refusal(directory, error) from error
 
 
-def _free_bytes(directory: Path) -> int:
-    found = os.statvfs(directory)
+def _free_bytes(directory: OpenDirectory) -> int:
+    found = os.fstatvfs(directory.fileno())
     return found.f_bavail * found.f_frsize

@@ -10,12 +10,16 @@ from typing import Any, Final, TypeVar
 import click
 
 from engine.tracking.sample import TrackerKind
+from engine.trust.directory import OPTION
 
 _AUTO: Final = "auto"
 _SHORTEST_S: Final = 0.01
 _LONGEST_S: Final = 86_400.0
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+TRUSTED_TO_HOLD: Final = "Write into DIR although others than you and root could exchange what is there."
+"""What `--trust-directory` does where images are made."""
 
 DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
 
@@ -58,6 +62,11 @@ def tracker_option(function: _Function) -> _Function:
 
 def _tracker_kind(context: click.Context, parameter: click.Parameter, name: str) -> TrackerKind | None:
     return None if name == _AUTO else TrackerKind(name)
+
+
+def trust_option(what: str) -> Callable[[_Function], _Function]:
+    """`--trust-directory`, as `trusts_directory`."""
+    return click.option(OPTION, "trusts_directory", is_flag=True, help=what)
 
 
 def json_option(function: _Function) -> _Function:

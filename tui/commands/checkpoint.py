@@ -22,7 +22,15 @@ from engine.images.layout import LinkKind
 from engine.printable import printable
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
-from tui.commands.arguments import DIRECTORY, PID, SECONDS, example, json_option
+from tui.commands.arguments import (
+    DIRECTORY,
+    PID,
+    SECONDS,
+    TRUSTED_TO_HOLD,
+    example,
+    json_option,
+    trust_option,
+)
 from tui.commands.criu_options import criu_options, given_options
 from tui.commands.findings import finding_lines
 from tui.commands.interruption import Interruption
@@ -75,6 +83,7 @@ _AUTO: Final = "auto"
     is_flag=True,
     help="Not look first whether criu can dump the target: a dump may fail after all pre-dumps were made.",
 )
+@trust_option(TRUSTED_TO_HOLD)
 @when_options
 @criu_options
 @json_option
@@ -87,6 +96,7 @@ def checkpoint(
     after: str,
     goes_on: bool,
     no_preflight: bool,
+    trusts_directory: bool,
     as_json: bool,
 ) -> None:
     """Take a checkpoint of process PID and its descendants, as a chain of links DIR/1, DIR/2, …
@@ -123,9 +133,14 @@ def checkpoint(
             prepare_to_wait(session)
         if chosen is Engine.CRIU and pre_dumps and not when:
             examine_criu().require_memory_tracking()
-        begin = go_on if goes_on else open_chain
+        options = options or CriuOptions()
         # Pre-flight was a moment ago.
-        chain = begin(chosen, session, directory, options or CriuOptions(), checked=False)
+        if goes_on:
+            chain = go_on(chosen, session, directory, options, checked=False)
+        else:
+            chain = open_chain(
+                chosen, session, directory, options, checked=False, trusts_directory=trusts_directory
+            )
         try:
             if when:
                 if goes_on:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from engine.tracking.sample import TrackerKind
-from tui.commands.arguments import DIRECTORY, PID, SECONDS, example, tracker_option
+from tui.commands.arguments import DIRECTORY, PID, SECONDS, example, tracker_option, trust_option
 from tui.commands.when_options import DURATION
 
 
@@ -32,6 +32,7 @@ class _Nameless(click.Command):
 @click.option("--interval", type=SECONDS, help="Seconds from tick to tick.")
 @tracker_option
 @click.option("--dir", "directory", type=DIRECTORY, help="Where the first chain of checkpoints goes.")
+@trust_option("Write into chosen directories although others than you and root could exchange them.")
 @click.option("--stop-budget", type=DURATION, help="How long a dump may stop the target, as in 50ms.")
 @click.option("--theme", help="Colours, by name.")
 @click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal.")
@@ -41,6 +42,7 @@ def dashboard(
     interval: float | None,
     tracker: TrackerKind | None,
     directory: Path | None,
+    trusts_directory: bool,
     stop_budget: float | None,
     theme: str | None,
     no_mouse: bool,
@@ -56,6 +58,7 @@ def dashboard(
         interval_s=interval,
         tracker=tracker,
         directory=directory,
+        trusts_directory=trusts_directory,
         stop_budget_s=stop_budget,
         theme=theme,
         mouse=not no_mouse,

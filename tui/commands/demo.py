@@ -14,7 +14,7 @@ from engine.checkpoint.link import Engine
 from engine.errors import BadImage
 from engine.printable import printable
 from engine.workloads import SCENARIOS, Scenario, start
-from tui.commands.arguments import DIRECTORY, example
+from tui.commands.arguments import DIRECTORY, TRUSTED_TO_HOLD, example, trust_option
 from tui.commands.dashboard import has_terminal
 from tui.commands.output import emit
 from widgets.units import format_bytes
@@ -33,7 +33,8 @@ _INTERVAL_S: Final = 0.3
 @click.argument("scenario", type=click.Choice(list(SCENARIOS)), default=_FIRST)
 @click.option("--list", "only_list", is_flag=True, help="List the scenarios with their true rates.")
 @click.option("--dir", "directory", type=DIRECTORY, help="Keep the chain of checkpoints here.")
-def demo(scenario: str, only_list: bool, directory: Path | None) -> int:
+@trust_option(TRUSTED_TO_HOLD)
+def demo(scenario: str, only_list: bool, directory: Path | None, trusts_directory: bool) -> int:
     """Start a process that writes memory at a known rate, and watch it.
 
     On a terminal this opens the dashboard, armed. Without one (in a pipe, in CI) the same is done as
@@ -46,25 +47,37 @@ def demo(scenario: str, only_list: bool, directory: Path | None) -> int:
         _list()
         return 0
     if scenario == _TOUR:
-        return _tour(directory)
+        return _tour(directory, trusts_directory)
     with _chain_directory(directory) as chain_directory, start(scenario) as workload:
         if has_terminal():
             from tui.app import run  # Textual takes longer to import than all the rest
 
             # CRIU would not save the socket by which we ask the workload how far it is.
-            return run([workload.pid], arm=True, directory=chain_directory, engine=Engine.MEMORY)
-        _run_as_lines(workload.scenario, workload.pid, chain_directory)
+            return run(
+                [workload.pid],
+                arm=True,
+                directory=chain_directory,
+                engine=Engine.MEMORY,
+                trusts_directory=trusts_directory,
+            )
+        _run_as_lines(workload.scenario, workload.pid, chain_directory, trusts_directory)
         return 0
 
 
-def _tour(directory: Path | None) -> int:
+def _tour(directory: Path | None, trusts_directory: bool) -> int:
     from engine.workloads.tour import STOP_BUDGET_S, Tour
 
     if has_terminal():
         from tui.app import run
 
         with _chain_directory(directory) as chain_directory, Tour() as tour:
-            return run([tour.pid], arm=True, directory=chain_directory, stop_budget_s=STOP_BUDGET_S)
+            return run(
+                [tour.pid],
+                arm=True,
+                directory=chain_directory,
+                stop_budget_s=STOP_BUDGET_S,
+                trusts_directory=trusts_directory,
+            )
     from tui.commands.interruption import Interruption
     from tui.commands.tour import QUICK, narrate
 
@@ -74,7 +87,7 @@ def _tour(directory: Path | None) -> int:
         Tour(**QUICK) as tour,
     ):
         emit(f"{_TOUR}: {tour.scenario.description}")
-        narrate(tour, chain_directory, interruption)
+        narrate(tour, chain_directory, interruption, trusts_directory=trusts_directory)
     return 0
 
 
@@ -98,7 +111,7 @@ def _chain_directory(wanted: Path | None) -> Iterator[Path]:
             emit(f"removing {printable(temporary)}, where the chain was; `--dir` keeps it")
 
 
-def _run_as_lines(scenario: Scenario, pid: int, directory: Path) -> None:
+def _run_as_lines(scenario: Scenario, pid: int, directory: Path, trusts_directory: bool) -> None:
     # The dashboard needs none of these, and a terminal should not wait for them.
     from engine.checkpoint.link import After
     from engine.checkpoint.memory import MemoryChain
@@ -113,7 +126,7 @@ def _run_as_lines(scenario: Scenario, pid: int, directory: Path) -> None:
         session.arm()
         emit(f"watching {pid} by {session.tracker.value}, {session.mode.value}")
         follow(session, _INTERVAL_S, _TICKS, interruption, Lines().emit)
-        chain = MemoryChain(session, directory)
+        chain = MemoryChain(session, directory, trusts_directory=trusts_directory)
         make_links(chain, _PRE_DUMPS, _INTERVAL_S, After.RUN, interruption, emit_link)
     problems = verify(read_chain(directory))
     if problems:

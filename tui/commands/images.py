@@ -11,9 +11,12 @@ from engine.errors import Cancelled
 from engine.images.chain import flatten as flatten_chain
 from engine.images.chain import read_chain
 from engine.images.chain import verify as problems_of
+from engine.images.files import writing
 from engine.images.link import LinkInfo
+from engine.images.ours import require_ours
 from engine.printable import printable
-from tui.commands.arguments import DIRECTORY, example, json_option
+from engine.trust.directory import open_directory
+from tui.commands.arguments import DIRECTORY, example, json_option, trust_option
 from tui.commands.interruption import Interruption
 from tui.commands.output import emit, emit_json
 from tui.commands.progress import ProgressLine
@@ -90,17 +93,22 @@ def _links(count: int) -> str:
 )
 @click.argument("directory", metavar="DIR", type=DIRECTORY)
 @click.argument("out", metavar="OUT", type=DIRECTORY)
-def flatten(directory: Path, out: Path) -> None:
+@trust_option("Do it although others than you and root can change DIR, or exchange OUT.")
+def flatten(directory: Path, out: Path, trusts_directory: bool) -> None:
     """Write the memory at the end of the chain in DIR as a single link without a parent, into OUT."""
     chain = read_chain(directory)
-    with Interruption() as interruption, ProgressLine("flattening") as line:
+    if not trusts_directory:
+        require_ours(chain)  # what is made of it looks as if it were ours from the start
+    with writing(out.parent, "open this directory"):
+        above = open_directory(out.parent, trusts=trusts_directory)
+    with above, Interruption() as interruption, ProgressLine("flattening") as line:
 
         def go_on(done_bytes: int, total_bytes: int) -> None:
             if interruption.has_come():
                 raise Cancelled("interrupted: nothing was written")
             line.show("writing", done_bytes, total_bytes)
 
-        flatten_chain(chain, out, go_on)
+        flatten_chain(chain, out, go_on, above)
     info = read_chain(out).infos()[-1]
     size = format_bytes(info.size_bytes).strip()
     emit(f"{_links(len(chain.links))} became one: {size} in {printable(str(info.path))}")

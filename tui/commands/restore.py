@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 import click
 
 from engine.checkpoint.criu.restore import Restored
 from engine.checkpoint.criu.restore import restore as restore_dump
+from engine.errors import NotTrusted
+from engine.images.chain import read_chain
+from engine.images.ours import require_ours
 from engine.printable import printable
-from tui.commands.arguments import DIRECTORY, example, json_option
+from tui.commands.arguments import DIRECTORY, example, json_option, trust_option
 from tui.commands.criu_options import CONFIG_FILE
 from tui.commands.interruption import Interruption
 from tui.commands.output import emit, emit_json
@@ -34,18 +38,29 @@ _LOOK_EVERY_S = 0.05
     metavar="FILE",
     help="A file of CRIU's options, which overrules all others.",
 )
+@trust_option("Restore although others than you and root can change the images.")
 @json_option
 def restore(
-    directory: Path, detach: bool, leave_stopped: bool, config_file: Path | None, as_json: bool
+    directory: Path,
+    detach: bool,
+    leave_stopped: bool,
+    config_file: Path | None,
+    trusts_directory: bool,
+    as_json: bool,
 ) -> None:
     """Restore the dump in DIR, with the pids that it had. CRIU does it, as root.
 
     DIR is a dump, or holds links 1, 2, … of which the newest is meant. Only what CRIU dumped can be
     restored. Without --detach this waits until it has exited; Ctrl-C ends the waiting, and it runs on.
     """
+    trusts_directory = trusts_directory or _is_trusted(directory)
     with Interruption() as interruption:
         restored = restore_dump(
-            directory, detach=detach, leave_stopped=leave_stopped, config_file=config_file
+            directory,
+            detach=detach,
+            leave_stopped=leave_stopped,
+            config_file=config_file,
+            trusts_directory=trusts_directory,
         )
         if as_json:
             emit_json(restored.as_json())
@@ -60,6 +75,26 @@ def restore(
         emit_json({"pid": restored.pid, "exit_code": status})
     else:
         emit(f"process {restored.pid} {_words(status)}")
+
+
+def _is_trusted(directory: Path) -> bool:
+    """Whether the user, asked on a terminal, trusts those who could change the images.
+
+    Raises:
+        NotTrusted: they do not.
+    """
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    try:
+        require_ours(read_chain(directory))
+    except NotTrusted as error:
+        question = (
+            f"{error.message}.\nWhat is restored has the rights that images name, root's too. Restore it?"
+        )
+        if not click.confirm(question, err=True):
+            raise
+        return True
+    return False
 
 
 def _line(restored: Restored) -> str:

@@ -36,13 +36,16 @@ _ENDS_IN: Final = "growing"
 _ENDS_AFTER_S: Final = 5.0
 
 
-def narrate(tour: Tour, directory: Path, interruption: Interruption) -> None:
+def narrate(
+    tour: Tour, directory: Path, interruption: Interruption, *, trusts_directory: bool = False
+) -> None:
     """Go along with a tour from its first phase to its last, checkpoint it in the lull, and restore it.
 
     Args:
         tour: in its first phase.
         directory: for the chain.
         interruption: ends it.
+        trusts_directory: whether others may be able to exchange the directory.
 
     Raises:
         Cancelled: asked to end.
@@ -57,7 +60,7 @@ def narrate(tour: Tour, directory: Path, interruption: Interruption) -> None:
             f"a dump may stop it for {words.duration(STOP_BUDGET_S)}"
         )
         guide = _Guide(tour, session, interruption)
-        chain = _open(session, directory)
+        chain = _open(session, directory, trusts_directory)
         guide.advisor.calibrate(directory, chain.engine)
         try:
             guide.to_the_dump(chain)
@@ -72,7 +75,7 @@ def narrate(tour: Tour, directory: Path, interruption: Interruption) -> None:
             return
     # The session of the one that was killed is closed: this is another process with its memory.
     tour.bury()
-    made = restore(directory, detach=False)
+    made = restore(directory, detach=False, trusts_directory=trusts_directory)
     tour.restored()
     took = format_duration(made.seconds).strip()
     emit(f"killed with the dump, and restored from it in {took}: {tour.pid} goes on where it was")
@@ -83,13 +86,13 @@ def narrate(tour: Tour, directory: Path, interruption: Interruption) -> None:
         guide.to_the_end()
 
 
-def _open(session: Session, directory: Path) -> Chain:
+def _open(session: Session, directory: Path, trusts_directory: bool) -> Chain:
     """A chain that can be restored, where CRIU works for us; else one of memory and registers."""
     try:
-        return open_chain(Engine.SPLICED, session, directory)
+        return open_chain(Engine.SPLICED, session, directory, trusts_directory=trusts_directory)
     except (NotSupported, NotPermitted) as error:
         emit(f"the chain will be checked and not restored: {error.message}")
-        return open_chain(Engine.MEMORY, session, directory)
+        return open_chain(Engine.MEMORY, session, directory, trusts_directory=trusts_directory)
 
 
 class _Guide:

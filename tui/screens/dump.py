@@ -249,9 +249,10 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         if tracking is None:
             return
         find_chain = partial(self._desk.backend.examine_chain, tracking)
+        trusts = self._desk.options.trusts_directory
 
         def look() -> None:
-            self.post_message(self.Examined(examine_directory(path, find_chain)))
+            self.post_message(self.Examined(examine_directory(path, find_chain, trusts=trusts)))
 
         threading.Thread(target=look, name="examine directory", daemon=True).start()
 
@@ -372,7 +373,13 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         self._desk.remember(engine=engine.value)
         if self._path != first_directory(self._desk, self._target):  # that was for this run alone
             self._desk.remember(last_directory=str(self._path.parent))
-        order = ChainOrder(self._path, engine, self._engines.options, is_there=self._is_there)
+        order = ChainOrder(
+            self._path,
+            engine,
+            self._engines.options,
+            is_there=self._is_there,
+            trusts_directory=self._desk.options.trusts_directory,
+        )
         self._give(LinkRequest(self._kind, order, self._after))
 
     def _give(self, request: LinkRequest) -> None:

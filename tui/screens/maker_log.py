@@ -15,6 +15,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
 
+from engine.errors import BadImage
+from engine.images.files import open_image, reading
 from engine.printable import printable
 from tui.desk import Desk
 from tui.keys import key
@@ -67,12 +69,13 @@ class MakerLogScreen(ModalScreen[None]):
 def read_log(path: Path) -> list[_Line]:
     """The lines of a log, each with how grave it is; of a very long one the end."""
     try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
+        # Not what a link leads to, nor what never ends: others may be able to write where it lies.
+        with open_image(path) as fd, reading(path), open(fd, "rb", closefd=False) as file:
+            size = os.fstat(fd).st_size
             file.seek(max(0, size - _MOST_BYTES))
             text = file.read(_MOST_BYTES)
-    except OSError as error:
-        return [(f"cannot be read: {os.strerror(error.errno or 0)}", "error")]
+    except BadImage as error:
+        return [(error.message, "error")]
     lines = [(printable(line), _severity(line)) for line in text.splitlines()]
     if size > _MOST_BYTES:
         lines[0] = (f"… {size - _MOST_BYTES:,} bytes before this are left out", "warning")
