@@ -109,7 +109,7 @@ def read_sidecar(directory: Path) -> Sidecar | None:
             processes=tuple(_processes(fields["processes"])),
             digest=str(fields["digest"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise BadImage(
             f"{printable(str(path))} is damaged", hint="without it the link is still good"
         ) from error

@@ -52,6 +52,8 @@ def main() -> None:
             config = request.opts.config_file
             noted["config"] = Path(config).read_text() if config else ""
             noted["environment"] = dict(os.environ)
+            noted["cwd"] = os.getcwd()
+            noted["beside"] = os.listdir(f"/proc/{os.getppid()}/fd/{request.opts.images_dir_fd}/..")
             script["requests"].append(noted)
             Path(script_path).write_text(json.dumps(script))
             made = behave(behaviour, request, connection, script["files"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from engine.checkpoint.criu import chain as chain_module
 from engine.checkpoint.criu.chain import CriuChain
+from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu, examine_criu, find_criu
 from engine.checkpoint.criu.options import CriuOptions, NetworkLock, PreDumpMode
 from engine.checkpoint.link import After
@@ -25,6 +27,7 @@ from engine.images.proto.pstree_pb2 import PstreeEntry
 from engine.images.stats import DumpStats
 from engine.tracking.epoch_watch import EpochWatch
 from engine.tracking.session import Session
+from engine.trust.files import require_unchangeable
 from tests.criu import pretender
 from tests.targets.scripted import ScriptedTarget
 
@@ -196,6 +199,51 @@ def test_the_users_file_of_options_is_handed_on_as_it_was_when_read(
     assert told["config"].splitlines()[0] == "shell-job"
     assert told["opts"]["config_file"] != str(given)
     assert not Path(told["opts"]["config_file"]).exists()
+
+
+def test_criu_works_where_only_root_can_go_and_beside_the_link_there_is_nothing(
+    pretends: Pretender, session: Session, chain_directory: Path
+) -> None:
+    CriuChain(session, chain_directory, criu=pretends.is_to("make")).dump()
+    told = pretends.requests[-1]
+    work = Path(told["cwd"])
+    require_unchangeable(work)
+    assert chain_directory not in work.parents
+    assert told["beside"] == ["1.partial"]
+    assert not work.exists()
+
+
+def test_criu_is_handed_no_place_of_other_users(
+    pretends: Pretender,
+    session: Session,
+    chain_directory: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "bobs").mkdir()
+    os.chown(tmp_path / "bobs", 54321, 54321)
+    monkeypatch.setenv("HOME", str(tmp_path / "bobs"))
+    monkeypatch.setenv("PATH", f"{tmp_path}/bobs::.:{os.environ['PATH']}")
+    CriuChain(session, chain_directory, criu=pretends.is_to("make")).dump()
+    environment = pretends.requests[-1]["environment"]
+    assert environment["HOME"] != str(tmp_path / "bobs")
+    assert all(os.path.isabs(name) and "bobs" not in name for name in environment["PATH"].split(":"))
+
+
+@pytest.mark.parametrize("after", [After.RUN, After.KILL])
+def test_no_room_for_the_log_is_no_reason_to_lose_a_link(
+    pretends: Pretender,
+    session: Session,
+    chain_directory: Path,
+    after: After,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(CriuDirectory, "_copy_log", full)
+    CriuChain(session, chain_directory, criu=pretends.is_to("make")).dump(after)
+    assert "criu.log" not in os.listdir(chain_directory / "1")
 
 
 def test_an_option_that_this_criu_lacks_is_refused(

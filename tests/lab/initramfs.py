@@ -24,6 +24,7 @@ MODULES_TAG: Final = "modules"
 # ext4 asks for crc32c by another way than its dependencies.
 _MODULES: Final = ("virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "9p", "9pnet_virtio")
 
+# Whoever has made the image need not have been root; in the guest, root uses only what is root's.
 _INIT: Final = """\
 #!/bin/busybox sh
 export PATH=/bin
@@ -31,6 +32,7 @@ busybox mount -t devtmpfs dev /dev
 for module in /modules/*; do busybox insmod $module; done
 share() {{ busybox mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,$3 $1 $2; }}
 busybox mount -t ext4 -o noatime /dev/vda /root &&
+{{ busybox chown -h 0:0 /root /root/* /root/usr/* /root/var/* /root/usr/sbin/criu || :; }} &&
 busybox mkdir -p /root/lib/modules/{release} /root{shared} &&
 share {modules_tag} /root/lib/modules/{release} ro &&
 share {shared_tag} /root{shared} rw &&

@@ -18,6 +18,7 @@ TESTS: Final = (
     "tests/checkpoint",
     "tests/criu",
     "tests/spliced",
+    "tests/trust/test_attacker.py",
     "tests/tui/test_real_soft_dirty.py",
 )
 """What depends on the kernel or on CRIU; the image format does not, nor most of the dashboard."""

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from engine.checkpoint.engines import EarlierChain
+from engine.checkpoint.link import Engine
 from tui.directory import chain_name, examine_directory
 
 
@@ -55,6 +57,24 @@ def test_a_relative_path_will_not_do() -> None:
 def test_a_directory_we_may_not_write_to_will_not_do(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     assert "permission" in examine_directory(tmp_path / "chain", no_chain).problem
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_one_that_others_could_exchange_will_do_only_if_they_are_trusted(tmp_path: Path) -> None:
+    os.chown(tmp_path, 54321, 54321)
+    problem = examine_directory(tmp_path / "chain", no_chain).problem
+    assert "belongs to uid 54321" in problem
+    assert "start with --trust-directory" in problem
+    assert examine_directory(tmp_path / "chain", no_chain, trusts=True).problem == ""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_with_a_chain_that_others_could_have_exchanged_nobody_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    os.chown(tmp_path, 54321, 54321)
+    earlier = EarlierChain(tmp_path, Engine.MEMORY, 1, "", "")
+    report = examine_directory(tmp_path, lambda _: earlier, trusts=True)
+    assert "belongs to uid 54321" in report.problem
 
 
 def test_a_hostile_name_is_told_printable(tmp_path: Path) -> None:
