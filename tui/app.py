@@ -82,7 +82,7 @@ class DirtytopApp(App[None]):
         super().__init__()
         options = options or Options()
         settings = settings or Settings()
-        backend = backend or EngineBackend()
+        backend = backend or EngineBackend(trusts_directory=options.trusts_directory)
         self.desk = Desk(
             backend=backend,
             watched=WatchList(backend, self.post_message, options.tracker),

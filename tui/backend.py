@@ -38,8 +38,6 @@ class ChainOrder:
     """For CRIU; None leaves all of them off."""
     is_there: bool = False
     """Go on with the chain that is in the directory."""
-    trusts_directory: bool = False
-    """Whether others may be able to exchange the directory."""
 
 
 class Tracking(Protocol):
@@ -141,9 +139,14 @@ class Backend(Protocol):
 
 
 class EngineBackend:
-    """The engine itself."""
+    """The engine itself.
 
-    def __init__(self) -> None:
+    Args:
+        trusts_directory: whether others may be able to exchange the directories of chains.
+    """
+
+    def __init__(self, *, trusts_directory: bool = False) -> None:
+        self._trusts_directory = trusts_directory
         self._lister: ProcessLister | None = None
 
     def open_target(self, pid: int, tracker: TrackerKind | None) -> Tracking:
@@ -178,7 +181,8 @@ class EngineBackend:
         options = order.options or DEFAULT_OPTIONS
         if order.is_there:
             return go_on(engine, session, order.directory, options)
-        return open_chain(engine, session, order.directory, options, trusts_directory=order.trusts_directory)
+        trusts = self._trusts_directory
+        return open_chain(engine, session, order.directory, options, trusts_directory=trusts)
 
     def why_next_is_full(self, chain: Chain) -> str:
         """See `engine.checkpoint.engines`."""

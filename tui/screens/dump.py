@@ -373,13 +373,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         self._desk.remember(engine=engine.value)
         if self._path != first_directory(self._desk, self._target):  # that was for this run alone
             self._desk.remember(last_directory=str(self._path.parent))
-        order = ChainOrder(
-            self._path,
-            engine,
-            self._engines.options,
-            is_there=self._is_there,
-            trusts_directory=self._desk.options.trusts_directory,
-        )
+        order = ChainOrder(self._path, engine, self._engines.options, is_there=self._is_there)
         self._give(LinkRequest(self._kind, order, self._after))
 
     def _give(self, request: LinkRequest) -> None:

@@ -185,10 +185,7 @@ class WatchScreen(Screen[None]):
             return
         directory = first_directory(self._desk, target)
         if directory is not None:
-            order = ChainOrder(
-                directory, self._desk.engine, trusts_directory=self._desk.options.trusts_directory
-            )
-            self._make(target, LinkRequest(LinkKind.PRE_DUMP, order))
+            self._make(target, LinkRequest(LinkKind.PRE_DUMP, ChainOrder(directory, self._desk.engine)))
         else:
             self._ask(target, LinkKind.PRE_DUMP)
 
