@@ -28,6 +28,7 @@ from google.protobuf.message import DecodeError
 
 from engine.checkpoint.criu.obeyed import criu_environment
 from engine.errors import DirtytopError, NotSupported, TargetGone
+from engine.images.files import writing
 from engine.images.proto.rpc_pb2 import NOTIFY, RESTORE, CriuNotify, CriuReq, CriuResp
 from engine.kernel.process import child_processes
 from engine.kernel.seccomp import IoctlCall, Listener, asking_command, receive_listener
@@ -108,14 +109,16 @@ class Worker:
         Raises:
             NotSupported: the program cannot be run.
             NotTrusted: it would obey what others can write.
+            LinkFailed: there is no room for what it says.
         """
         environment = criu_environment()
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        hears, tells = socket.socketpair()
-        with theirs, hears, tells:
+        with writing(self._work_directory / STDERR, "make it"):
             stderr = os.open(
                 self._work_directory / STDERR, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
             )
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        hears, tells = socket.socketpair()
+        with theirs, hears, tells:
             program, inherited = [str(self._program)], [theirs.fileno(), *self._inherited]
             if self._overseer is not None:
                 program = asking_command(tells, self._overseer.request, self._program)

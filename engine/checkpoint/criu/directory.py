@@ -66,10 +66,10 @@ class CriuDirectory(PartialDirectory):
                         os.chmod(entry.name, FILE_MODE, dir_fd=self._fd)
 
     def read_log(self) -> bytes:
-        """What CRIU has logged; nothing if it did not get that far."""
+        """What CRIU has logged; nothing if it did not get that far, or the disk gives it no more."""
         try:
             return (self.work.path / LOG).read_bytes()
-        except FileNotFoundError:
+        except OSError:
             return b""
 
     def keep_log(self) -> Path | None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import LinkFailed
+from engine.images.files import writing
 from engine.images.layout import FILE_MODE
 from engine.printable import printable
 from engine.trust.environment import settle
@@ -61,11 +62,11 @@ def write_config(work: PrivateDirectory, given: Path | None, more: str = "") -> 
     try:
         content = read_obeyed(given) if given is not None else b""
     except OSError as error:
-        raise LinkFailed(f"{printable(str(given))} cannot be read ({error.strerror})") from error
-    try:
+        raise LinkFailed(
+            f"{printable(str(given))} cannot be read ({error.strerror})", hint="name another file of options"
+        ) from error
+    with writing(path, "write it"):
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
         with open(fd, "wb") as file:
             file.write(content + f"\n{more}\n".encode())
-    except OSError as error:
-        raise LinkFailed(f"{path}: cannot write it ({error.strerror})") from error
     return str(path)
