@@ -85,18 +85,19 @@ def examine_directory(
         return DirectoryReport(path, printable(f"{error.strerror}: {error.filename}"))
     free_bytes = space.f_bavail * space.f_frsize
     if earlier is not None and not earlier.why_not:
-        # To go on with what others may have exchanged nobody can be trusted.
-        return DirectoryReport(path, _strangers(path, trusts=False), free_bytes, earlier)
+        # Whoever is trusted: nobody goes on with what they may have exchanged.
+        strangers = _strangers(path, trusts=False, otherwise="")
+        return DirectoryReport(path, strangers, free_bytes, earlier)
     if earlier is not None:
         problem = f"{earlier.why_not}: choose a new or empty directory"
     return DirectoryReport(path, problem, free_bytes)
 
 
-def _strangers(path: Path, *, trusts: bool) -> str:
+def _strangers(path: Path, *, trusts: bool, otherwise: str = f", or start with {OPTION}") -> str:
     try:
         open_directory(path, trusts=trusts, stops=True).close()
     except NotTrusted as error:
-        return f"{error.message} (choose another directory, or start with {OPTION})"
+        return f"{error.message} (choose another directory{otherwise})"
     return ""
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import NotTrusted
-from engine.trust.walk import Walk
+from engine.trust.walk import Walk, absolute
 
 USUAL_PATH: Final = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 """Where programs are where nobody says."""
@@ -62,11 +62,11 @@ def require_program(path: Path) -> Path:
         NotTrusted: we are root, and others could exchange it.
         OSError: it is not there, or cannot be run.
     """
-    absolute = Path(os.getcwd(), path)
-    with _walked_by_root(absolute, _HINT_PROGRAM) as real:
+    program = absolute(path)
+    with _walked_by_root(program, _HINT_PROGRAM) as real:
         if not stat.S_ISREG(os.stat(real).st_mode) or not os.access(real, os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-    return absolute
+    return program
 
 
 def require_unchangeable(path: Path) -> None:

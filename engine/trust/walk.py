@@ -30,6 +30,11 @@ def real_path(fd: int) -> Path:
     return Path(os.readlink(f"/proc/self/fd/{fd}"))
 
 
+def absolute(path: Path) -> Path:
+    """The same path, seen from the root; `..` and symbolic links in it stay. Raises OSError."""
+    return path if path.is_absolute() else Path(os.getcwd(), path)
+
+
 class Walk:
     """One walk along a path; `end` is a descriptor (O_PATH) of what it leads to, until `close`."""
 
@@ -61,7 +66,7 @@ class Walk:
         self.end = -1
         try:
             self._begin_at_root()
-            self._todo.extend(os.path.join(os.getcwd(), path).split(os.sep))
+            self._todo.extend(str(absolute(path)).split(os.sep))
             while self._todo and self._step(self._todo.popleft()):
                 pass
         except BaseException:

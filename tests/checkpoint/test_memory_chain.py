@@ -261,7 +261,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if made.returncode:
         pytest.skip(f"no file system can be mounted here: {made.stderr.decode().strip()}")
     yield where
-    subprocess.run(["umount", str(where)], check=True)
+    subprocess.run(["umount", "-l", str(where)], check=True)
 
 
 def test_the_memory_at_the_end_is_that_of_the_moment_of_the_dump(

@@ -101,6 +101,19 @@ def test_an_acl_that_lets_another_write_is_seen(place: Path) -> None:
     assert "may be written to by the group" in refusal(place)
 
 
+def test_an_absolute_path_is_found_from_a_directory_that_is_gone(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = place / "gone"
+    gone.mkdir()
+    with monkeypatch.context() as patched:
+        patched.chdir(gone)
+        gone.rmdir()
+        open_directory(place).close()
+        with pytest.raises(FileNotFoundError):
+            open_directory(Path("relative"))
+
+
 def test_links_of_ours_are_followed_once(place: Path) -> None:
     (place / "real" / "deep").mkdir(parents=True)
     (place / "relative").symlink_to("real/../real/deep")

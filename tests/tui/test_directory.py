@@ -75,6 +75,7 @@ def test_with_a_chain_that_others_could_have_exchanged_nobody_goes_on(tmp_path: 
     earlier = EarlierChain(tmp_path, Engine.MEMORY, 1, "", "")
     report = examine_directory(tmp_path, lambda _: earlier, trusts=True)
     assert "belongs to uid 54321" in report.problem
+    assert "--trust-directory" not in report.problem
 
 
 def test_a_hostile_name_is_told_printable(tmp_path: Path) -> None:

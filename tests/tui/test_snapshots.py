@@ -57,7 +57,8 @@ def _same_everywhere(monkeypatch: pytest.MonkeyPatch, machine: ScriptedMachine, 
     machine.ticking.clear()
     monkeypatch.setenv("XDG_STATE_HOME", "/var/lib/state")
     monkeypatch.setattr(
-        "tui.screens.dump.examine_directory", lambda path, _: DirectoryReport(path, "", free_bytes=64 << 30)
+        "tui.screens.dump.examine_directory",
+        lambda path, _, *, trusts: DirectoryReport(path, "", free_bytes=64 << 30),
     )
     for name in ("COLORTERM", "NO_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
