@@ -148,7 +148,11 @@ def test_a_link_of_ours_that_fails_at_any_step_leaves_nothing_and_a_hint(directo
 
 @needs_root
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-def test_so_does_one_of_criu(directory: Path, code: int) -> None:
+def test_so_does_one_of_criu(
+    directory: Path, code: int, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    places = [str(tmp_path_factory.mktemp("place") / "dirtytop") for _ in range(2)]
+    monkeypatch.setattr("engine.trust.private._places", lambda: places)
     fail_at_each_step(have_criu_write, directory, code)
 
 
