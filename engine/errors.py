@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from engine.kernel.capabilities import Capability, effective_capabilities
+from engine.capabilities import Capability, effective_capabilities
 from engine.printable import printable
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Final
 
-from engine.kernel.capabilities import Capability, effective_capabilities
+from engine.capabilities import Capability, effective_capabilities
 from engine.kernel.process import read_status
 
 _BY_READING: Final = frozenset((Capability.SYS_PTRACE, Capability.DAC_READ_SEARCH))

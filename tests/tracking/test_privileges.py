@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from engine.kernel.capabilities import Capability, effective_capabilities
+from engine.capabilities import Capability, effective_capabilities
 from engine.tracking.probe import probe
 from engine.tracking.sample import TrackerKind
 from tests.targets.scripted import ScriptedTarget
