@@ -249,7 +249,7 @@ class CriuChain:
             seen = self._place.fingerprint(order.path)
             self._settle(self._place.read_listing(order.path, seen))
         if kind is LinkKind.DUMP:
-            notes += open_to_mapped_root(order.path)
+            notes += open_to_mapped_root(order.path, is_ours=self._place.opened.is_ours)
         if not parent:
             self._fingerprints.clear()
         self._fingerprints.append((order.path, seen))

@@ -45,10 +45,24 @@ def mapped_group(dump: Link) -> int | None:
     return None
 
 
-def open_to_mapped_root(dump: Path) -> tuple[str, ...]:
-    """The same for a dump that has just been made: why it could not be done, in words, if it could not."""
+def open_to_mapped_root(dump: Path, *, is_ours: bool) -> tuple[str, ...]:
+    """Let the root of a user namespace read a dump that has just been made.
+
+    Args:
+        dump: where it is.
+        is_ours: whether nobody else can exchange what leads there. If somebody can, he would have us
+            give rights to something else.
+
+    Returns:
+        Why it could not be done, in words, if it could not.
+    """
     try:
-        let_mapped_root_read(read_chain(dump))
+        chain = read_chain(dump)
+        if not is_ours:
+            if mapped_group(chain.links[-1]) is None:
+                return ()
+            return ("the root of its user namespace may not read it: copy it to a directory of yours",)
+        let_mapped_root_read(chain)
     except (BadImage, LinkFailed) as error:
         return (f"the root of its user namespace may not read it: {error.message}",)
     return ()

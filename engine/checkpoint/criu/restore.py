@@ -15,7 +15,7 @@ from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.log import Cause, find_cause
 from engine.checkpoint.criu.mapped_root import let_mapped_root_read
 from engine.checkpoint.criu.obeyed import write_config
-from engine.errors import BadImage, DirtytopError, TargetGone
+from engine.errors import BadImage, DirtytopError, NotTrusted, TargetGone
 from engine.images.chain import Chain, read_chain, verify
 from engine.images.files import reading
 from engine.images.framing import Magic, read_messages
@@ -99,14 +99,20 @@ def restore(
     """
     began_s = time.perf_counter()
     chain = read_chain(directory)
-    if not trusts_directory:
+    is_ours = True
+    try:
         require_ours(chain)
+    except NotTrusted:
+        if not trusts_directory:
+            raise
+        is_ours = False
     dump = _require_restorable(chain)
     tree = read_messages(dump.path / PSTREE, Magic.PSTREE, PstreeEntry)
     criu = criu or examine_criu()
     criu.require_dump()
     _require_free(tree)
-    let_mapped_root_read(chain)
+    if is_ours:  # in a directory of somebody else's, he would have us give rights to something else
+        let_mapped_root_read(chain)
     pid = _Restoration(criu, dump, tree, config_file, detach, leave_stopped).run()
     if leave_stopped:
         _wait_stopped(pid)

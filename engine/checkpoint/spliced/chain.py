@@ -152,7 +152,7 @@ class SplicedChain(MemoryChain):
             raise
         self.is_ended = True
         stats = made.stats
-        notes = [*notes, *made.notes, *open_to_mapped_root(order.path)]
+        notes += [*made.notes, *open_to_mapped_root(order.path, is_ours=self._place.opened.is_ours)]
         pages_written = stats.pages_written + stats.shpages_written
         return self._done(
             LinkResult(
