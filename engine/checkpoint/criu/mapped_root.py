@@ -51,18 +51,15 @@ def open_to_mapped_root(dump: Path, *, is_ours: bool) -> tuple[str, ...]:
     Args:
         dump: where it is.
         is_ours: whether nobody else can exchange what leads there. If somebody can, he would have us
-            give rights to something else.
+            look at something else and give rights to it: nothing is done then.
 
     Returns:
         Why it could not be done, in words, if it could not.
     """
+    if not is_ours:
+        return ()
     try:
-        chain = read_chain(dump)
-        if not is_ours:
-            if mapped_group(chain.links[-1]) is None:
-                return ()
-            return ("the root of its user namespace may not read it: copy it to a directory of yours",)
-        let_mapped_root_read(chain)
+        let_mapped_root_read(read_chain(dump))
     except (BadImage, LinkFailed) as error:
         return (f"the root of its user namespace may not read it: {error.message}",)
     return ()
