@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from tests.bench.figure import Figure
+from tests.home import leave_the_users_home
 
 _PARTS = ("engine", "pre_dump", "spliced", "dashboard", "forecast")
 """Each is a module; a guest of the lab has not the packages that all of them need."""
@@ -21,6 +22,7 @@ def main() -> None:
     unknown = [name for name in wanted if name not in _PARTS]
     if unknown:
         sys.exit(f"no such part: {', '.join(unknown)}; there are {', '.join(_PARTS)}")
+    leave_the_users_home()
     figures: list[Figure] = []
     print(
         f"Linux {platform.release()} {platform.machine()}, {os.cpu_count()} CPUs, "

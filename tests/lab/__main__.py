@@ -29,7 +29,7 @@ from tests.lab.places import (
     LabError,
     results_directory,
 )
-from tests.lab.provision import provide_host_criu, provide_image
+from tests.lab.provision import provide_host_criu, provide_host_programs, provide_image
 from tests.lab.qemu import has_kvm, provide_qemu
 from tests.lab.report import KernelReport, as_markdown, merge, read_report, summary
 from tests.lab.running import STOPPING, run_guest, run_host
@@ -55,6 +55,11 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--provision", action="store_true", help="only make what is missing, run nothing")
     parser.add_argument(
+        "--host-programs",
+        action="store_true",
+        help="only make what tests on this machine's own kernel need besides: CRIU, and its crit",
+    )
+    parser.add_argument(
         "--bench", action="append", metavar="PART", help="measure a part of tests/bench instead"
     )
     options = parser.parse_args(ours)
@@ -65,6 +70,10 @@ def main(arguments: Sequence[str]) -> int:
     with (LAB / "lock").open("w") as lock:
         _take(lock)
         try:
+            if options.host_programs:
+                provide_tools()
+                provide_host_programs()
+                return 0
             _provision(names)
         except CannotProvision as why:
             print(f"lab: not run, as this machine cannot make it: {why}", file=sys.stderr, flush=True)

@@ -26,6 +26,9 @@ _DISTRIBUTIONS: Final = (
 )
 """What the project and its tests import, in the versions we run with ourselves."""
 
+CRIT_ROOT: Final = LAB / "host/crit"
+_CRIT_SUITE: Final = "bookworm"
+
 _PLATFORMS: Final = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 
 
@@ -72,6 +75,22 @@ def provide_host_criu() -> Path:
     wrapper = LAB / "host/bin/criu"
     roots.through_its_loader(wrapper, DEB13.root, "usr/sbin/criu")
     return wrapper.parent
+
+
+def provide_host_programs() -> Path:
+    """The same directory with `crit` besides, of Debian 12's CRIU, which reads images back in tests."""
+    if not is_made(CRIT_ROOT, {"suite": _CRIT_SUITE}):
+        roots.make_program_root(CRIT_ROOT, _CRIT_SUITE, "criu")
+        note_made(CRIT_ROOT, {"suite": _CRIT_SUITE})
+    directory = provide_host_criu()
+    roots.through_its_loader(
+        directory / "crit",
+        CRIT_ROOT,
+        "usr/bin/python3",
+        str(CRIT_ROOT / "usr/bin/crit"),
+        PYTHONHOME=str(CRIT_ROOT / "usr"),
+    )
+    return directory
 
 
 def _install_packages(guest: Guest, packages: list[str]) -> None:

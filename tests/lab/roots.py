@@ -123,7 +123,7 @@ def make_program_root(root: Path, suite: str, package: str) -> None:
     _mmdebstrap(root, suite, [package], "--variant=extract", doing=f"fetching {package}")
 
 
-def through_its_loader(wrapper: Path, root: Path, program: str, *arguments: str) -> None:
+def through_its_loader(wrapper: Path, root: Path, program: str, *arguments: str, **environment: str) -> None:
     """Write a script that runs a program of another release's root with the libraries it was built for."""
     libraries = f"{root}/usr/lib/x86_64-linux-gnu:{root}/lib/x86_64-linux-gnu"
     # Until Debian 12 it lies there by a link that only an installed root has.
@@ -133,7 +133,8 @@ def through_its_loader(wrapper: Path, root: Path, program: str, *arguments: str)
         if path.exists()
     )
     command = shlex.join([str(loader), "--library-path", libraries, str(root / program), *arguments])
-    script = f'#!/bin/sh\nexec {command} "$@"\n'
+    settings = "".join(f"{name}={shlex.quote(value)} " for name, value in environment.items())
+    script = f'#!/bin/sh\n{settings}exec {command} "$@"\n'
     # What is open for writing, if only in a child that another thread has just forked, cannot be run.
     if not wrapper.exists() or wrapper.read_text() != script:
         wrapper.parent.mkdir(parents=True, exist_ok=True)
