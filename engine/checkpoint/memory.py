@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -35,6 +35,7 @@ from engine.images.layout import LinkKind
 from engine.images.stats import DumpStats
 from engine.images.writer import LinkWriter
 from engine.kernel.memory import TargetMemory
+from engine.kernel.relatives import Relatives
 from engine.kernel.stopping import on_own_thread
 from engine.kernel.urgency import urgent
 from engine.pageset import EMPTY, PageSet
@@ -135,9 +136,10 @@ class MemoryChain:
         notes = self._take_over()
         with self._link(LinkKind.PRE_DUMP) as (link, uptime_us), ExitStack() as held:
             buffer = held.enter_context(kept_buffer(self._session))
+            relatives = held.enter_context(closing(Relatives()))
             looking_s = time.perf_counter()
             with urgent():
-                plans, memories = self._plan(held, stopped=False)
+                plans, memories = self._plan(held, relatives, stopped=False)
             gauge.total_bytes = sum(plan.needed.size_bytes for plan in plans.values())
             stopped_us = sum(process.take_stopped_us() for process in plans)
             copying_s = time.perf_counter()
@@ -213,13 +215,14 @@ class MemoryChain:
             ExitStack() as while_stopped,
         ):
             smaps = read_flags(self._session)
+            relatives = held.enter_context(closing(Relatives()))
             buffer = held.enter_context(copy_buffer(self._session))
             # A tick under way is waited for now, and not by a target that is stopped.
             while_stopped.enter_context(self._session.lock)
             while_stopped.enter_context(urgent())
             tree = held.enter_context(FrozenTree(self._session))
             lead_s = time.perf_counter() - tree.freezing_us / 1e6 - began_s
-            plans, memories = self._plan(held, stopped=True)
+            plans, memories = self._plan(held, relatives, stopped=True)
             plans = {p: plan for p, plan in plans.items() if p.identity in tree.stopped}
             states = {p: gather(tree.stopped[p.identity]) for p in plans}
             gauge.total_bytes = sum(plan.needed.size_bytes for plan in plans.values())
@@ -339,7 +342,7 @@ class MemoryChain:
             raise
 
     def _plan(
-        self, held: ExitStack, *, stopped: bool
+        self, held: ExitStack, relatives: Relatives, *, stopped: bool
     ) -> tuple[dict[TrackedProcess, LinkPlan], dict[TrackedProcess, TargetMemory]]:
         """Collect from every process of the tree; the root first."""
         plans: dict[TrackedProcess, LinkPlan] = {}
@@ -349,9 +352,10 @@ class MemoryChain:
                 self._session.follow_tree()
             for process in self._session.processes:
                 try:
-                    memory = TargetMemory(process.identity.pid)
+                    memory = TargetMemory(process.identity.pid, relatives, is_stopped=stopped)
                     held.callback(memory.close)
                     plan = process.plan_link(stopped=stopped)
+                    memory.always_there = plan.maps.vdso
                 except TargetGone:
                     if process.identity == self._session.root:
                         raise
