@@ -59,13 +59,17 @@ def find_exclusive(pagemap: Pagemap, pages: PageSet) -> Found:
     Raises:
         TargetGone: the process has exited.
     """
+    if not pages:
+        return Found(EMPTY, EMPTY)
     there: list[PageSet] = []
     exclusive: list[PageSet] = []
     for first, end in _spans(pages, pages_per_huge_page()):
         kinds = _KINDS[_highest_bytes(pagemap, first, end)]
-        there.append(_where(kinds != _NOTHING, first))
-        exclusive.append(_where(kinds == _EXCLUSIVE, first) - _doubtful(pagemap, kinds, first))
-    return Found(PageSet.union_all(there) & pages, PageSet.union_all(exclusive) & pages)
+        doubtful = _doubtful(pagemap, kinds, first)
+        all_of_it = PageSet([first], [end])
+        there.append(_where(kinds != _NOTHING, first, all_of_it))
+        exclusive.append(_where(kinds == _EXCLUSIVE, first, all_of_it) - doubtful)
+    return Found(_common(pages, there), _common(pages, exclusive))
 
 
 def is_worth_finding(pages: PageSet) -> bool:
@@ -83,9 +87,10 @@ def find_there(pagemap: Pagemap, pages: PageSet) -> PageSet:
     """
     if not scan_knows():
         found = [
-            _where(_KINDS[_highest_bytes(pagemap, *span)] != _NOTHING, span[0]) for span in _spans(pages, 1)
+            _where(_KINDS[_highest_bytes(pagemap, *span)] != _NOTHING, span[0], PageSet([span[0]], [span[1]]))
+            for span in _spans(pages, 1)
         ]
-        return PageSet.union_all(found) & pages
+        return _common(pages, found)
     first, end = int(pages.starts[0]), int(pages.ends[-1])
     scanned = pagemap.scan(first, end)
     if len(scanned.starts) == 1 and scanned.starts[0] == first and scanned.ends[0] == end:
@@ -132,7 +137,7 @@ def _doubtful(pagemap: Pagemap, kinds: NDArray[np.uint8], first: int) -> PageSet
     by_place = kinds.reshape(-1, unit)
     begin = first + unit * np.arange(len(by_place))
     shared = (by_place == _SHARED).any(axis=1)
-    doubtful = PageSet(begin[shared], begin[shared] + unit)
+    doubtful = PageSet(begin[shared], begin[shared] + unit) if shared.any() else EMPTY
     whole = (by_place == _EXCLUSIVE).all(axis=1)
     if whole.any():
         suspects = PageSet(begin[whole], begin[whole] + unit)
@@ -142,6 +147,14 @@ def _doubtful(pagemap: Pagemap, kinds: NDArray[np.uint8], first: int) -> PageSet
     return doubtful
 
 
-def _where(chosen: NDArray[np.bool_], first: int) -> PageSet:
+def _where(chosen: NDArray[np.bool_], first: int, all_of_it: PageSet) -> PageSet:
+    if chosen.all():
+        return all_of_it
     edges: Int64Array = np.flatnonzero(np.diff(chosen, prepend=False, append=False)) + first
-    return PageSet(edges[::2], edges[1::2]) if len(edges) else EMPTY
+    return PageSet(edges[::2], edges[1::2])
+
+
+def _common(pages: PageSet, parts: list[PageSet]) -> PageSet:
+    """What lies in these disjoint parts; `pages` itself if all of it does."""
+    found = parts[0] if len(parts) == 1 else PageSet.union_all(parts)
+    return pages if pages <= found else pages & found

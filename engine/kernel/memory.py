@@ -69,13 +69,14 @@ class TargetMemory:
 
     What is in swap is brought in, for there is no other way.
 
-    | | nobody can have its pages too | somebody may |
-    | --- | --- | --- |
-    | it is stopped | `process_vm_readv` | the same for pages that are exclusive, else `mem` |
-    | it runs, and may fork at any moment | `process_vm_readv` | `mem` |
+    | its pages are | nobody else's | perhaps others' | others' too |
+    | --- | --- | --- | --- |
+    | it is stopped | pinned | pinned if exclusive | pinned if exclusive |
+    | it runs, and may fork at any moment | pinned | pinned if exclusive | read from `mem` |
 
-    Should a process that runs fork for the first time just when one piece is read, up to that piece is
-    copied by the kernel; from the next piece on it is known to have relatives.
+    Should a process that runs fork for the first time in the very moment in which some pages are read, those
+    may be copied by the kernel (that befell two of 40 forks into a loop of reads of 4 MiB); from the next
+    read on it is known to have relatives.
     """
 
     def __init__(self, pid: int, relatives: Relatives, *, is_stopped: bool) -> None:
@@ -148,15 +149,28 @@ class TargetMemory:
 
     def _ways(self, pages: PageSet) -> tuple[PageSet, PageSet]:
         """Which pages to pin, and which not to; in neither is what is not there."""
-        sharers = self._relatives.sharers(self.pid)
-        if self._is_stopped and sharers is not Sharers.SOME:
-            # A child is seen before its parent can be stopped, so who is not seen yet is none.
+        if self._is_stopped:
+            return self._ways_while_stopped(pages)
+        there = find_there(self._pagemap, pages)
+        # Told last: to find what is there has waited for a fork under way, which takes long.
+        match self._relatives.sharers(self.pid, is_stopped=False):
+            case Sharers.NONE:
+                exclusive = there
+            case Sharers.SOME:
+                exclusive = EMPTY
+            case Sharers.UNKNOWN:
+                exclusive = find_exclusive(self._pagemap, there).exclusive
+        return self._with_rest(exclusive, there, pages)
+
+    def _ways_while_stopped(self, pages: PageSet) -> tuple[PageSet, PageSet]:
+        if self._relatives.sharers(self.pid, is_stopped=True) is Sharers.NONE:
             return pages, EMPTY
-        if sharers is Sharers.UNKNOWN or (self._is_stopped and is_worth_finding(pages)):
-            there, exclusive = find_exclusive(self._pagemap, pages)
-        else:
-            there = find_there(self._pagemap, pages)
-            exclusive = there if sharers is Sharers.NONE else EMPTY
+        if not is_worth_finding(pages):
+            return self._with_rest(EMPTY, find_there(self._pagemap, pages), pages)
+        there, exclusive = find_exclusive(self._pagemap, pages)
+        return self._with_rest(exclusive, there, pages)
+
+    def _with_rest(self, exclusive: PageSet, there: PageSet, pages: PageSet) -> tuple[PageSet, PageSet]:
         gentle = EMPTY if exclusive is there else there - exclusive
         if there is not pages:
             gentle |= self.always_there & (pages - there)

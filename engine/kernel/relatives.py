@@ -10,6 +10,7 @@ process that is a copy, and has not called execve since, is marked (PF_FORKNOEXE
 from __future__ import annotations
 
 import os
+import time
 from enum import Enum, auto
 from typing import Final
 
@@ -25,6 +26,8 @@ _HIDDEN: Final = "1"
 """Where the code begins, of a process whose addresses are not ours to know (fs/proc/array.c)."""
 _MOST_BORN: Final = 256
 """From so many new processes on it is quicker to list all."""
+_LATE_S: Final = 0.02
+"""Who has not been seen by then has exited."""
 
 
 class Sharers(Enum):
@@ -32,9 +35,8 @@ class Sharers(Enum):
 
     NONE = auto()
     SOME = auto()
-    """Other processes do, or that they do not cannot be told."""
     UNKNOWN = auto()
-    """Somebody was born this very moment, and is not seen yet: its child, perhaps."""
+    """There may be somebody: who is just being born, or whom we may not look at; or pages may be merged."""
 
 
 class Relatives:
@@ -50,8 +52,9 @@ class Relatives:
         """By program: the processes that run it, and whether each is a copy."""
         # Outside a pid namespace there may be anybody, but no descendant of whom we see.
         self._originals_hidden = os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE
-        self._copies_hidden = False
-        self._not_seen: set[int] = set()
+        self._hidden_copies: set[int] = set()
+        self._not_seen: dict[int, float] = {}
+        """Who was given a pid, and when we looked for him in vain."""
         self._asked: dict[int, tuple[tuple[str, str], bool, bool]] = {}
         """Of whom we were asked: what it ran, whether it is a copy, and whether its pages may be merged."""
         self._newest = self._read_newest()
@@ -63,11 +66,15 @@ class Relatives:
             os.close(self._last_pid)
             self._last_pid = -1
 
-    def sharers(self, pid: int) -> Sharers:
+    def sharers(self, pid: int, *, is_stopped: bool) -> Sharers:
         """Who may have pages of this process too, now.
 
-        It costs some microseconds, and more only for each process that was born since the last time. Of a
-        process that runs, ask again soon: it may have copied itself a moment later.
+        It costs some microseconds, and more only for each process that was born since the last time.
+
+        Args:
+            pid: whose.
+            is_stopped: whether it is, and so has no child that does not show yet. Of a process that runs, ask
+                again soon: it may have copied itself a moment later.
 
         Raises:
             TargetGone: the process has exited.
@@ -77,11 +84,7 @@ class Relatives:
             stat = read_stat(pid)
             self._asked[pid] = stat.program, _is_copy(stat), _may_be_merged(pid)
         program, is_copy, may_be_merged = self._asked[pid]
-        if self._last_pid < 0 or may_be_merged:
-            return Sharers.SOME
         self._catch_up()
-        if self._copies_hidden or (self._originals_hidden and is_copy):
-            return Sharers.SOME
         others = [
             other
             for other, other_is_copy in self._running.get(program, {}).items()
@@ -89,7 +92,11 @@ class Relatives:
         ]
         if any(self._still_runs(other, program) for other in others):
             return Sharers.SOME
-        return Sharers.UNKNOWN if self._not_seen else Sharers.NONE
+        if may_be_merged or self._last_pid < 0 or (self._originals_hidden and is_copy):
+            return Sharers.UNKNOWN
+        if (self._not_seen and not is_stopped) or any(map(self._is_hidden_copy, list(self._hidden_copies))):
+            return Sharers.UNKNOWN
+        return Sharers.NONE
 
     # -- who there is
 
@@ -99,20 +106,18 @@ class Relatives:
     def _catch_up(self) -> None:
         """Look at who has been born since.
 
-        A pid is given out when the memory has been copied, and seen in /proc a little later: who is not there
-        the next time either has exited.
+        A pid is given out once the memory has been copied, and shows in /proc a little later.
         """
-        newest = self._read_newest()
+        newest, now_s = self._read_newest(), time.monotonic()
         if newest == self._newest and not self._not_seen:
             return
-        late, self._not_seen = self._not_seen, set()
-        for pid in late:
-            self._note(pid)
+        late = {pid: since_s for pid, since_s in self._not_seen.items() if not self._note(pid)}
         if newest < self._newest or newest - self._newest > _MOST_BORN:
             self._look_at_all()
-        else:
-            born = range(self._newest + 1, newest + 1)
-            self._not_seen = {pid for pid in born if not self._note(pid)}
+            self._newest = max(0, newest - _MOST_BORN)
+        born = range(self._newest + 1, newest + 1)
+        late |= {pid: now_s for pid in born if not self._note(pid)}
+        self._not_seen = {pid: since_s for pid, since_s in late.items() if now_s - since_s < _LATE_S}
         self._newest = newest
 
     def _look_at_all(self) -> None:
@@ -126,18 +131,29 @@ class Relatives:
             stat = read_stat(pid)
             if stat.program[0] == _HIDDEN:
                 self._originals_hidden = True
-                self._copies_hidden |= _is_copy(stat)
-            elif stat.has_program and int(read_status(pid)["Tgid"]) == pid:  # and not a thread
+                if _is_copy(stat):
+                    self._hidden_copies.add(pid)
+            elif stat.has_program:
                 self._running.setdefault(stat.program, {})[pid] = _is_copy(stat)
         except TargetGone:
             return False
         return True
 
     def _still_runs(self, pid: int, program: tuple[str, str]) -> bool:
-        """Whether a process has neither exited nor begun another program since we saw it."""
+        """Whether it is a process, and has neither exited nor begun another program since we saw it."""
         del self._running[program][pid]
-        self._note(pid)
+        try:
+            if int(read_status(pid)["Tgid"]) == pid:  # a thread's number is given out like a process's
+                self._note(pid)
+        except TargetGone:
+            return False
         return pid in self._running[program]
+
+    def _is_hidden_copy(self, pid: int) -> bool:
+        """Whether it still is one."""
+        self._hidden_copies.remove(pid)
+        self._note(pid)
+        return pid in self._hidden_copies
 
 
 def _is_copy(stat: ProcessStat) -> bool:
