@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from engine.images.layout import common_path
+
 Fingerprint = frozenset[tuple[str, int, int, int]]
 """Name, inode, size and time of modification (ns) of every file."""
 
@@ -16,3 +18,8 @@ def fingerprint(directory: Path) -> Fingerprint:
     except OSError:  # gone, or no longer a directory: not what was made, whatever the reason
         return frozenset()
     return frozenset((name, found.st_ino, found.st_size, found.st_mtime_ns) for name, found in entries)
+
+
+def fingerprints_of(link: Path) -> list[tuple[Path, Fingerprint]]:
+    """Of a link, after that of what several processes have in common of it, if there is such a part."""
+    return [(path, fingerprint(path)) for path in (common_path(link), link) if path.is_dir()]

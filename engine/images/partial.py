@@ -157,6 +157,21 @@ class PartialDirectory:
             self._fd = self._above = -1
 
 
+def remove_orphan(path: Path) -> None:
+    """Remove a complete link that nothing came to be built on, if there is one and it plainly is ours.
+
+    Raises:
+        LinkFailed: it may be something else, or cannot be removed.
+    """
+    with writing(path, "remove it"):
+        above = os.open(path.parent, _OPEN_DIR)
+        try:
+            if _exists(path.name, above):
+                _remove_stale(path.name, above, path, may_be_complete=True)
+        finally:
+            os.close(above)
+
+
 def _exists(name: str, dir_fd: int) -> bool:
     try:
         os.lstat(name, dir_fd=dir_fd)
@@ -173,7 +188,7 @@ def _remove_if_empty(name: str, above: int) -> None:
             raise
 
 
-def _remove_stale(name: str, above: int, shown: Path) -> None:
+def _remove_stale(name: str, above: int, shown: Path, *, may_be_complete: bool = False) -> None:
     """Remove a `.partial` that a killed writer has left.
 
     Raises:
@@ -185,7 +200,7 @@ def _remove_stale(name: str, above: int, shown: Path) -> None:
         # A symbolic link too: O_DIRECTORY is looked at first.
         raise _in_the_way(shown, "it is not a directory") from error
     try:
-        why = _why_not_stale(found)
+        why = _why_not_stale(found, may_be_complete)
         if why:
             raise _in_the_way(shown, why)
         for entry in os.listdir(found):
@@ -195,7 +210,7 @@ def _remove_stale(name: str, above: int, shown: Path) -> None:
         os.close(found)
 
 
-def _why_not_stale(found: int) -> str:
+def _why_not_stale(found: int, may_be_complete: bool) -> str:
     """What speaks against this directory being a dead writer's; empty if nothing does."""
     status = os.fstat(found)
     if status.st_uid != os.geteuid():
@@ -207,14 +222,14 @@ def _why_not_stale(found: int) -> str:
     except BlockingIOError:
         return "another dirtytop is writing it"
     names = os.listdir(found)
-    if STATS in names:
+    if STATS in names and not may_be_complete:
         return f"it holds a complete link; without {PARTIAL_SUFFIX} at the end of its name it can be used"
     for entry in names:
         mode = os.lstat(entry, dir_fd=found).st_mode
         expected = (
             stat.S_ISLNK(mode)
             if entry == PARENT
-            else stat.S_ISREG(mode) and (is_image(entry) or entry == SIDECAR)
+            else stat.S_ISREG(mode) and (is_image(entry) or entry in (SIDECAR, STATS))
         )
         if not expected:
             return "it holds other things than images"

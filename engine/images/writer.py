@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 # CRIU's other mode, "read", leaves out memory that the process itself may not read. We do not.
 _SPLICE_MODE: Final = 1
+_NEW_PARENT: Final = "new-parent.img"
+"""Named so that a `.partial` with it in it is still known for one of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class LinkWriter:
                 link, or a `.partial` is in the way that is not plainly a dead one of ours.
         """
         self.kind = kind
+        self.parent = parent
         self.pages_written = 0
         """Pages with data so far."""
         self.pages_in_parent = 0
@@ -99,6 +102,22 @@ class LinkWriter:
     def partial_path(self) -> Path:
         """Where the files are until `commit`."""
         return self._files.partial_path
+
+    def build_on(self, parent: Path) -> None:
+        """Have its holes refer to another link than was said, or to one if none was.
+
+        It need not be there yet, but has to be before this one is committed.
+
+        Raises:
+            LinkFailed: the disk would not take it.
+        """
+        self.parent = parent
+        target = os.path.relpath(parent.absolute(), self.path)
+        if PARENT in self._files.names:
+            self._files.link(_NEW_PARENT, target)
+            self._files.replace(_NEW_PARENT, PARENT)
+        else:
+            self._files.link(PARENT, target)
 
     # -- content
 
@@ -249,16 +268,32 @@ class PagesWriter:
         Raises:
             LinkFailed: the disk would not take it.
         """
+        self._list(self._name, holes, lazy)
+        self.is_finished = True
+        self.close()
+
+    def list_for(self, pid: int, holes: PageSet = EMPTY, lazy: PageSet = EMPTY) -> None:
+        """Write the pagemap of another process that has just these pages too, in the same places.
+
+        Args:
+            pid: as it knows itself.
+            holes: as of `finish`, of that process.
+            lazy: as of `finish`.
+
+        Raises:
+            LinkFailed: the disk would not take it.
+        """
+        self._list(pagemap_name(pid), holes, lazy)
+
+    def _list(self, name: str, holes: PageSet, lazy: PageSet) -> None:
         pagemap = Pagemap.of(self.pages_id, PageSet.union_all(self._written), holes, lazy)
-        fd = self._link.create(self._name)
+        fd = self._link.create(name)
         try:
-            with writing(self._link.path / self._name, "write it"):
+            with writing(self._link.path / name, "write it"):
                 write_fully(fd, memoryview(pagemap.encode()))
         finally:
             os.close(fd)
         self._link.pages_in_parent += holes.count
-        self.is_finished = True
-        self.close()
 
     def close(self) -> None:
         """Let go of the pages file. Harmless if called again."""

@@ -39,6 +39,9 @@ def _kind(byte: int) -> int:
 
 
 _KINDS: Final = np.array([_kind(byte) for byte in range(256)], np.uint8)
+_OF_PROCESSES: Final = np.array([byte >> 7 & 1 and not byte >> 5 & 1 for byte in range(256)], np.bool_)
+"""Whether the highest byte is that of a page in memory which is no file's, and not shared memory."""
+_FRAME: Final = np.uint64((1 << 55) - 1)
 
 
 class Found(NamedTuple):
@@ -101,6 +104,23 @@ def find_there(pagemap: Pagemap, pages: PageSet) -> PageSet:
     if not there:
         require_alive(pagemap.pid)
     return pages & there
+
+
+def find_frames(pagemap: Pagemap, pages: PageSet) -> NDArray[np.uint64]:
+    """In which frame each of these pages is, ascending; 0 for one that is not in memory, or is a file's.
+
+    They are told only with CAP_SYS_ADMIN; without it all are 0.
+    """
+    found = [np.empty(0, np.uint64)]
+    for first, end in _spans(pages, 1) if pages else ():
+        entries = pagemap.entries(first, end)
+        wanted = pages.clip(first, first + len(entries)).pages() - first
+        frames = entries[wanted]
+        frames = np.where(_OF_PROCESSES[frames >> np.uint64(56)], frames & _FRAME, np.uint64(0))
+        # Where the memory is no more, or user memory ends, entries are fewer.
+        missing = pages.clip(first, end).count - len(frames)
+        found += [frames, np.zeros(missing, np.uint64)]
+    return np.concatenate(found)
 
 
 def require_alive(pid: int) -> None:

@@ -67,6 +67,7 @@ def test_no_page_of_a_shared_tree_moves_and_all_of_it_comes_back(
         before = tree.frames()
         assert len(before) == 1 + _CHILDREN
         chain.pre_dump()
+        assert (chain_directory / "1.common").is_dir()
         assert tree.frames() == before
         assert tree.target.ask() == "ok"
         before = tree.frames()
