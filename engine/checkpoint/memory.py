@@ -223,10 +223,10 @@ class MemoryChain:
             ExitStack() as while_stopped,
         ):
             smaps = read_flags(self._session)
-            relatives = held.enter_context(closing(Relatives()))
             buffer = held.enter_context(copy_buffer(self._session))
             # A tick under way is waited for now, and not by a target that is stopped.
             while_stopped.enter_context(self._session.lock)
+            relatives = held.enter_context(closing(Relatives()))
             while_stopped.enter_context(urgent())
             tree = held.enter_context(FrozenTree(self._session))
             lead_s = time.perf_counter() - tree.freezing_us / 1e6 - began_s

@@ -96,6 +96,7 @@ class TargetMemory:
         """Pages to be read even where none is mapped in yet: the kernel's own code (`[vdso]`)."""
         self._relatives = relatives
         self._is_stopped = is_stopped
+        self._sharers: Sharers | None = None
         self._pagemap = Pagemap(pid)
         try:
             with kernel_errors(pid, "open its memory"):
@@ -163,7 +164,9 @@ class TargetMemory:
         return self._with_rest(exclusive, there, pages)
 
     def _ways_while_stopped(self, pages: PageSet) -> tuple[PageSet, PageSet]:
-        if self._relatives.sharers(self.pid, is_stopped=True) is Sharers.NONE:
+        if self._sharers is None:  # nobody can become one while it is stopped
+            self._sharers = self._relatives.sharers(self.pid, is_stopped=True)
+        if self._sharers is Sharers.NONE:
             return pages, EMPTY
         if not is_worth_finding(pages):
             return self._with_rest(EMPTY, find_there(self._pagemap, pages), pages)

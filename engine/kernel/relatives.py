@@ -50,8 +50,10 @@ class Relatives:
             self._last_pid = -1
         self._running: dict[tuple[str, str], dict[int, bool]] = {}
         """By program: the processes that run it, and whether each is a copy."""
-        # Outside a pid namespace there may be anybody, but no descendant of whom we see.
-        self._originals_hidden = os.stat("/proc/self/ns/pid").st_ino != _FIRST_PID_NAMESPACE
+        # There may be others outside a pid namespace, or whom /proc does not show to us (hidepid). They are
+        # no copies of whom we see.
+        is_first = os.stat("/proc/self/ns/pid").st_ino == _FIRST_PID_NAMESPACE
+        self._originals_hidden = os.geteuid() != 0 or not is_first
         self._hidden_copies: set[int] = set()
         self._not_seen: dict[int, float] = {}
         """Who was given a pid, and when we looked for him in vain."""
