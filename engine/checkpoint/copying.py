@@ -79,24 +79,26 @@ class Stash:
 
     buffer: PageBuffer
     used_bytes: int = 0
-    pieces: dict[int, list[tuple[PageSet, int]]] = field(default_factory=dict)
-    """By pid: pages, and where in the buffer they stand."""
+    pieces: dict[object, list[tuple[PageSet, int]]] = field(default_factory=dict)
+    """By whose they are: pages, and where in the buffer they stand."""
 
-    def copy(self, pid: int, memory: TargetMemory, needed: PageSet, gauge: Gauge) -> PageSet:
+    def copy(self, whose: object, memory: TargetMemory, needed: PageSet, gauge: Gauge) -> PageSet:
         """Copy pages here. Returns those that were there; errors as of `copy_to_file`."""
         copied: list[PageSet] = []
         for chunk in needed.chunks(CHUNK_BYTES >> PAGE_SHIFT, MOST_RANGES):
             with gauge.reading():
                 got = memory.read(chunk, self.buffer, self.used_bytes)
             if got:
-                self.pieces.setdefault(pid, []).append((got, self.used_bytes))
+                self.pieces.setdefault(whose, []).append((got, self.used_bytes))
                 self.used_bytes += got.size_bytes
                 copied.append(got)
             gauge.check()
         return PageSet.union_all(copied) if copied else EMPTY
 
-    def write(self, pid: int, pages: PagesWriter, gauge: Gauge) -> None:
-        """Write what was copied of one process. Errors as of `copy_to_file`."""
-        for held, offset in self.pieces.get(pid, ()):
+    def write(self, whose: object, pages: PagesWriter, gauge: Gauge) -> PageSet:
+        """Write what was copied of somebody; returns it. Errors as of `copy_to_file`."""
+        pieces = self.pieces.get(whose, [])
+        for held, offset in pieces:
             pages.write(self.buffer.view[offset : offset + held.size_bytes], held)
             gauge.advance("writing", held.size_bytes)
+        return PageSet.union_all(held for held, _ in pieces)

@@ -17,7 +17,7 @@ from engine.checkpoint.fingerprint import Fingerprint, fingerprint
 from engine.errors import LinkFailed, NotPermitted, NotTrusted
 from engine.images.chain import Chain
 from engine.images.files import writing
-from engine.images.layout import is_image, pagemap_pid
+from engine.images.layout import common_path, is_image, pagemap_pid
 from engine.images.ours import require_ours
 from engine.images.pagemap import read_pagemap
 from engine.pageset import PageSet
@@ -110,6 +110,12 @@ class ChainDirectory:
             return fingerprint(fd)
         finally:
             os.close(fd)
+
+    def fingerprints(self, link: Path) -> list[tuple[Path, Fingerprint]]:
+        """Of a link, after that of what several processes have in common of it, if there is such a part."""
+        common = common_path(link)
+        parts = (common, link) if self.opened.has(common.name) else (link,)
+        return [(part, self.fingerprint(part)) for part in parts]
 
     def read_listing(self, link: Path, seen: Fingerprint) -> Listing:
         """What a link in it lists.

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from engine.checkpoint.common_link import CommonLink
 from engine.checkpoint.copy_buffer import copy_buffer, grow, kept_buffer
 from engine.checkpoint.copying import Gauge, Stash, copy_to_file
 from engine.checkpoint.directory import ChainDirectory
@@ -33,9 +34,11 @@ from engine.checkpoint.tasks import gather, write_images
 from engine.errors import LinkFailed, TargetGone
 from engine.images.layout import LinkKind
 from engine.images.stats import DumpStats
-from engine.images.writer import LinkWriter
+from engine.images.writer import LinkWriter, PagesWriter
 from engine.kernel.memory import TargetMemory
+from engine.kernel.relatives import Relatives
 from engine.kernel.stopping import on_own_thread
+from engine.kernel.uptime import uptime_us
 from engine.kernel.urgency import urgent
 from engine.pageset import EMPTY, PageSet
 from engine.printable import printable
@@ -136,26 +139,33 @@ class MemoryChain:
         began_s = time.perf_counter()
         gauge = Gauge(progress, cancelled)
         notes = self._take_over()
-        with self._link(LinkKind.PRE_DUMP) as (link, uptime_us), ExitStack() as held:
+        with self._link(LinkKind.PRE_DUMP) as (link, began_us), ExitStack() as held:
             buffer = held.enter_context(kept_buffer(self._session))
+            relatives = held.enter_context(closing(Relatives()))
             looking_s = time.perf_counter()
             with urgent():
-                plans, memories = self._plan(held, stopped=False)
-            gauge.total_bytes = sum(plan.needed.size_bytes for plan in plans.values())
+                plans, memories = self._plan(held, relatives, stopped=False)
+            common = held.enter_context(CommonLink(link, plans))
+            gauge.total_bytes = common.needed_bytes
             stopped_us = sum(process.take_stopped_us() for process in plans)
             copying_s = time.perf_counter()
             covered: dict[TrackedProcess, PageSet] = {}
-            for number, (process, plan) in enumerate(plans.items(), start=1):
-                pages = link.open_pages(process.inner_pid, number)
-                copied = EMPTY
+
+            def copy(process: TrackedProcess, needed: PageSet, pages: PagesWriter) -> PageSet:
                 try:
-                    copied = copy_to_file(memories[process], plan.needed, pages, buffer, gauge)
+                    return copy_to_file(memories[process], needed, pages, buffer, gauge)
                 except TargetGone:
                     if process.identity == self._session.root:
                         raise
                     notes.append(f"process {process.identity.pid} ({process.command}) exited meanwhile")
-                pages.finish(plan.held, copied & lazy_pages(plan.maps))
-                covered[process] = copied | plan.held
+                    return EMPTY
+
+            common.write(lambda found, pages: copy(found.source, found.pages, pages))
+            for number, (process, plan) in enumerate(plans.items(), start=1):
+                pages, kept = link.open_pages(process.inner_pid, number), common.kept(process)
+                copied = copy(process, plan.needed - kept, pages)
+                pages.finish(plan.held | kept, copied & lazy_pages(plan.maps))
+                covered[process] = copied | plan.held | kept
             copy_s = time.perf_counter() - copying_s
             gauge.advance("syncing", 0)
             stats = DumpStats(
@@ -166,7 +176,7 @@ class MemoryChain:
                 memwrite_us=int(copy_s * 1e6),
             )
             write_sidecar(link, self._session, MemoryChain.engine)
-            committed = link.commit(stats, uptime_us)
+            committed = common.commit(stats, began_us)
             self._settle(covered)
         return self._done(
             LinkResult(
@@ -174,8 +184,8 @@ class MemoryChain:
                 kind=LinkKind.PRE_DUMP,
                 path=committed.path,
                 engine=self.engine,
-                pages_written=stats.pages_written,
-                pages_in_parent=stats.pages_skipped_parent,
+                pages_written=common.pages_written,
+                pages_in_parent=common.pages_in_parent,
                 size_bytes=committed.size_bytes,
                 stopped_us=stopped_us,
                 copy_s=copy_s,
@@ -211,7 +221,7 @@ class MemoryChain:
     def _dump(self, after: After, gauge: Gauge, notes: list[str]) -> LinkResult:
         began_s = time.perf_counter()
         with (
-            self._link(LinkKind.DUMP) as (link, uptime_us),
+            self._link(LinkKind.DUMP) as (link, began_us),
             ExitStack() as held,
             ExitStack() as while_stopped,
         ):
@@ -219,38 +229,45 @@ class MemoryChain:
             buffer = held.enter_context(copy_buffer(self._session))
             # A tick under way is waited for now, and not by a target that is stopped.
             while_stopped.enter_context(self._session.lock)
+            relatives = held.enter_context(closing(Relatives()))
             while_stopped.enter_context(urgent())
             tree = held.enter_context(FrozenTree(self._session))
             lead_s = time.perf_counter() - tree.freezing_us / 1e6 - began_s
-            plans, memories = self._plan(held, stopped=True)
+            plans, memories = self._plan(held, relatives, stopped=True)
             plans = {p: plan for p, plan in plans.items() if p.identity in tree.stopped}
             states = {p: gather(tree.stopped[p.identity]) for p in plans}
-            gauge.total_bytes = sum(plan.needed.size_bytes for plan in plans.values())
             copying_s = time.perf_counter()
+            common = held.enter_context(CommonLink(link, plans))
+            gauge.total_bytes = common.needed_bytes
             fits = grow(buffer, gauge.total_bytes)
             stash = Stash(buffer)
             covered: dict[TrackedProcess, PageSet] = {}
             if fits:
+                common.copy(lambda found: stash.copy(found, memories[found.source], found.pages, gauge))
                 for process, plan in plans.items():
-                    covered[process] = stash.copy(process.identity.pid, memories[process], plan.needed, gauge)
+                    needed = plan.needed - common.kept(process)
+                    covered[process] = stash.copy(process, memories[process], needed, gauge)
                 memdump_us = int((time.perf_counter() - copying_s) * 1e6)
                 if after is After.RUN:
                     tree.release()
             else:
                 memdump_us = 0
+                common.forget()
                 notes.append(
                     "more was pending than fits beside the target in memory: "
                     "it was stopped until all was written"
                 )
             while_stopped.close()
+            common.write(lambda found, pages: stash.write(found, pages, gauge))
             for number, (process, plan) in enumerate(plans.items(), start=1):
-                pages = link.open_pages(states[process].inner_pid, number)
+                pages, kept = link.open_pages(states[process].inner_pid, number), common.kept(process)
                 if fits:
-                    stash.write(process.identity.pid, pages, gauge)
+                    stash.write(process, pages, gauge)
                 else:
                     covered[process] = copy_to_file(memories[process], plan.needed, pages, buffer, gauge)
                 lazy = covered[process] & lazy_pages(plan.maps, states[process])
-                pages.finish(plan.held, lazy)
+                pages.finish(plan.held | kept, lazy)
+                covered[process] |= kept
             copy_s = time.perf_counter() - copying_s
             if after is After.RUN:
                 tree.release()
@@ -271,7 +288,7 @@ class MemoryChain:
                 memwrite_us=int(copy_s * 1e6) - memdump_us,
             )
             write_sidecar(link, self._session, self.engine)
-            committed = link.commit(stats, uptime_us)
+            committed = common.commit(stats, began_us)
             self._settle({p: covered[p] | plan.held for p, plan in plans.items()})
             tree.release(after)
         unreadable = sum((plan.needed - covered[p]).count for p, plan in plans.items())
@@ -282,8 +299,8 @@ class MemoryChain:
                 kind=LinkKind.DUMP,
                 path=committed.path,
                 engine=self.engine,
-                pages_written=stats.pages_written,
-                pages_in_parent=stats.pages_skipped_parent,
+                pages_written=common.pages_written,
+                pages_in_parent=common.pages_in_parent,
                 size_bytes=committed.size_bytes,
                 stopped_us=tree.stopped_us,
                 copy_s=copy_s,
@@ -331,10 +348,10 @@ class MemoryChain:
         """A link under way, and the uptime before its collect; if it fails, pages are pending as before."""
         parent = self._fingerprints[-1][0] if self._fingerprints else None
         # A process that starts after this moment is another one to CRIU: read it before the collect.
-        uptime_us = _uptime_us()
+        before_us = uptime_us()
         try:
             with LinkWriter(self.next_path, kind, parent, self._place.opened) as link:
-                yield link, uptime_us
+                yield link, before_us
         except BaseException:
             with self._session.lock:
                 for process in self._session.processes:
@@ -342,7 +359,7 @@ class MemoryChain:
             raise
 
     def _plan(
-        self, held: ExitStack, *, stopped: bool
+        self, held: ExitStack, relatives: Relatives, *, stopped: bool
     ) -> tuple[dict[TrackedProcess, LinkPlan], dict[TrackedProcess, TargetMemory]]:
         """Collect from every process of the tree; the root first."""
         plans: dict[TrackedProcess, LinkPlan] = {}
@@ -352,9 +369,10 @@ class MemoryChain:
                 self._session.follow_tree()
             for process in self._session.processes:
                 try:
-                    memory = TargetMemory(process.identity.pid)
+                    memory = TargetMemory(process.identity.pid, relatives, is_stopped=stopped)
                     held.callback(memory.close)
                     plan = process.plan_link(stopped=stopped)
+                    memory.always_there = plan.maps.vdso
                 except TargetGone:
                     if process.identity == self._session.root:
                         raise
@@ -378,15 +396,10 @@ class MemoryChain:
             result = replace(result, notes=(*result.notes, note))
         self.links = (*self.links, result)
         self._next_number = result.number + 1
-        self._fingerprints.append((result.path, self._place.fingerprint(result.path)))
+        self._fingerprints += self._place.fingerprints(result.path)
         if self.is_ended:
             self._place.close()
         return result
 
     def _count_foreign_clears(self) -> int:
         return sum(process.foreign_clears for process in self._session.processes)
-
-
-def _uptime_us() -> int:
-    with open("/proc/uptime", "rb") as file:
-        return int(float(file.read().split()[0]) * 1e6)

@@ -83,7 +83,9 @@ def gather(process: StoppedProcess) -> TaskState:
         TargetGone: it was killed meanwhile.
     """
     pid = process.pid
-    state = TaskState(read_stat(pid), read_status(pid), _read(pid, "auxv"), _personality(pid))
+    # The main thread may have ended before the others, and its memory is not to be found by it then.
+    task = pid if pid in process.tracees else min(process.tracees)
+    state = TaskState(read_stat(pid), read_status(pid), _read(pid, task, "auxv"), _personality(pid, task))
     for tid, tracee in sorted(process.tracees.items(), key=lambda item: item[0] != pid):
         registers, stack_pointer, missing = core_registers(tracee)
         status = read_status(pid, tid)
@@ -101,16 +103,16 @@ def gather(process: StoppedProcess) -> TaskState:
     return state
 
 
-def _read(pid: int, name: str) -> bytes:
+def _read(pid: int, task: int, name: str) -> bytes:
     try:
-        with open(f"/proc/{pid}/{name}", "rb", 0) as file:
+        with open(f"/proc/{task}/{name}", "rb", 0) as file:
             return file.read()
     except (FileNotFoundError, ProcessLookupError) as error:
         raise TargetGone(f"process {pid} exited while it was being dumped", pid=pid) from error
 
 
-def _personality(pid: int) -> int:
-    return int(_read(pid, "personality"), 16)
+def _personality(pid: int, task: int) -> int:
+    return int(_read(pid, task, "personality"), 16)
 
 
 def _robust_list(tid: int) -> tuple[int, int]:

@@ -24,6 +24,7 @@ from engine.forecast.cost_line import CostLine, Timed
 from engine.forecast.parts import Parts
 from engine.images.files import bypass_page_cache, write_fully
 from engine.kernel.memory import MOST_RANGES, PageBuffer, TargetMemory
+from engine.kernel.relatives import Relatives
 from engine.kernel.urgency import urgent
 from engine.pageset import PAGE_SHIFT, PageSet
 from engine.printable import printable
@@ -80,7 +81,9 @@ def device_of(directory: Path) -> int:
 def _copy(source: PageBuffer, buffer: PageBuffer, cancelled: Cancelled) -> Iterator[Timed]:
     """Pieces of our own memory, as far apart as in links: some in one piece, some page by page."""
     first = source.address >> PAGE_SHIFT
-    memory = TargetMemory(os.getpid())
+    relatives = Relatives()
+    # Nobody writes to it, and it is there: as if we were stopped.
+    memory = TargetMemory(os.getpid(), relatives, is_stopped=True)
     try:
         for size in (_PIECE_BYTES, _COPIED_BYTES // 8, _COPIED_BYTES // 2):
             for step in (1, 2):
@@ -94,6 +97,7 @@ def _copy(source: PageBuffer, buffer: PageBuffer, cancelled: Cancelled) -> Itera
                 yield Timed(size, min(took_s))
     finally:
         memory.close()
+        relatives.close()
 
 
 def _read(memory: TargetMemory, pages: PageSet, buffer: PageBuffer, at: int) -> None:

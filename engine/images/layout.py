@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from pathlib import Path
 from typing import Final
 
 
@@ -26,6 +27,8 @@ INVENTORY: Final = "inventory.img"
 PSTREE: Final = "pstree.img"
 PARTIAL_SUFFIX: Final = ".partial"
 """A link is written under its name with this, and renamed when it is whole."""
+COMMON_SUFFIX: Final = ".common"
+"""Beside a link, by its name with this, may be a part of it: what several processes have in common."""
 
 DIR_MODE: Final = 0o700
 """Links hold the memory of other people's processes. CRIU would leave them readable to all."""
@@ -34,6 +37,11 @@ FILE_MODE: Final = 0o600
 _PAGEMAP: Final = re.compile(r"pagemap-(shmem-)?(0|[1-9][0-9]{0,19})\.img")
 _PAGES: Final = re.compile(r"pages-(0|[1-9][0-9]{0,9})\.img")
 _IMAGE: Final = re.compile(r"[a-z0-9][a-z0-9:.-]*\.img|irmap-cache")
+
+
+def common_path(link: Path) -> Path:
+    """Where a link has what several processes have in common."""
+    return link.with_name(link.name + COMMON_SUFFIX)
 
 
 def pagemap_name(pid: int) -> str:

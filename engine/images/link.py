@@ -12,6 +12,7 @@ from engine.errors import BadImage
 from engine.images.files import reading
 from engine.images.framing import Magic, read_message
 from engine.images.layout import (
+    COMMON_SUFFIX,
     INVENTORY,
     PARENT,
     PARTIAL_SUFFIX,
@@ -63,6 +64,11 @@ class Link:
     def pages_names(self) -> tuple[str, ...]:
         """The files that hold page data."""
         return tuple(sorted(name for name in self.names if is_pages(name)))
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it only has what several processes have in common of the link after it."""
+        return self.path.name.endswith(COMMON_SUFFIX)
 
     def pagemap(self, pid: int) -> Pagemap:
         """Which pages of a process it holds.
@@ -134,15 +140,23 @@ class Chain:
     """Links joined by `parent`."""
 
     links: tuple[Link, ...]
-    """Oldest first; at least one."""
+    """Oldest first; at least one. Before some is a part of it, with what several processes have in common."""
 
     def infos(self) -> tuple[LinkInfo, ...]:
-        """Each link in figures.
+        """Each link in figures, with all its parts.
 
         Raises:
             BadImage: a file has gone.
         """
-        return tuple(_info(number, link) for number, link in enumerate(self.links, start=1))
+        common: Link | None = None
+        infos: list[LinkInfo] = []
+        for link in self.links:
+            if link.is_part:
+                common = link
+            else:
+                infos.append(_info(len(infos) + 1, link, common))
+                common = None
+        return tuple(infos)
 
 
 def read_link(path: Path) -> Link:
@@ -206,17 +220,29 @@ def _parent_of(path: Path) -> Path:
     return found
 
 
-def _info(number: int, link: Link) -> LinkInfo:
-    stats = link.stats or DumpStats()
+def _info(number: int, link: Link, common: Link | None) -> LinkInfo:
+    written, in_parent = _counts(link)
+    if common is not None:
+        # What is left to the link before, it passes on; the rest of what the link leaves to it, it has.
+        also_written, in_parent = _counts(common)
+        written += also_written
     return LinkInfo(
         number=number,
         kind=link.kind,
         path=link.path,
-        size_bytes=link.size_bytes(),
-        pages_written=stats.pages_written + stats.shpages_written,
-        pages_in_parent=stats.pages_skipped_parent + stats.shpages_skipped_parent,
-        stopped_us=stats.frozen_us,
+        size_bytes=link.size_bytes() + (common.size_bytes() if common is not None else 0),
+        pages_written=written,
+        pages_in_parent=in_parent,
+        stopped_us=link.stats.frozen_us if link.stats else 0,
         restorable=link.restorable,
         pids=link.pids,
         made_at_s=link.made_at_s,
+    )
+
+
+def _counts(link: Link) -> tuple[int, int]:
+    stats = link.stats or DumpStats()
+    return (
+        stats.pages_written + stats.shpages_written,
+        stats.pages_skipped_parent + stats.shpages_skipped_parent,
     )

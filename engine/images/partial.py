@@ -228,7 +228,28 @@ class PartialDirectory:
                 self._above.close()
 
 
-def _remove_stale(name: str, above: OpenDirectory, shown: Path) -> None:
+def remove_orphan(path: Path, above: OpenDirectory | None = None) -> None:
+    """Remove a complete link that nothing came to be built on, if there is one and it plainly is ours.
+
+    Args:
+        path: where it is.
+        above: the directory that it is in, if it is open; see `PartialDirectory`.
+
+    Raises:
+        NotTrusted: others could exchange the directory.
+        LinkFailed: it may be something else, or cannot be removed.
+    """
+    with writing(path, "remove it"):
+        opened = above or open_directory(path.parent)
+        try:
+            if opened.has(path.name):
+                _remove_stale(path.name, opened, path, may_be_complete=True)
+        finally:
+            if above is None:
+                opened.close()
+
+
+def _remove_stale(name: str, above: OpenDirectory, shown: Path, *, may_be_complete: bool = False) -> None:
     """Remove a `.partial` that a killed writer has left.
 
     Raises:
@@ -241,7 +262,7 @@ def _remove_stale(name: str, above: OpenDirectory, shown: Path) -> None:
         raise _in_the_way(shown, "it is not a directory") from error
     try:
         names = os.listdir(found)
-        why = _why_not_stale(found, names)
+        why = _why_not_stale(found, names, may_be_complete=may_be_complete)
         if not why and names and not above.is_ours:
             # Another directory of ours could have been given this name, for us to empty it.
             why = "in a directory where others can rename it, nobody knows what it was"
@@ -254,7 +275,7 @@ def _remove_stale(name: str, above: OpenDirectory, shown: Path) -> None:
         os.close(found)
 
 
-def _why_not_stale(found: int, names: list[str]) -> str:
+def _why_not_stale(found: int, names: list[str], *, may_be_complete: bool) -> str:
     """What speaks against this directory being a dead writer's; empty if nothing does."""
     status = os.fstat(found)
     if status.st_uid != os.geteuid():
@@ -267,14 +288,14 @@ def _why_not_stale(found: int, names: list[str]) -> str:
         fcntl.flock(found, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return "another dirtytop is writing it"
-    if STATS in names:
+    if STATS in names and not may_be_complete:
         return f"it holds a complete link; without {PARTIAL_SUFFIX} at the end of its name it can be used"
     for entry in names:
         mode = os.lstat(entry, dir_fd=found).st_mode
         expected = (
             stat.S_ISLNK(mode)
             if entry == PARENT
-            else stat.S_ISREG(mode) and (is_image(entry) or entry == SIDECAR)
+            else stat.S_ISREG(mode) and (is_image(entry) or entry in (SIDECAR, STATS))
         )
         if not expected:
             return "it holds other things than images"

@@ -49,9 +49,10 @@ def verify(chain: Chain) -> tuple[Problem, ...]:
     """Everything that is wrong with a chain, oldest link first; empty if it is sound.
 
     Checked are, in each link: that every pagemap can be read, ascends, and has a pages file of just
-    its size to itself; that the parent lists each page left to it; that the statistics are those of
-    the files. And in each dump: that the processes of its tree, and no others, have their memory,
-    their mappings, which enclose that memory, and the registers of all their threads.
+    its size to itself, or with others of what is in common; that the parent lists each page
+    left to it; that the statistics are those of the files. And in each dump: that the processes of its
+    tree, and no others, have their memory, their mappings, which enclose that memory, and the registers
+    of all their threads.
     """
     found: list[Problem] = []
     older: Link | None = None
@@ -91,7 +92,8 @@ def _pages_problems(link: Link, pagemaps: dict[str, Pagemap]) -> Iterator[str]:
     for name, pagemap in pagemaps.items():
         pages = pages_name(pagemap.pages_id)
         if pages in owners:
-            yield f"{pages} is claimed both by {owners[pages]} and by {name}"
+            if not link.is_part or pagemap.present != pagemaps[owners[pages]].present:
+                yield f"{pages} is claimed both by {owners[pages]} and by {name}"
             continue
         owners[pages] = name
         try:
@@ -145,7 +147,8 @@ def _stats_problems(link: Link, pagemaps: dict[str, Pagemap]) -> Iterator[str]:
         listed = [
             pagemap for name, pagemap in pagemaps.items() if (pagemap_pid(name) is not None) is of_process
         ]
-        present = sum(pagemap.present.count for pagemap in listed)
+        # Of what is in common several list the same pages, in one file.
+        present = sum({pagemap.pages_id: pagemap.present.count for pagemap in listed}.values())
         holes = sum(pagemap.in_parent.count for pagemap in listed)
         if written != present:
             yield f"stats-dump says {written} pages{label} were written; the pagemaps list {present}"

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 # CRIU's other mode, "read", leaves out memory that the process itself may not read. We do not.
 _SPLICE_MODE: Final = 1
+_NEW_PARENT: Final = "new-parent.img"
+"""Named so that a `.partial` with it in it is still known for one of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class LinkWriter:
                 link, or a `.partial` is in the way that is not plainly a dead one of ours.
         """
         self.kind = kind
+        self.parent = parent
+        self.above = above
         self.pages_written = 0
         """Pages with data so far."""
         self.pages_in_parent = 0
@@ -110,6 +114,23 @@ class LinkWriter:
     def reading(self) -> AbstractContextManager[Path]:
         """By which path to read what is there by now; see `PartialDirectory.reading`."""
         return self._files.reading()
+
+    def build_on(self, parent: Path) -> None:
+        """Have its holes refer to another link than was said, or to one if none was.
+
+        Args:
+            parent: beside it; it need not be there yet, but has to be before this one is committed.
+
+        Raises:
+            LinkFailed: the disk would not take it.
+        """
+        self.parent = parent
+        target = os.path.join(os.pardir, parent.name)
+        if PARENT in self._files.names:
+            self._files.link(_NEW_PARENT, target)
+            self._files.replace(_NEW_PARENT, PARENT)
+        else:
+            self._files.link(PARENT, target)
 
     # -- content
 
@@ -265,12 +286,28 @@ class PagesWriter:
         Raises:
             LinkFailed: the disk would not take it.
         """
-        pagemap = Pagemap.of(self.pages_id, PageSet.union_all(self._written), holes, lazy)
-        self._link.write(self._name, pagemap.encode())
-        self._link.pages_in_parent += holes.count
+        self._list(self._name, holes, lazy)
         self.is_finished = True
         with writing(self._link.path / pages_name(self.pages_id), "write pages"):
             self.close()
+
+    def list_for(self, pid: int, holes: PageSet = EMPTY, lazy: PageSet = EMPTY) -> None:
+        """Write the pagemap of another process that has just these pages too, in the same places.
+
+        Args:
+            pid: as it knows itself.
+            holes: as of `finish`, of that process.
+            lazy: as of `finish`.
+
+        Raises:
+            LinkFailed: the disk would not take it.
+        """
+        self._list(pagemap_name(pid), holes, lazy)
+
+    def _list(self, name: str, holes: PageSet, lazy: PageSet) -> None:
+        pagemap = Pagemap.of(self.pages_id, PageSet.union_all(self._written), holes, lazy)
+        self._link.write(name, pagemap.encode())
+        self._link.pages_in_parent += holes.count
 
     def close(self) -> None:
         """Let go of the pages file. Harmless if called again. Raises OSError: only now did writing fail."""

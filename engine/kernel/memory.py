@@ -1,4 +1,11 @@
-"""Reading another process's memory in bulk (process_vm_readv(2), proc_pid_mem(5))."""
+"""Reading another process's memory in bulk, and leaving it as it is (process_vm_readv(2), proc_pid_mem(5)).
+
+`process_vm_readv` is the quicker way, by a third where pages are together and by half where they are apart.
+But it pins pages, and since Linux 5.19 (commit a7f226604170) pinning a page that is shared copy-on-write, or
+merged by KSM, gives the process a copy of its own: a tree that shares its memory ends up with as many
+copies as it has processes. Reading `/proc/PID/mem` pins nothing. Neither may meet a page that is not there:
+it would be brought into being.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +18,20 @@ from typing import Final
 import numpy as np
 
 from engine.errors import from_os_error, kernel_errors
+from engine.kernel.exclusive_pages import (
+    find_exclusive,
+    find_there,
+    is_worth_finding,
+    require_alive,
+)
 from engine.kernel.libc import libc
-from engine.pageset import EMPTY, PAGE_SHIFT, PAGE_SIZE, PageSet
+from engine.kernel.pagemap import Pagemap
+from engine.kernel.process import task_with_memory
+from engine.kernel.relatives import Relatives, Sharers
+from engine.pageset import EMPTY, PAGE_SHIFT, PAGE_SIZE, Int64Array, PageSet
 
 MOST_RANGES: Final = 1024
 """Ranges that one `process_vm_readv` takes (IOV_MAX)."""
-
-
-class _Vector(ctypes.Structure):
-    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
 
 
 class PageBuffer:
@@ -54,20 +66,50 @@ class PageBuffer:
 
 
 class TargetMemory:
-    """The memory of one process, read page by page range."""
+    """The memory of one process, read page by page range; nothing of it changes by that.
 
-    def __init__(self, pid: int) -> None:
+    What is in swap is brought in, for there is no other way.
+
+    | its pages are | nobody else's | perhaps others' | others' too |
+    | --- | --- | --- | --- |
+    | it is stopped | pinned | pinned if exclusive | pinned if exclusive |
+    | it runs, and may fork at any moment | pinned | pinned if exclusive | read from `mem` |
+
+    Should a process that runs fork for the first time in the very moment in which some pages are read, those
+    may be copied by the kernel (that befell two of 40 forks into a loop of reads of 4 MiB); from the next
+    read on it is known to have relatives.
+    """
+
+    def __init__(self, pid: int, relatives: Relatives, *, is_stopped: bool) -> None:
         """Open it.
+
+        Args:
+            pid: whose.
+            relatives: tells whether somebody may have its pages too. If it is stopped, of before that.
+            is_stopped: whether all its threads are, until the last read; and whether what is asked for was
+                seen to be there since.
 
         Raises:
             TargetGone, NotPermitted: it is not there, or not ours to read.
         """
         self.pid = pid
-        with kernel_errors(pid, "open its memory"):
-            self._descriptor = os.open(f"/proc/{pid}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        self.always_there = EMPTY
+        """Pages to be read even where none is mapped in yet: the kernel's own code (`[vdso]`)."""
+        self._relatives = relatives
+        self._is_stopped = is_stopped
+        self._sharers: Sharers | None = None
+        self._pagemap = Pagemap(pid)
+        try:
+            with kernel_errors(pid, "open its memory"):
+                self._task = task_with_memory(pid)
+                self._descriptor = os.open(f"/proc/{self._task}/mem", os.O_RDONLY | os.O_CLOEXEC)
+        except BaseException:
+            self._pagemap.close()
+            raise
 
     def close(self) -> None:
-        """Give the descriptor back; may be called twice."""
+        """Give the descriptors back; may be called twice."""
+        self._pagemap.close()
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -91,48 +133,132 @@ class TargetMemory:
         """
         if not pages:
             return EMPTY
-        wanted = pages.size_bytes
-        got = self._read_vector(pages, buffer.address + offset, wanted)
-        if got == wanted:
-            return pages
-        return self._read_one_by_one(pages, buffer.view[offset : offset + wanted])
+        pinned, gentle = self._ways(pages)
+        layout = pinned | gentle
+        gone = EMPTY
+        if self._is_stopped and layout is not pages:
+            # It has been seen to be there, and the process can have given it up only before (MADV_FREE).
+            gone, layout = pages - layout, pages
+        gentle |= self._copy_pinned(pinned, layout, buffer.address + offset)
+        if not gentle and not gone:
+            return layout
+        view = buffer.view[offset : offset + layout.size_bytes]
+        for begin, length in _places(gone, layout):
+            view[begin : begin + length] = bytes(length)
+        lost = self._copy_gently(gentle, layout, view)
+        if lost:
+            layout = _close_up(view, layout, layout - lost)
+        return layout
 
-    def _read_vector(self, pages: PageSet, address: int, wanted: int) -> int:
-        """Everything in one system call; how many bytes came."""
-        remote = np.empty((pages.range_count, 2), np.uint64)
-        remote[:, 0] = pages.starts.astype(np.uint64) << np.uint64(PAGE_SHIFT)
-        remote[:, 1] = (pages.ends - pages.starts).astype(np.uint64) << np.uint64(PAGE_SHIFT)
-        local = _Vector(address, wanted)
+    def _ways(self, pages: PageSet) -> tuple[PageSet, PageSet]:
+        """Which pages to pin, and which not to; in neither is what is not there."""
+        if self._is_stopped:
+            return self._ways_while_stopped(pages)
+        there = find_there(self._pagemap, pages)
+        # Told last: to find what is there has waited for a fork under way, which takes long.
+        match self._relatives.sharers(self.pid, is_stopped=False):
+            case Sharers.NONE:
+                exclusive = there
+            case Sharers.SOME:
+                exclusive = EMPTY
+            case Sharers.UNKNOWN:
+                exclusive = find_exclusive(self._pagemap, there).exclusive
+        return self._with_rest(exclusive, there, pages)
+
+    def _ways_while_stopped(self, pages: PageSet) -> tuple[PageSet, PageSet]:
+        if self._sharers is None:  # nobody can become one while it is stopped
+            self._sharers = self._relatives.sharers(self.pid, is_stopped=True)
+        if self._sharers is Sharers.NONE:
+            return pages, EMPTY
+        if not is_worth_finding(pages):
+            return self._with_rest(EMPTY, find_there(self._pagemap, pages), pages)
+        there, exclusive = find_exclusive(self._pagemap, pages)
+        return self._with_rest(exclusive, there, pages)
+
+    def _with_rest(self, exclusive: PageSet, there: PageSet, pages: PageSet) -> tuple[PageSet, PageSet]:
+        gentle = EMPTY if exclusive is there else there - exclusive
+        if there is not pages:
+            gentle |= self.always_there & (pages - there)
+        return exclusive, gentle
+
+    def _copy_pinned(self, pages: PageSet, layout: PageSet, address: int) -> PageSet:
+        """Copy by `process_vm_readv` to where `layout` has them. Returns what is not readable this way."""
+        if not pages:
+            return EMPTY
+        # Taken apart from others they may be in more pieces than one call takes.
+        fits = pages.range_count <= MOST_RANGES
+        for piece in (pages,) if fits else pages.chunks(pages.count, MOST_RANGES):
+            got = self._read_vector(piece, layout, address) >> PAGE_SHIFT
+            if got < piece.count:
+                rest = pages.clip(int(piece.starts[0]), int(pages.ends[-1]))
+                return rest - next(piece.chunks(got)) if got else rest
+        return EMPTY
+
+    def _read_vector(self, pages: PageSet, layout: PageSet, address: int) -> int:
+        """As much as can be read from the first page on, in one system call; how many bytes came."""
+        lengths = pages.ends - pages.starts
+        remote = _vectors(pages.starts, lengths)
+        if pages is layout:
+            local = np.array([[address, pages.size_bytes]])
+        else:
+            local = _vectors(layout.count_below(pages.starts), lengths)
+            local[:, 0] += address
         got = libc.process_vm_readv(
-            self.pid, ctypes.addressof(local), 1, remote.ctypes.data, pages.range_count, 0
+            self._task, local.ctypes.data, len(local), remote.ctypes.data, len(remote), 0
         )
         if got >= 0:
             return int(got)
         error = ctypes.get_errno()
-        if error in (errno.EFAULT, errno.EPERM, errno.ENOSYS):
-            return 0  # something in it is not readable this way
+        if error in (errno.EFAULT, errno.EPERM, errno.ENOSYS, errno.ESRCH):
+            return 0  # something in it is not readable this way, or the thread that stood for it has ended
         failure = OSError(error, os.strerror(error))
         raise from_os_error(failure, self.pid, "read its memory")
 
-    def _read_one_by_one(self, pages: PageSet, view: memoryview) -> PageSet:
-        """Range by range through `mem`; what cannot be read is left out."""
-        read: list[tuple[int, int]] = []
-        at = 0
-        for first, end in pages.ranges():
+    def _copy_gently(self, pages: PageSet, layout: PageSet, view: memoryview) -> PageSet:
+        """Copy range by range through `mem` to where `layout` has them. Returns what cannot be read."""
+        lost: list[int] = []
+        for (first, end), (at, _) in zip(pages.ranges(), _places(pages, layout), strict=True):
             page = first
             while page < end:
-                length = (end - page) << PAGE_SHIFT
-                try:
-                    got = os.preadv(self._descriptor, [view[at : at + length]], page << PAGE_SHIFT)
-                except OSError as error:
-                    if error.errno not in (errno.EIO, errno.EFAULT):
-                        raise from_os_error(error, self.pid, "read its memory") from error
-                    got = 0
-                whole = got >> PAGE_SHIFT
-                if whole:
-                    read.append((page, page + whole))
-                    at += whole << PAGE_SHIFT
-                    page += whole
-                else:
-                    page += 1  # unmapped meanwhile, or a page that nobody may read
-        return PageSet.from_ranges(read)
+                begin, length = at + ((page - first) << PAGE_SHIFT), (end - page) << PAGE_SHIFT
+                whole = self._read_piece(view[begin : begin + length], page) >> PAGE_SHIFT
+                if not whole:
+                    lost.append(page)  # unmapped meanwhile, or a page that nobody may read
+                page += whole or 1
+        if not lost:
+            return EMPTY
+        require_alive(self.pid)
+        return PageSet.from_pages(lost)
+
+    def _read_piece(self, view: memoryview, page: int) -> int:
+        try:
+            return os.preadv(self._descriptor, [view], page << PAGE_SHIFT)
+        except OSError as error:
+            if error.errno in (errno.EIO, errno.EFAULT):
+                return 0
+            raise from_os_error(error, self.pid, "read its memory") from error
+
+
+def _vectors(starts: Int64Array, lengths: Int64Array) -> Int64Array:
+    """`struct iovec` of each, of numbers of pages."""
+    made = np.empty((len(starts), 2), np.int64)
+    made[:, 0] = starts
+    made[:, 1] = lengths
+    made <<= PAGE_SHIFT
+    return made
+
+
+def _places(pages: PageSet, layout: PageSet) -> list[tuple[int, int]]:
+    """Where the data of each range is in that of `layout`, and its length; bytes."""
+    begins = layout.count_below(pages.starts) << PAGE_SHIFT
+    lengths = (pages.ends - pages.starts) << PAGE_SHIFT
+    return list(zip(begins.tolist(), lengths.tolist(), strict=True))
+
+
+def _close_up(view: memoryview, layout: PageSet, kept: PageSet) -> PageSet:
+    """Move together what is kept of the data that stands as `layout` has it; returns `kept`."""
+    to = 0
+    for begin, length in _places(kept, layout):
+        view[to : to + length] = view[begin : begin + length]
+        to += length
+    return kept

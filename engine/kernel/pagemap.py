@@ -197,7 +197,7 @@ class Pagemap:
         pieces: list[tuple[int, NDArray[np.uint64]]] = []
         for first, end in ranges:
             for low in range(first, end, _READ_PAGES):
-                entries = self._entries(low, min(end, low + _READ_PAGES))
+                entries = self.entries(low, min(end, low + _READ_PAGES))
                 if len(entries) == 0:
                     break
                 pieces.append((low, entries))
@@ -212,7 +212,12 @@ class Pagemap:
         bits = [int.from_bytes(entry, "little") >> _SOFT_DIRTY_BIT for entry in entries]
         return [bool(each & 1 and each >> (_SWAPPED_BIT - _SOFT_DIRTY_BIT)) for each in bits]
 
-    def _entries(self, first: int, end: int) -> NDArray[np.uint64]:
+    def entries(self, first: int, end: int) -> NDArray[np.uint64]:
+        """The plain file's entries for these pages; fewer where the memory is no more, or user memory ends.
+
+        Raises:
+            NotPermitted: it is no longer ours to read.
+        """
         try:
             raw = os.pread(self._descriptor, (end - first) * 8, first * 8)
         except OSError as error:

@@ -19,6 +19,7 @@ import secrets
 from dataclasses import dataclass
 
 from engine.errors import kernel_errors
+from engine.kernel.exclusive_pages import find_exclusive
 from engine.kernel.maps import Maps, VmaKind
 from engine.kernel.pagemap import Category, Pagemap
 from engine.kernel.process import memory_file
@@ -73,16 +74,22 @@ def choose(pagemap: Pagemap, maps: Maps) -> Canary | None:
 
 
 def _out_of_reach(pagemap: Pagemap, maps: Maps) -> list[int]:
-    """Pages that the process has to itself and cannot write to, ascending; of very many the first."""
-    pages: list[int] = []
+    """Pages that the process cannot write to and shows no file by, ascending; of very many the first.
+
+    To be written to takes a page away from those who share it. So of those that others have too, after a
+    fork, no more are taken than make a canary telling, and the same ones each time.
+    """
+    own: list[PageSet] = []
     for vma in maps.vmas:
         if vma.perms == "r--p" and vma.inode and (vma.size_bytes >> PAGE_SHIFT) <= _MOST_PAGES_OF_MAPPING:
             span = vma.start >> PAGE_SHIFT, vma.end >> PAGE_SHIFT
-            own = pagemap.read([span]).pages(with_all=Category.PRESENT, without=Category.FILE)
-            pages += [page for first, end in own.ranges() for page in range(first, end)]
-            if len(pages) >= _MOST_PAGES:
+            own.append(pagemap.read([span]).pages(with_all=Category.PRESENT, without=Category.FILE))
+            if sum(pages.count for pages in own) >= _MOST_PAGES:
                 break
-    return pages[:_MOST_PAGES]
+    pages = PageSet.union_all(own)
+    exclusive = find_exclusive(pagemap, pages).exclusive
+    shared = (pages - exclusive).pages()[: max(0, _TELLING_PAGES - exclusive.count)]
+    return sorted([*exclusive.pages()[:_MOST_PAGES].tolist(), *shared.tolist()])
 
 
 def plant(pid: int, canary: Canary) -> bool:

@@ -30,6 +30,7 @@ from engine.images.splicing import promised_pages, splice
 from engine.kernel.maps import read_maps
 from engine.kernel.memory import MOST_RANGES, PageBuffer, TargetMemory
 from engine.kernel.process import Identity, child_processes, innermost_pid, require_same
+from engine.kernel.relatives import Relatives
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 from engine.tracking.residency import PageReader
 from engine.tracking.session import Session
@@ -78,6 +79,7 @@ class FrozenPages:
         """What is ours to find, too."""
         self._stash = Stash(buffer)
         self._gauge = gauge
+        self._relatives = Relatives()
         self._shares: list[_Share] = []
         self._plans: dict[TrackedProcess, LinkPlan] = {}
         self.is_copied = False
@@ -158,7 +160,8 @@ class FrozenPages:
             promised = promised_pages(listed) | withheld
             held = plan.held if plan else EMPTY
             holes = promised & held & self._listed.get(inner_pid, EMPTY)
-            self._shares.append(_Share(inner_pid, TargetMemory(pid), promised - holes, holes, withheld))
+            memory = TargetMemory(pid, self._relatives, is_stopped=True)
+            self._shares.append(_Share(inner_pid, memory, promised - holes, holes, withheld))
         if missing := self.withheld.pids - looked_through:
             raise LinkFailed(f"criu has written no pagemap of process {min(missing)}", pid=min(missing))
 
@@ -262,3 +265,4 @@ class FrozenPages:
         """Give descriptors back."""
         for share in self._shares:
             share.memory.close()
+        self._relatives.close()
