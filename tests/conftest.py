@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -21,6 +22,10 @@ for _number in (signal.SIGHUP, signal.SIGQUIT, signal.SIGTERM):
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+
+# A run that was brought into its pid namespace from outside has no session there that CRIU could name.
+if os.getsid(0) == 0:
+    os.setsid()
 
 leave_the_users_home()
 

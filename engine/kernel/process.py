@@ -43,6 +43,8 @@ class ProcessStat:
     exit_code: int
     fields: tuple[bytes, ...]
     """All fields after the command; the first is the state (field 3 of proc(5))."""
+    lacks_leader: bool = False
+    """Whether its first thread has ended, and others go on: the state, flags and fields are those of another."""
 
     @property
     def identity(self) -> Identity:
@@ -92,7 +94,9 @@ def read_stat(pid: int, tid: int | None = None) -> ProcessStat:
     if tid is None and stat.is_dead and stat.thread_count > 1:
         living = _living_thread(pid)
         if living is not None:
-            return replace(stat, state=living.state, flags=living.flags, fields=living.fields)
+            return replace(
+                stat, state=living.state, flags=living.flags, fields=living.fields, lacks_leader=True
+            )
     return stat
 
 

@@ -85,6 +85,11 @@ class Process:
         return self.stat.pid
 
     @property
+    def is_without_leader(self) -> bool:
+        """Whether its first thread has ended: of such a process, and of a zombie, `/proc/PID` shows little."""
+        return self.stat.is_dead or self.stat.lacks_leader
+
+    @property
     def leader(self) -> Thread:
         """Its first thread."""
         return self.threads[0] if self.threads else Thread(self.pid)

@@ -18,7 +18,7 @@ _NOT_SAVED_ALONE: Final = "time_for_children"
 
 def look(process: Process, tree: Tree, dumper: Dumper) -> Iterator[Seen]:
     """What speaks against saving the namespaces of this process."""
-    if process.stat.is_dead:
+    if process.is_without_leader:
         return
     root = tree.root
     for name in NAMESPACES:

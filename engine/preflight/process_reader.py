@@ -84,7 +84,7 @@ def read_process(
     pid = stat.pid
     namespaces = read_namespaces(f"/proc/{pid}")
     threads = tuple(_thread(pid, tid, at) for at, tid in enumerate(sorted(thread_ids(pid), key=pid.__ne__)))
-    if stat.is_dead:
+    if stat.is_dead or stat.lacks_leader:
         return Process(stat, threads, namespaces=namespaces)
     try:
         lines = _map_lines(pid)

@@ -20,8 +20,8 @@ _SIGTRAP: Final = 1 << (signal.SIGTRAP - 1)
 def look(process: Process, tree: Tree, dumper: Dumper) -> Iterator[Seen]:
     """What speaks against saving this process."""
     pid = process.pid
-    if process.stat.is_dead:
-        if len(process.threads) > 1:
+    if process.is_without_leader:
+        if process.stat.lacks_leader:
             yield Seen(rules.LEADER_EXITED, pid, "", f"{len(process.threads) - 1} threads")
         return
     if not process.is_readable:

@@ -106,7 +106,7 @@ def _require_program(pid: int) -> ProcessStat:
     stat = read_stat(pid)
     if stat.is_kernel_thread:
         raise KernelThread(f"process {pid} ({stat.command}) is a kernel thread: it has no memory", pid=pid)
-    if stat.is_dead and not _lacks_its_leader(stat):
+    if stat.is_dead:
         raise TargetGone(f"process {pid} ({stat.command}) has exited: it is a zombie", pid=pid)
     return stat
 
@@ -115,7 +115,7 @@ def _without_what_passes(processes: list[Process]) -> list[Process]:
     """A child that is about to start a program shares its parent's memory until then (vfork), and a process
     that is about to end may have lost its first thread: what is so a moment later is so.
     """
-    if not any(process.shares_memory or _lacks_its_leader(process.stat) for process in processes):
+    if not any(process.shares_memory or process.stat.lacks_leader for process in processes):
         return processes
     time.sleep(_LOOK_AGAIN_S)
     kept = []
@@ -125,14 +125,10 @@ def _without_what_passes(processes: list[Process]) -> list[Process]:
         except TargetGone:
             continue
         is_shared = process.shares_memory and share(now.parent_pid, process.pid, Shared.MEMORY)
-        if _lacks_its_leader(process.stat) and not _lacks_its_leader(now):
+        if process.stat.lacks_leader and not now.lacks_leader:
             continue
         kept.append(replace(process, shares_memory=is_shared))
     return kept
-
-
-def _lacks_its_leader(stat: ProcessStat) -> bool:
-    return stat.is_dead and stat.thread_count > 1
 
 
 def _descend(root: ProcessStat) -> Iterator[ProcessStat]:
@@ -181,7 +177,7 @@ def _mounts(processes: list[Process], us: Us) -> dict[int, tuple[Mount, ...]]:
         found[ours] = read_mounts(os.getpid())
     for process in processes:
         namespace = process.namespaces.get("mnt", ours)
-        if namespace not in found and namespace != ours and not process.stat.is_dead:
+        if namespace not in found and namespace != ours and not process.is_without_leader:
             with suppress(DirtytopError):
                 found[namespace] = read_mounts(process.pid)
     return found
@@ -225,7 +221,7 @@ def _read_all_sockets(tree: Tree) -> dict[int, Socket]:
     asked = set()
     for process in tree.processes:
         namespace = process.namespaces.get("net", 0)
-        if namespace not in asked and not process.stat.is_dead:
+        if namespace not in asked and not process.is_without_leader:
             asked.add(namespace)
             # Without the right to go there, or if the process has just ended, nothing is known of them.
             with suppress(OSError):

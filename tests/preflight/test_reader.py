@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -44,12 +45,15 @@ def test_memory_that_we_share_with_a_tree_is_told_with_our_pid(child: int) -> No
 
 def test_who_is_of_the_session_and_no_descendant_is_left_behind() -> None:
     # The shell that starts the second of them ends, so that its child is somebody else's.
-    command = "(sleep 1000 & echo $!); exec sleep 1000"
+    command = "(sleep 1000 & echo $!); echo over; exec sleep 1000"
     with subprocess.Popen(
         ["sh", "-c", command], stdout=subprocess.PIPE, start_new_session=True, text=True
     ) as leader:
         assert leader.stdout is not None
         orphan = int(leader.stdout.readline())
+        assert leader.stdout.readline() == "over\n"
+        while read_stat(orphan).command != "sleep":
+            time.sleep(0.001)
         (finding,) = told(leader.pid, "left-behind")
         assert [(place.pid, place.command) for place in finding.places] == [(orphan, "sleep")]
         os.kill(orphan, signal.SIGKILL)

@@ -33,7 +33,9 @@ ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0 [vsyscall]"""
 
 
 def maps_of(text: str) -> Maps:
-    return Maps.of(tuple(parse_line(line) for line in text.encode().split(b"\n")))
+    """Of lines of `maps`, without the space that the kernel writes where a name would follow."""
+    lines = (line if line.count(" ") > 4 else f"{line} " for line in text.split("\n"))
+    return Maps.of(tuple(parse_line(line.encode()) for line in lines))
 
 
 @dataclass(frozen=True)

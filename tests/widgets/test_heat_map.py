@@ -202,7 +202,7 @@ async def test_the_cursor_stays_on_its_memory_while_columns_come(
 
 async def test_sixty_five_thousand_mappings_are_shown(stage: Stage, sample_of: SampleOf) -> None:
     lines = [f"{0x7F0000000000 + at * 0x2000:x}-{0x7F0000001000 + at * 0x2000:x}" for at in range(65_000)]
-    maps = Maps.of(tuple(parse_line(f"{line} rw-p 00000000 00:00 0".encode()) for line in lines))
+    maps = Maps.of(tuple(parse_line(f"{line} rw-p 00000000 00:00 0 ".encode()) for line in lines))
     grid = HeatGrid()
     written = PageSet.from_pages(maps.starts[1000:3000])
     history = [grid.tick(at, 1.0, [Found(4242, maps, maps.pages, written)]) for at in range(5)]
