@@ -5,9 +5,9 @@ runs; whatever it writes meanwhile is pending again, so the next link has it. By
 stops for the collect. A dump stops the tree, copies what is pending to memory, reads registers, and
 lets it go on before anything is written to disk.
 
-No page is lost: `TrackedProcess.clean` says what the last link holds as it is. It grows only once a
-link is committed, and only by pages not written since that link's collect; a link that fails, for
-whatever reason, changes nothing.
+No page is lost: `engine.tracking.clean_pages` says what the last link holds as it is. That grows only once
+a link is committed, and only by pages that nothing happened to since that link's collect; a link that
+fails, for whatever reason, changes nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ from engine.checkpoint.copying import Gauge, Stash, copy_to_file
 from engine.checkpoint.directory import highest_number, prepare
 from engine.checkpoint.fingerprint import Fingerprint, fingerprint
 from engine.checkpoint.frozen_tree import FrozenTree, read_flags
-from engine.checkpoint.going_on import read_open_chain, require_chain_of, resume_epoch
+from engine.checkpoint.going_on import (
+    read_earlier_epoch,
+    read_open_chain,
+    require_chain_of,
+    resume_epoch,
+)
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, LinkTimes, Progress
 from engine.checkpoint.omissions import of_dump, of_pre_dump
 from engine.checkpoint.rules import by_the_rules, lazy_pages
@@ -96,9 +101,12 @@ class MemoryChain:
         Raises:
             BadImage: they cannot be read.
             LinkFailed: they are of another process or another engine, or have ended with a dump.
+            EpochLent, and errors as of `Session.arm`: the session cannot be attached.
+            Whatever chain the session is in the middle of then goes on as if nothing had been asked.
         """
         images = read_open_chain(directory)
         sidecar = require_chain_of(images, session.root, MemoryChain.engine)
+        epoch = read_earlier_epoch(session, images.links[-1], sidecar)
         chain = cls.__new__(cls)
         chain._begin(session, directory)
         chain.links = tuple(LinkResult.of_earlier(info, cls.engine) for info in images.infos())
@@ -106,8 +114,8 @@ class MemoryChain:
         with session.lock:
             session.attach()
             session.forget_images(chain)
-            chain._notes = resume_epoch(session, images.links[-1], sidecar)
-            if not any(process.clean for process in session.processes):
+            chain._notes = resume_epoch(session, epoch)
+            if not any(process.is_relied_on for process in session.processes):
                 chain._fingerprints.clear()  # nothing is left to those links: the next one needs no parent
         return chain
 
@@ -164,7 +172,7 @@ class MemoryChain:
             )
             write_sidecar(link, self._session, MemoryChain.engine)
             committed = link.commit(stats, uptime_us)
-            self._settle(covered)
+            self._session.finish_link(self, covered)
         return self._done(
             LinkResult(
                 number=self._next_number,
@@ -269,7 +277,7 @@ class MemoryChain:
             )
             write_sidecar(link, self._session, self.engine)
             committed = link.commit(stats, uptime_us)
-            self._settle({p: covered[p] | plan.held for p, plan in plans.items()})
+            self._session.finish_link(self, {p: covered[p] | plan.held for p, plan in plans.items()})
             tree.release(after)
         unreadable = sum((plan.needed - covered[p]).count for p, plan in plans.items())
         self.is_ended = True
@@ -333,9 +341,7 @@ class MemoryChain:
             with LinkWriter(self.next_path, kind, parent) as link:
                 yield link, uptime_us
         except BaseException:
-            with self._session.lock:
-                for process in self._session.processes:
-                    process.abandon_link()
+            self._session.abandon_link(self)
             raise
 
     def _plan(
@@ -362,12 +368,6 @@ class MemoryChain:
             pid = self._session.root.pid
             raise TargetGone(f"process {pid} has exited: nothing is left to save", pid=pid)
         return plans, memories
-
-    def _settle(self, covered: dict[TrackedProcess, PageSet]) -> None:
-        """The link is there: what it holds is no longer pending, unless written since."""
-        with self._session.lock:
-            for process in self._session.processes:
-                process.finish_link(covered.get(process, EMPTY))
 
     def _done(self, result: LinkResult) -> LinkResult:
         if self._count_foreign_clears() > self._foreign_clears:

@@ -156,7 +156,7 @@ def sidecar_of(
                 inner_pid=process.inner_pid,
                 start_ticks=process.identity.start_ticks,
                 memory_identity=process.program,
-                canary=process.canary if canaries is None else canaries.get(process.identity),
+                canary=process.link_canary if canaries is None else canaries.get(process.identity),
             )
             for process in session.processes
         )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, final
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 _MOST_SPANS: Final = 64
 _WORTH_ASKING_SMAPS: Final = (1 << 30) >> PAGE_SHIFT
 _LOOK_FOR_HUGE_AGAIN_S: Final = 10.0
+_LOOK_AGAIN_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,6 +135,49 @@ class PageReader:
                 [entry.start for entry in empty], [entry.end for entry in empty]
             )
         return list(ranges.ranges())
+
+
+@final
+class Residency:
+    """The pages in use of one process, looked up when something tells that they changed.
+
+    A walk over all of memory each tick would double its cost. Pages that come by being written
+    are reported; those that go, or come by being read, change the resident size; what cancels
+    out is seen a few seconds later.
+    """
+
+    def __init__(self, pid: int) -> None:
+        """Open its pagemap. Raises TargetGone, NotPermitted."""
+        self._reader = PageReader(pid)
+        self._as_of: tuple[Maps, int] | None = None
+        self._look_again_at_s = 0.0
+        self.in_use: InUse = NOTHING_IN_USE
+        """As last known."""
+
+    def look(self, maps: Maps) -> InUse:
+        """Look now. Raises TargetGone."""
+        return self._look((maps, resident_pages(self._reader.pid)), time.monotonic())
+
+    def follow(self, maps: Maps, written: PageSet, now_s: float) -> InUse:
+        """Look if there is reason to, else add what was written since. Raises TargetGone."""
+        as_of = (maps, resident_pages(self._reader.pid))
+        if as_of != self._as_of or now_s >= self._look_again_at_s:
+            return self._look(as_of, now_s)
+        if not written <= self.in_use.present:
+            self.in_use = InUse(
+                self.in_use.present | written, self.in_use.dumpable | (written & maps.dumpable)
+            )
+        return self.in_use
+
+    def _look(self, as_of: tuple[Maps, int], now_s: float) -> InUse:
+        self.in_use = self._reader.in_use(as_of[0])
+        self._as_of = as_of
+        self._look_again_at_s = now_s + _LOOK_AGAIN_S
+        return self.in_use
+
+    def close(self) -> None:
+        """Give the descriptor back; may be called twice."""
+        self._reader.close()
 
 
 def _shown_as_of_files(regions: Regions, maps: Maps) -> PageSet:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -21,7 +21,7 @@ from engine.kernel.process import (
     ProcessStat,
     read_stat,
 )
-from engine.pageset import EMPTY, PAGE_SIZE
+from engine.pageset import EMPTY, PAGE_SIZE, PageSet
 from engine.tracking.curve import summed
 from engine.tracking.heat import HeatGrid
 from engine.tracking.probe import probe
@@ -64,7 +64,7 @@ class Session:
         self._number = 0
         self._borrower: object | None = None
         self.image_owner: object | None = None
-        """Whose last image `clean` pages refer to; whoever makes images sets it (`forget_images`)."""
+        """With regard to whose images pages are pending; whoever makes images sets it (`forget_images`)."""
         stat = _require_trackable(pid)
         self.root = stat.identity
         self._tree = ProcessTree(stat, self._new_tracker)
@@ -203,8 +203,24 @@ class Session:
         with self.lock:
             self.image_owner = owner
             for process in self._tree:
-                process.abandon_link()
-                process.clean = EMPTY
+                process.forget_images()
+
+    def finish_link(self, owner: object, covered: Mapping[TrackedProcess, PageSet]) -> None:
+        """An image of the owner's is there: what it covers is no longer pending, unless written since.
+
+        Nothing happens if pages are pending with regard to another chain's images meanwhile.
+        """
+        with self.lock:
+            if self.image_owner is owner:
+                for process in self._tree:
+                    process.finish_link(covered.get(process, EMPTY))
+
+    def abandon_link(self, owner: object) -> None:
+        """An image of the owner's did not come to be: its pages are pending as before."""
+        with self.lock:
+            if self.image_owner is owner:
+                for process in self._tree:
+                    process.abandon_link()
 
     @property
     def is_lent(self) -> bool:

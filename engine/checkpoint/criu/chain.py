@@ -129,6 +129,7 @@ class CriuChain:
             BadImage: the links cannot be read.
             LinkFailed: they are of another process or another engine, or have ended with a dump.
             NotSupported, NotPermitted, ShellJobNeeded, TargetGone: as for a new chain.
+            Whatever chain the session is in the middle of then goes on as if nothing had been asked.
         """
         images = read_open_chain(directory)
         last = images.links[-1]
@@ -138,12 +139,12 @@ class CriuChain:
         chain._next_number = highest_number(directory) + 1
         chain.links = tuple(LinkResult.of_earlier(info, cls.engine) for info in images.infos())
         chain._fingerprints = [(link.path, fingerprint(link.path)) for link in images.links]
-        session.forget_images(chain)
         session.follow_tree()
         chain._watch.adopt({process.identity: process.canary for process in sidecar.processes})
         chain.broken = (
             why_not_the_same(last, sidecar) or chain._other_program(sidecar) or chain._watch.disturbance()
         )
+        session.forget_images(chain)
         if not chain.broken:
             session.lend_epoch(chain)
         return chain
@@ -281,9 +282,7 @@ class CriuChain:
                 yield session_waits
             except BaseException:
                 self.broken = f"{kind.value} {self._next_number} was begun and not completed"
-                with self._session.lock:
-                    for process in self._session.processes:
-                        process.abandon_link()
+                self._session.abandon_link(self)
                 raise
 
     def _note_writes_from_now_on(self) -> None:
@@ -291,12 +290,13 @@ class CriuChain:
 
         Soft-dirty bits tell it by themselves: they are cleared by CRIU, and not by us.
         """
-        if self._session.tracker is TrackerKind.SOFT_DIRTY:
-            return
         for process in self._session.processes:
             if process.is_tracked:
                 try:
-                    process.plan_link(stopped=False)
+                    if self._session.tracker is TrackerKind.SOFT_DIRTY:
+                        process.expect_link()
+                    else:
+                        process.plan_link(stopped=False)
                 except TargetGone:
                     continue
 
@@ -318,8 +318,8 @@ class CriuChain:
     def _settle(self, link: Link) -> None:
         """What the link lists is no longer pending, unless written since."""
         with self._session.lock:
-            for process in self._session.processes:
-                process.finish_link(_covered(link, process))
+            covered = {process: _covered(link, process) for process in self._session.processes}
+            self._session.finish_link(self, covered)
 
     def _done(self, order: LinkOrder, made: LinkMade, notes: list[str], began_s: float) -> LinkResult:
         stats = made.stats
