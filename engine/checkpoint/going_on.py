@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from engine.checkpoint.link import Engine
-from engine.checkpoint.sidecar import Sidecar, boot_id, link_digest, read_sidecar
+from engine.checkpoint.sidecar import Sidecar, SidecarProcess, boot_id, link_digest, read_sidecar
 from engine.errors import LinkFailed, TargetGone
 from engine.images.chain import Chain, read_chain
 from engine.images.layout import LinkKind
@@ -14,7 +14,6 @@ from engine.images.link import Link
 from engine.kernel.process import Identity
 from engine.pageset import PageSet
 from engine.printable import printable
-from engine.tracking.canary import Canary
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from engine.tracking.tracked_process import TrackedProcess
@@ -138,7 +137,7 @@ def resume_epoch(session: Session, epoch: EarlierEpoch) -> list[str]:
             reasons.append(f"process {process.identity.pid} is new since the last link: saved in full")
         elif known.inner_pid not in epoch.covered:
             reasons.append(f"process {process.identity.pid} is not in the last link: saved in full")
-        elif not _adopts(process, known.canary, epoch.covered[known.inner_pid]):
+        elif not _adopts(process, known, epoch.covered[known.inner_pid]):
             reasons.append(
                 f"another program has cleared the soft-dirty bits of process {process.identity.pid} "
                 "since the last link, or it cannot be told: saved in full"
@@ -146,9 +145,9 @@ def resume_epoch(session: Session, epoch: EarlierEpoch) -> list[str]:
     return reasons
 
 
-def _adopts(process: TrackedProcess, canary: Canary | None, covered: PageSet) -> bool:
+def _adopts(process: TrackedProcess, known: SidecarProcess, covered: PageSet) -> bool:
     try:
-        return process.adopt_epoch(canary, covered)
+        return process.adopt_epoch(known.canary, known.marks, covered)
     except TargetGone:  # the next link tells, if it is the root
         return True
 

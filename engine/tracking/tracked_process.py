@@ -11,6 +11,7 @@ from engine.kernel.process import Identity, ProcessStat, innermost_pid
 from engine.pageset import PageSet
 from engine.tracking.canary import Canary
 from engine.tracking.clean_pages import CleanPages
+from engine.tracking.frame_marks import NO_MARKS, FrameMarks, FrameWatch, can_tell
 from engine.tracking.heat import Found
 from engine.tracking.residency import Residency
 from engine.tracking.sample import ProcessSample, RateMode, Totals, TrackerKind
@@ -53,6 +54,7 @@ class TrackedProcess:
         self._residency = Residency(stat.pid)
         self._tracker: Tracker | None = None
         self._clean = CleanPages()
+        self._frames: FrameWatch | None = None
         self._ages = WriteAges()
         self._maps = Maps()
         self._link_canary: Canary | None = None
@@ -75,6 +77,8 @@ class TrackedProcess:
         """Take this tracker into service; it is closed with us."""
         self._tracker = tracker
         self._stopped_us += tracker.stopped_to_attach_us
+        if tracker.kind is TrackerKind.SOFT_DIRTY:
+            self._frames = FrameWatch(self._residency.pagemap)
 
     def arm(self) -> None:
         """Begin anew: since-armed starts at zero. What is pending stays so.
@@ -143,6 +147,9 @@ class TrackedProcess:
         self._link_canary = self._tracker.canary
         in_use = self._residency.look(collected.maps)
         self._stopped_us += collected.stopped_us
+        if self._frames is not None:
+            moved = self._frames.begin_link(in_use.dumpable, self._clean.pages, is_last=stopped)
+            self._clean.note_written(moved)
         return LinkPlan(collected.maps, *self._clean.begin_link(in_use.dumpable))
 
     def expect_link(self) -> None:
@@ -158,23 +165,30 @@ class TrackedProcess:
     def finish_link(self, covered: PageSet) -> None:
         """The image is there and holds these pages as they were at `plan_link`."""
         self._clean.finish_link(covered)
+        if self._frames is not None:
+            self._frames.finish_link()
         self._ages.catch_up()
 
     def abandon_link(self) -> None:
         """The image did not come to be: what it should have held is pending as before."""
         self._clean.abandon_link()
+        if self._frames is not None:
+            self._frames.abandon_link()
         self._ages.catch_up()
 
     def forget_images(self) -> None:
         """Another chain is begun: all is pending with regard to it."""
         self._clean.forget()
+        if self._frames is not None:
+            self._frames.abandon_link()
         self._ages.catch_up()
 
-    def adopt_epoch(self, canary: Canary | None, covered: PageSet) -> bool:
+    def adopt_epoch(self, canary: Canary | None, marks: FrameMarks, covered: PageSet) -> bool:
         """Go on in the epoch that an earlier dirtytop began with an image that covers these pages.
 
         Args:
             canary: what must still be as it was planted.
+            marks: taken when that image was begun.
             covered: what that image holds as it was at the beginning of the epoch.
 
         Returns:
@@ -186,13 +200,18 @@ class TrackedProcess:
         assert self._tracker is not None
         if canary is None or not self._tracker.adopt_canary(canary):
             return False
+        if can_tell() and not marks.are_there:
+            return False
         collected = self._tracker.collect(rearm=False)
         if collected.cleared_by_others:
             return False
         self._has_begun = True
         self._note(collected)
         self._ages.collect(collected, time.monotonic(), rearmed=False)
-        self._clean.adopt((covered & collected.maps.pages) - collected.written)
+        self._clean.adopt((covered & collected.maps.pages) - collected.written - collected.doubtful)
+        if self._frames is not None:
+            self._frames.adopt(marks)
+            self._clean.note_written(self._frames.moved(self._clean.pages))
         return True
 
     def follow_epoch(self, canary: Canary | None) -> None:
@@ -201,6 +220,11 @@ class TrackedProcess:
             self._tracker.follow_epoch(canary)
             self._ages.begin_epoch()
             self._has_begun = True
+
+    @property
+    def link_marks(self) -> FrameMarks:
+        """What tells which pages were moved since the last `plan_link`; nothing by write-protection."""
+        return self._frames.marks if self._frames is not None else NO_MARKS
 
     @property
     def link_canary(self) -> Canary | None:
@@ -225,6 +249,8 @@ class TrackedProcess:
         assert self._tracker is not None
         collected = self._tracker.collect(rearm=False)
         self._note(collected)
+        if self._frames is not None:
+            self._clean.note_written(self._frames.moved(self._clean.pages))
         self._residency.look(collected.maps)
 
     def close(self) -> None:
@@ -242,6 +268,7 @@ class TrackedProcess:
             self.foreign_clears += 1
             self._clean.lose_track()
         self._clean.note_written(collected.written)
+        self._clean.note_written(collected.doubtful)
         if collected.maps is not self._maps:
             self._clean.keep_within(collected.maps.pages)
             self._ages.keep_within(collected.maps.pages)

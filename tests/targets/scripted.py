@@ -14,6 +14,8 @@ from typing import Any, Self
 from engine.pageset import PAGE_SHIFT, PageSet
 from tests.targets import obedient
 
+_MADV_MERGEABLE = 12
+
 
 class ScriptedTarget:
     """Our end: a child process with one region of pages, and more on demand."""
@@ -83,6 +85,15 @@ class ScriptedTarget:
     def advise(self, base: int, pages: int, advice: int) -> None:
         """madvise(2)."""
         assert self.ask(op="advise", base=base, pages=pages, advice=advice) == 0
+
+    def make_mergeable(self, base: int, pages: int) -> None:
+        """Let the kernel merge pages of it that are equal to others."""
+        self.advise(base, pages, _MADV_MERGEABLE)
+
+    def wait_until_merged(self, pages: int) -> None:
+        """Until the kernel has merged so many pages of ours."""
+        while int(Path(f"/proc/{self.pid}/ksm_merging_pages").read_text()) < pages:
+            time.sleep(0.01)
 
     def sweep(self, base: int, pages: int, value: int = 2) -> None:
         """Begin to write each page, one after the other and each only once, and answer meanwhile."""

@@ -12,10 +12,10 @@ from engine.checkpoint.memory import MemoryChain
 from engine.kernel.maps import Maps
 from engine.kernel.process import identify
 from engine.kernel.stopping import StoppedProcess
-from engine.pageset import PAGE_SHIFT, PageSet
+from engine.pageset import PAGE_SHIFT
 from engine.tracking import soft_dirty
 from engine.tracking.probe import probe
-from engine.tracking.residency import PageReader
+from engine.tracking.residency import PageReader, SoftDirty
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from engine.tracking.soft_dirty import SoftDirtyTracker
@@ -56,8 +56,8 @@ def test_bits_that_were_cleared_and_not_understood_count_as_lost(
     tracker.arm()
     target.fill([3])
 
-    def failing(reader: PageReader, maps: Maps) -> Callable[[], tuple[PageSet, PageSet]]:
-        def fail() -> tuple[PageSet, PageSet]:
+    def failing(reader: PageReader, maps: Maps) -> Callable[[], SoftDirty]:
+        def fail() -> SoftDirty:
             raise MemoryError
 
         return fail

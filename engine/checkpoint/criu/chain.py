@@ -22,7 +22,8 @@ from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.job import LinkJob, LinkMade, LinkOrder
 from engine.checkpoint.criu.options import CriuOptions, require_session_leader
-from engine.checkpoint.criu.selection import would_write
+from engine.checkpoint.criu.selection import choices, would_write
+from engine.checkpoint.criu.unseen import why_not_left_out
 from engine.checkpoint.directory import highest_number, prepare
 from engine.checkpoint.fingerprint import Fingerprint, fingerprint
 from engine.checkpoint.going_on import read_open_chain, require_chain_of, why_not_the_same
@@ -140,7 +141,10 @@ class CriuChain:
         chain.links = tuple(LinkResult.of_earlier(info, cls.engine) for info in images.infos())
         chain._fingerprints = [(link.path, fingerprint(link.path)) for link in images.links]
         session.follow_tree()
-        chain._watch.adopt({process.identity: process.canary for process in sidecar.processes})
+        chain._watch.adopt(
+            {process.identity: process.canary for process in sidecar.processes},
+            {process.identity: process.marks for process in sidecar.processes},
+        )
         chain.broken = (
             why_not_the_same(last, sidecar) or chain._other_program(sidecar) or chain._watch.disturbance()
         )
@@ -202,7 +206,7 @@ class CriuChain:
     def _add(self, kind: LinkKind, after: After, progress: Progress, cancelled: Cancelled) -> LinkResult:
         began_s = time.perf_counter()
         self._require_possible()
-        self.broken = self.broken or self._disturbance()
+        self.broken = self.broken or self._disturbance(kind)
         notes = [f"{self.broken}: this link is a full one"] if self.links and self.broken else []
         parent = None if self.broken or not self.links else read_link(self.links[-1].path)
         mode = self.options.pre_dump_mode
@@ -224,7 +228,11 @@ class CriuChain:
             def add_sidecar(directory: CriuDirectory) -> None:
                 if kind is LinkKind.PRE_DUMP:  # nothing goes on after a dump
                     sidecar = sidecar_of(
-                        self._session, self.engine, directory.partial_path, self._watch.canaries
+                        self._session,
+                        self.engine,
+                        directory.partial_path,
+                        self._watch.canaries,
+                        self._watch.marks,
                     )
                     directory.write(SIDECAR, sidecar.encode())
 
@@ -257,7 +265,7 @@ class CriuChain:
                     return f"process {process.identity.pid} has started another program since the last link"
         return ""
 
-    def _disturbance(self) -> str:
+    def _disturbance(self, kind: LinkKind) -> str:
         """What speaks against building on the last link, in words; empty if nothing does."""
         with self._session.lock:
             if self._session.image_owner is not self:
@@ -268,7 +276,11 @@ class CriuChain:
         for path, seen in self._fingerprints:
             if fingerprint(path) != seen:
                 return f"{printable(str(path))} was changed or removed since it was made"
-        return self._watch.disturbance()
+        if not self.links:
+            return ""
+        parent, mode = read_link(self.links[-1].path), self.options.pre_dump_mode
+        left_out = choices(self._session, kind, parent, mode, self.criu)
+        return self._watch.disturbance() or why_not_left_out(left_out, parent, self._watch)
 
     @contextmanager
     def _under_way(self, kind: LinkKind) -> Iterator[ExitStack]:

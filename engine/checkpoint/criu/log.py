@@ -51,6 +51,10 @@ _HINTS: Final = (
     (r"Timeout reached|[Tt]imed out", "a thread does not stop; `--freeze-timeout` waits longer"),
     (r"iptables|nft", "try another `--network-lock`"),
     (r"Can't get 1:(?:16|34)\b", "this criu cannot save network sockets since Linux 6.16: try a newer one"),
+    (
+        r"in parent pagemap|not found in parent",
+        "the kernel calls pages clean that the link before does not hold; the next link is a full one",
+    ),
     (r"userfaultfd|uffd", "a userfaultfd of the target's own cannot be checkpointed"),
 )
 
