@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from engine.errors import TargetGone
 from engine.kernel.ksm import merges_pages_of
@@ -24,6 +25,8 @@ from engine.pageset import PageSet
 from engine.tracking.canary import Canary, choose, plant
 from engine.tracking.frame_marks import NO_MARKS, FrameMarks
 from engine.tracking.residency import PageReader
+
+_CHOICES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +119,19 @@ class EpochWatch:
 def _watch(identity: Identity) -> _Watched:
     reader = PageReader(identity.pid)
     try:
-        maps = read_maps(identity.pid)
-        canary = _plant_in(identity, choose(reader.pagemap, maps))
-        return _Watched(identity, canary, FrameMarks.take(reader.pagemap, reader.in_use(maps).dumpable))
+        canary = _plant_in(identity, _choose(reader.pagemap))
+        dumpable = reader.in_use(read_maps(identity.pid)).dumpable
+        return _Watched(identity, canary, FrameMarks.take(reader.pagemap, dumpable))
     finally:
         reader.close()
+
+
+def _choose(pagemap: Pagemap) -> Canary | None:
+    for _ in range(_CHOICES):
+        canary = choose(pagemap, read_maps(pagemap.pid))
+        if canary is None or canary.fits(read_maps(pagemap.pid)):
+            return canary
+    return None
 
 
 def _plant_in(identity: Identity, canary: Canary | None) -> Canary | None:

@@ -56,7 +56,6 @@ class Session:
         self._fault_s = support.fault_s
         self.lock = threading.RLock()
         self._source = UffdSource()
-        self._foreign_clears: dict[Identity, int] = {}
         self._told_of_huge_pages: set[Identity] = set()
         self._heat = HeatGrid()
         self._armed_at_s: float | None = None
@@ -187,7 +186,7 @@ class Session:
         """One process's part in a tick; None if it has exited."""
         try:
             sample = process.tick(now_s, mode)
-            if process.foreign_clears > self._foreign_clears.get(process.identity, 0):
+            if process.foreign_clears > process.told_clears:
                 # A program that has just been started has nothing of what we planted either.
                 self._tree.require_same_program(process)
         except TargetGone:
@@ -268,9 +267,8 @@ class Session:
         return WriteProtectTracker(identity, self._source)
 
     def _tell_foreign_clears(self, process: TrackedProcess) -> None:
-        seen = self._foreign_clears.get(process.identity, 0)
-        if process.foreign_clears > seen:
-            self._foreign_clears[process.identity] = process.foreign_clears
+        if process.foreign_clears > process.told_clears:
+            process.told_clears = process.foreign_clears
             self._tree.note(
                 EventKind.FOREIGN_CLEAR,
                 process.identity.pid,

@@ -93,6 +93,8 @@ class SoftDirtyTracker:
     def _look_and_clear(self, look: Callable[[], _Look], canary: Canary | None) -> _Look:
         """Begin an epoch; with a canary, if the target is stopped."""
         looked = look()
+        if canary is not None and not canary.fits(looked.maps):
+            canary = choose(self._pages.pagemap, looked.maps)  # now nothing can change in between
         clear_soft_dirty(self.identity.pid)
         self._is_look_pending = True
         self._canary = canary if canary is not None and plant(self.identity.pid, canary) else None

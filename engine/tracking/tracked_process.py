@@ -50,6 +50,8 @@ class TrackedProcess:
         self.program = stat.program
         self.foreign_clears = 0
         """How often somebody else was seen to clear the tracker. Each made everything pending."""
+        self.told_clears = 0
+        """Of these, how many an event has told; whoever makes events sets it."""
         self._maps_reader = MapsReader(stat.pid)
         self._residency = Residency(stat.pid)
         self._tracker: Tracker | None = None

@@ -82,6 +82,10 @@ class ScriptedTarget:
         """Map private memory over whatever is at `base`."""
         assert self.ask(op="map_at", base=base, pages=pages) == base
 
+    def map_file(self, base: int, pages: int, path: str) -> None:
+        """Map the beginning of a file, read-only and private, over whatever is at `base`."""
+        assert self.ask(op="map_file", base=base, pages=pages, path=path) == base
+
     def advise(self, base: int, pages: int, advice: int) -> None:
         """madvise(2)."""
         assert self.ask(op="advise", base=base, pages=pages, advice=advice) == 0
