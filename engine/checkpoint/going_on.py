@@ -133,7 +133,9 @@ def resume_epoch(session: Session, epoch: EarlierEpoch) -> list[str]:
     reasons = []
     for process in session.processes:
         known = recorded.get(process.identity)
-        if known is None or known.memory_identity != process.program:
+        if not process.is_tracked:
+            reasons.append(f"process {process.identity.pid} is not tracked yet: saved in full")
+        elif known is None or known.memory_identity != process.program:
             reasons.append(f"process {process.identity.pid} is new since the last link: saved in full")
         elif known.inner_pid not in epoch.covered:
             reasons.append(f"process {process.identity.pid} is not in the last link: saved in full")

@@ -354,6 +354,8 @@ class MemoryChain:
             if not stopped:
                 self._session.follow_tree()
             for process in self._session.processes:
+                if not (stopped or process.is_tracked):
+                    continue  # nothing of it would be clean: it is left to the dump
                 try:
                     memory = TargetMemory(process.identity.pid)
                     held.callback(memory.close)

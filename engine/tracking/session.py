@@ -7,6 +7,7 @@ thread: every method takes the same lock, so ticks and images may come from diff
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -22,10 +23,12 @@ from engine.kernel.process import (
     read_stat,
 )
 from engine.pageset import EMPTY, PAGE_SIZE, PageSet
+from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget, CostKeeper
+from engine.tracking.cost_words import CostTeller
 from engine.tracking.curve import summed
 from engine.tracking.heat import HeatGrid
 from engine.tracking.probe import probe
-from engine.tracking.process_tree import ProcessTree
+from engine.tracking.process_tree import Newcomers, ProcessTree
 from engine.tracking.sample import EventKind, ProcessSample, RateMode, Sample, Totals, TrackerKind
 from engine.tracking.soft_dirty import SoftDirtyTracker
 from engine.tracking.tracked_process import TrackedProcess
@@ -37,12 +40,15 @@ from engine.tracking.write_protect import WriteProtectTracker
 class Session:
     """Samples a target and its descendants."""
 
-    def __init__(self, pid: int, tracker: TrackerKind | None = None) -> None:
+    def __init__(
+        self, pid: int, tracker: TrackerKind | None = None, budget: CostBudget = DEFAULT_BUDGET
+    ) -> None:
         """Look at the target; nothing in it is changed before `arm`.
 
         Args:
             pid: the root of the tree.
             tracker: how to learn of writes; None takes what works here.
+            budget: what tracking may cost the target; see `paced_s`.
 
         Raises:
             TargetGone: there is no such process, or it is a zombie.
@@ -53,7 +59,9 @@ class Session:
         support = probe()
         self.tracker = tracker or support.best()
         support.require(self.tracker)
-        self._fault_s = support.fault_s
+        self._fault_s = support.fault_s_of(self.tracker)
+        self._costs = CostKeeper(budget, time.monotonic())
+        self._told_costs = CostTeller()
         self.lock = threading.RLock()
         self._source = UffdSource()
         self._told_of_huge_pages: set[Identity] = set()
@@ -66,7 +74,7 @@ class Session:
         """With regard to whose images pages are pending; whoever makes images sets it (`forget_images`)."""
         stat = _require_trackable(pid)
         self.root = stat.identity
-        self._tree = ProcessTree(stat, self._new_tracker)
+        self._tree = ProcessTree(stat, self._new_tracker, self._costs)
         self.modes: tuple[RateMode, ...] = (
             SoftDirtyTracker.modes if self.tracker is TrackerKind.SOFT_DIRTY else WriteProtectTracker.modes
         )
@@ -172,7 +180,7 @@ class Session:
         """
         with self.lock:
             began_s = time.perf_counter()
-            self._tree.follow()
+            self._tree.follow(self._newcomers)
             now_s = time.monotonic()
             sampled: list[ProcessSample] = []
             mode = RateMode.CUMULATIVE if self.is_lent else self.mode
@@ -190,7 +198,7 @@ class Session:
                 # A program that has just been started has nothing of what we planted either.
                 self._tree.require_same_program(process)
         except TargetGone:
-            self._tree.has_gone(process)
+            self._tree.has_gone(process, self._newcomers)
             successor = self._tree.get(process.identity.pid)
             return self._look_at(successor, now_s, mode) if successor is not None else None
         self._tell_foreign_clears(process)
@@ -240,10 +248,36 @@ class Session:
             if self._borrower is borrower:
                 self._borrower = None
 
-    def follow_tree(self) -> None:
-        """Take in children that were born and drop processes that exited, now."""
+    def follow_tree(self, *, arm: bool = True) -> None:
+        """Take in children that were born and drop processes that exited, now.
+
+        Args:
+            arm: those that can be paid for. What is about to be stopped and saved in full need not be.
+        """
         with self.lock:
-            self._tree.follow()
+            self._tree.follow(self._newcomers if arm else Newcomers.SEEN)
+
+    @property
+    def _newcomers(self) -> Newcomers:
+        return Newcomers.READ if self.is_lent else Newcomers.ARMED
+
+    def set_budget(self, budget: CostBudget) -> None:
+        """Keep another cost budget from now on."""
+        with self.lock:
+            self._costs.set_budget(budget)
+
+    def paced_s(self, asked_s: float, within_s: float = math.inf) -> float:
+        """How long after the last tick the next is to come.
+
+        Args:
+            asked_s: what the user wants.
+            within_s: it must not be put off beyond this.
+
+        Returns:
+            The same, or more where ticks would otherwise cost the target more than the budget allows.
+        """
+        with self.lock:
+            return self._costs.pause_s(asked_s, within_s)
 
     def close(self) -> None:
         """Take every trace of us from the targets; may be called twice."""
@@ -291,9 +325,16 @@ class Session:
         number, self._number = self._number, self._number + 1
         written = sum(process.totals.written_pages for process in processes)
         inflated = sum(process.huge_inflation_pages for process in processes)
-        stopped_us = sum(process.stopped_us for process in processes)
+        left_us, self._tree.left_stopped_us = self._tree.left_stopped_us, 0
+        stopped_us = sum(process.stopped_us for process in processes) + left_us
+        faults_s = written * self._fault_s if self.is_armed else 0.0
+        spent_s = faults_s + (stopped_us / 1e6 if self.is_armed else 0.0)
+        is_slowed = self._costs.is_slowed
+        self._costs.ticked(now_s, faults_s, stopped_us / 1e6)
+        unarmed = sum(not process.is_tracked for process in processes) if self.is_armed else 0
+        for text in self._told_costs.news(self._costs, unarmed, now_s):
+            self._tree.note(EventKind.COST, self.root.pid, text)
         events, self._tree.events = tuple(self._tree.events), []
-        spent_s = written * self._fault_s + stopped_us / 1e6 if self.is_armed else 0.0
         found = [process.found for process in self._tree if process.found]
         return Sample(
             number=number,
@@ -320,6 +361,8 @@ class Session:
             most_pages_per_write=pages_per_huge_page() if inflated else 1,
             curve=summed([process.curve for process in processes]),
             heat=self._heat.tick(now_s, interval_s, found),
+            budget=self._costs.budget,
+            is_slowed=is_slowed,
         )
 
 

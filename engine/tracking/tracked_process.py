@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from engine.kernel.huge_pages import inflation
 from engine.kernel.maps import Maps, MapsReader
 from engine.kernel.process import Identity, ProcessStat, innermost_pid
-from engine.pageset import PageSet
+from engine.pageset import EMPTY, PageSet
 from engine.tracking.canary import Canary
 from engine.tracking.clean_pages import CleanPages
 from engine.tracking.frame_marks import NO_MARKS, FrameMarks, FrameWatch, can_tell
@@ -60,7 +60,8 @@ class TrackedProcess:
         self._ages = WriteAges()
         self._maps = Maps()
         self._link_canary: Canary | None = None
-        self._stopped_us = 0
+        self.stopped_us = 0
+        """How long attaching, arming and `plan_link` have stopped it since `take_stopped_us`."""
         self._has_begun = False
         self.found: Found | None = None
         """By the last tick."""
@@ -78,7 +79,7 @@ class TrackedProcess:
     def attach(self, tracker: Tracker) -> None:
         """Take this tracker into service; it is closed with us."""
         self._tracker = tracker
-        self._stopped_us += tracker.stopped_to_attach_us
+        self.stopped_us += tracker.stopped_to_attach_us
         if tracker.kind is TrackerKind.SOFT_DIRTY:
             self._frames = FrameWatch(self._residency.pagemap)
 
@@ -90,7 +91,7 @@ class TrackedProcess:
         """
         assert self._tracker is not None
         collected = self._begin(self._tracker)
-        self._stopped_us += collected.stopped_us
+        self.stopped_us += collected.stopped_us
 
     def _begin(self, tracker: Tracker, *, stopped: bool = False) -> Collected:
         """Begin the first epoch, or one to count anew from: what was written before does not count."""
@@ -129,7 +130,8 @@ class TrackedProcess:
     def plan_link(self, *, stopped: bool) -> LinkPlan:
         """Say what the image of this moment must hold; begin an epoch, unless it is the last image.
 
-        Pages written from now on are noted until `finish_link` or `abandon_link`.
+        Pages written from now on are noted until `finish_link` or `abandon_link`. Of a process without a
+        tracker it is all pages, and nothing of it is clean afterwards.
 
         Args:
             stopped: the caller has stopped the process, for the last image.
@@ -137,7 +139,10 @@ class TrackedProcess:
         Raises:
             TargetGone: it has exited.
         """
-        assert self._tracker is not None
+        if self._tracker is None:
+            maps = self._maps_reader.read()
+            self._clean.begin_link(EMPTY)
+            return LinkPlan(maps, self._residency.look(maps).dumpable, EMPTY)
         if self._has_begun:
             # Bits that are left set by the last image make no difference, and no work while all waits.
             rearm = not stopped or self._tracker.kind is not TrackerKind.SOFT_DIRTY
@@ -148,7 +153,7 @@ class TrackedProcess:
             collected = self._begin(self._tracker, stopped=stopped)
         self._link_canary = self._tracker.canary
         in_use = self._residency.look(collected.maps)
-        self._stopped_us += collected.stopped_us
+        self.stopped_us += collected.stopped_us
         if self._frames is not None:
             moved = self._frames.begin_link(in_use.dumpable, self._clean.pages, is_last=stopped)
             self._clean.note_written(moved)
@@ -237,8 +242,8 @@ class TrackedProcess:
         return self._link_canary
 
     def take_stopped_us(self) -> int:
-        """How long attaching and `plan_link` stopped the process since the last tick; then begins at 0."""
-        stopped_us, self._stopped_us = self._stopped_us, 0
+        """`stopped_us`, which then begins at 0."""
+        stopped_us, self.stopped_us = self.stopped_us, 0
         return stopped_us
 
     @property
@@ -248,8 +253,10 @@ class TrackedProcess:
 
     def look(self) -> None:
         """Bring `pending` up to date, and begin no epoch. Raises TargetGone."""
-        assert self._tracker is not None
-        collected = self._tracker.collect(rearm=False)
+        if self._tracker is not None:
+            collected = self._tracker.collect(rearm=False)
+        else:
+            collected = Collected(self._maps_reader.read())
         self._note(collected)
         if self._frames is not None:
             self._clean.note_written(self._frames.moved(self._clean.pages))
@@ -307,4 +314,5 @@ class TrackedProcess:
             stopped_us=stopped_us,
             curve=self._ages.curve(in_use.dumpable),
             huge_inflation_pages=huge_inflation_pages,
+            is_tracked=self._tracker is not None,
         )

@@ -126,6 +126,10 @@ def _obey(libc: ctypes.CDLL, command: dict[str, Any]) -> Any:
                 while True:
                     time.sleep(1000)
             return child
+        case "spawn_sleep":
+            # The child has our memory (vfork) until the gate opens.
+            gate = (os.POSIX_SPAWN_OPEN, 9, command["gate"], os.O_RDONLY, 0)
+            return os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}, file_actions=[gate])
         case "end_child":
             os.kill(command["pid"], _SIGKILL)
             os.waitpid(command["pid"], 0)

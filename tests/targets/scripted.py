@@ -117,6 +117,10 @@ class ScriptedTarget:
         """A child that sleeps until it is killed."""
         return int(self.ask(op="fork"))
 
+    def spawn_sleep_behind(self, gate: Path) -> int:
+        """Start `sleep` in a child that has our memory until somebody opens this fifo to write."""
+        return int(self.ask(op="spawn_sleep", gate=str(gate)))
+
     def end_child(self, pid: int) -> None:
         self.ask(op="end_child", pid=pid)
 

@@ -19,9 +19,10 @@ from engine.checkpoint.link import After, Engine, LinkResult
 from engine.errors import Cancelled, DirtytopError, LinkFailed
 from engine.images.layout import LinkKind
 from engine.printable import printable
+from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
-from tui.commands.arguments import DIRECTORY, PID, SECONDS, example, json_option
+from tui.commands.arguments import DIRECTORY, PID, SECONDS, cost_budget_option, example, json_option
 from tui.commands.criu_options import criu_options, given_options
 from tui.commands.interruption import Interruption
 from tui.commands.output import OutputClosed, emit, emit_json
@@ -69,6 +70,7 @@ _AUTO: Final = "auto"
     help="Go on with the chain in DIR, which an earlier dirtytop began; a chain of criu's goes on with criu.",
 )
 @when_options
+@cost_budget_option
 @criu_options
 @json_option
 def checkpoint(
@@ -79,6 +81,7 @@ def checkpoint(
     engine: str,
     after: str,
     goes_on: bool,
+    cost_budget: CostBudget | None,
     as_json: bool,
 ) -> None:
     """Take a checkpoint of process PID and its descendants, as a chain of links DIR/1, DIR/2, …
@@ -102,7 +105,7 @@ def checkpoint(
     # An epoch that may be taken over is of the tracker that began it; that of write-protection has ended.
     may_take_over = earlier is not None and tracker_of(earlier) is TrackerKind.SOFT_DIRTY
     tracker = tracker_to_wait_by() if when and not may_take_over else None
-    with Interruption() as interruption, Session(pid, tracker) as session:
+    with Interruption() as interruption, Session(pid, tracker, cost_budget or DEFAULT_BUDGET) as session:
         chosen = wanted or best_engine(pid, options)
         if when and not goes_on:
             prepare_to_wait(session)
