@@ -85,6 +85,7 @@ def test_what_a_loading_program_writes_is_not_taken_for_a_foreign_clear(
     read = Pagemap.read
 
     def read_late(pagemap: Pagemap, ranges: Iterable[tuple[int, int]], zero_frame: int = 0) -> Regions:
+        loading.setattr(Pagemap, "read", read)  # it happens once
         target.protect(base, pages, mmap.PROT_READ | mmap.PROT_WRITE)
         target.fill(range(pages), base)
         return read(pagemap, ranges, zero_frame)
