@@ -105,29 +105,69 @@ def ptrace_hint() -> str:
 
 
 @contextmanager
-def kernel_errors(pid: int, doing: str) -> Iterator[None]:
+def kernel_errors(pid: int, doing: str, tid: int | None = None) -> Iterator[None]:
     """Turn an `OSError` about process `pid` into one of ours.
 
     Args:
         pid: the process the system call was about.
         doing: what was being done, as in "read its memory map".
+        tid: the thread of it that it was about, if it was about one.
 
     Raises:
-        TargetGone: ESRCH, or ENOENT (its /proc entry is no longer there).
-        NotPermitted: EPERM or EACCES.
+        TargetGone: ESRCH, or ENOENT where the process or the thread is no longer there.
+        NotPermitted: EPERM or EACCES, or its /proc entry is hidden from us.
+        NotSupported: the process is there, and the file in its /proc entry is not.
         DirtytopError: anything else, with the kernel's own words.
     """
     try:
         yield
     except OSError as error:
-        raise from_os_error(error, pid, doing) from error
+        raise from_os_error(error, pid, doing, tid) from error
 
 
-def from_os_error(error: OSError, pid: int, doing: str) -> DirtytopError:
+def from_os_error(error: OSError, pid: int, doing: str, tid: int | None = None) -> DirtytopError:
     """The error of ours that says what `error` means for process `pid`."""
+    if error.errno == errno.ENOENT and (why_not := _why_not_there(error, pid, doing, tid)) is not None:
+        return why_not
     if error.errno in (errno.ESRCH, errno.ENOENT):
         return TargetGone(f"process {pid} has exited (cannot {doing})", pid=pid)
     why = printable(os.strerror(error.errno or 0))
     if error.errno in (errno.EPERM, errno.EACCES):
         return NotPermitted(f"process {pid}: not permitted to {doing} ({why})", pid=pid, hint=ptrace_hint())
     return DirtytopError(f"process {pid}: cannot {doing} ({why})", pid=pid)
+
+
+def _why_not_there(error: OSError, pid: int, doing: str, tid: int | None) -> DirtytopError | None:
+    """What a missing file of a process that runs means; None if the process, or the thread, has ended."""
+    task = f"/proc/{pid}" if tid is None else f"/proc/{pid}/task/{tid}"
+    try:
+        with open(f"{task}/stat", "rb", 0) as file:
+            state = file.read().rpartition(b")")[2].split()[0]
+    except ProcessLookupError:
+        return None
+    except FileNotFoundError:
+        return _why_hidden(pid, doing) if tid is None else None
+    name = os.fsdecode(error.filename or "")
+    if state in (b"Z", b"X", b"x") or name == f"{task}/stat":  # what is there now was not there before
+        return None
+    return NotSupported(
+        f"process {pid}: cannot {doing}: {printable(name) or 'a file of it'} is not there",
+        pid=pid,
+        hint="this kernel was built without it, or this is not the whole of /proc, as in some containers",
+    )
+
+
+def _why_hidden(pid: int, doing: str) -> DirtytopError | None:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:
+        pass
+    if not os.path.exists("/proc/self"):
+        return NotSupported(f"process {pid}: cannot {doing}: /proc is not mounted", pid=pid)
+    return NotPermitted(
+        f"process {pid}: not permitted to {doing}: /proc hides it from us",
+        pid=pid,
+        hint="run as root, or as the user who owns the process (/proc is mounted with hidepid)",
+    )

@@ -13,7 +13,10 @@ import pytest
 from engine.tracking.probe import probe
 from engine.tracking.sample import TrackerKind
 from tests.home import leave_the_users_home
+from tests.lab.guest import require_guest
 from tests.targets.scripted import ScriptedTarget
+
+_KSM = Path("/sys/kernel/mm/ksm")
 
 # A run in the background or under nohup has signals ignored, and would hand that down to the
 # programs whose way of ending is tested.
@@ -60,3 +63,17 @@ def kind(request: pytest.FixtureRequest) -> TrackerKind:
 @pytest.fixture
 def chain_directory(tmp_path: Path) -> Path:
     return tmp_path / "chain"
+
+
+@pytest.fixture
+def ksm() -> Iterator[None]:
+    """Pages with equal content are merged; only in a guest of the lab, as it is a setting of the machine."""
+    require_guest("one page of equal ones")
+    wanted = {"pages_to_scan": "5000", "sleep_millisecs": "1", "run": "1"}
+    before = {name: (_KSM / name).read_text() for name in wanted}
+    for name, value in wanted.items():
+        (_KSM / name).write_text(value)
+    yield
+    (_KSM / "run").write_text("2")  # parts what is merged
+    for name, value in before.items():
+        (_KSM / name).write_text(value)

@@ -21,6 +21,7 @@ from engine.errors import Cancelled
 from engine.images.layout import LinkKind
 from engine.kernel.process import read_stat
 from engine.printable import printable
+from engine.tracking.cost_budget import CostBudget
 from engine.tracking.sample import EventKind, TrackerKind
 from tui import keys, messages
 from tui.backend import Backend, EngineBackend
@@ -85,7 +86,9 @@ class DirtytopApp(App[None]):
         backend = backend or EngineBackend(trusts_directory=options.trusts_directory)
         self.desk = Desk(
             backend=backend,
-            watched=WatchList(backend, self.post_message, options.tracker),
+            watched=WatchList(
+                backend, self.post_message, options.tracker, options.cost_budget or settings.cost_budget
+            ),
             settings=settings,
             options=options,
             clock=clock or SystemClock(),
@@ -368,6 +371,7 @@ def run(
     arm: bool = False,
     interval_s: float | None = None,
     tracker: TrackerKind | None = None,
+    cost_budget: CostBudget | None = None,
     directory: Path | None = None,
     trusts_directory: bool = False,
     stop_budget_s: float | None = None,
@@ -383,6 +387,7 @@ def run(
         arm: arm these at once.
         interval_s: from tick to tick; None takes what the user set last.
         tracker: how to see writes; None lets the engine choose.
+        cost_budget: what tracking may cost a target; None takes what the settings say.
         directory: where the first chain goes, without a question.
         trusts_directory: whether others may be able to exchange the directories of chains.
         stop_budget_s: how long a dump may stop the target; None takes what the user set last.
@@ -410,6 +415,7 @@ def run(
         readonly,
         stop_budget_s=stop_budget_s,
         engine=engine,
+        cost_budget=cost_budget,
         greets=True,
         trusts_directory=trusts_directory,
     )

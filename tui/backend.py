@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from engine.checkpoint.link import Engine
+from engine.tracking.cost_budget import CostBudget
 from engine.tracking.sample import RateMode, Sample, TrackerKind
 
 if TYPE_CHECKING:
@@ -73,6 +74,10 @@ class Tracking(Protocol):
         """False once the whole tree has exited."""
         ...
 
+    def paced_s(self, asked_s: float, within_s: float = ...) -> float:
+        """How long after the last tick the next is to come, as the cost budget allows."""
+        ...
+
     @property
     def is_lent(self) -> bool:
         """Whether a chain of CRIU's owns the soft-dirty bits, so that ticks only read them."""
@@ -95,8 +100,8 @@ class Tracking(Protocol):
 class Backend(Protocol):
     """Where targets, chains and processes come from."""
 
-    def open_target(self, pid: int, tracker: TrackerKind | None) -> Tracking:
-        """Begin to sample `pid`; `tracker` None lets the engine choose."""
+    def open_target(self, pid: int, tracker: TrackerKind | None, budget: CostBudget) -> Tracking:
+        """Begin to sample `pid` for no more than `budget`; `tracker` None lets the engine choose."""
         ...
 
     def engines(self) -> tuple[Engine, ...]:
@@ -149,11 +154,11 @@ class EngineBackend:
         self._trusts_directory = trusts_directory
         self._lister: ProcessLister | None = None
 
-    def open_target(self, pid: int, tracker: TrackerKind | None) -> Tracking:
+    def open_target(self, pid: int, tracker: TrackerKind | None, budget: CostBudget) -> Tracking:
         """A `Session`."""
         from engine.tracking.session import Session
 
-        return Session(pid, tracker)
+        return Session(pid, tracker, budget)
 
     def engines(self) -> tuple[Engine, ...]:
         """See `engine.checkpoint.engines`."""

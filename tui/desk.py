@@ -14,6 +14,7 @@ from engine.checkpoint.link import Engine
 from engine.errors import DirtytopError
 from engine.forecast import words
 from engine.printable import printable
+from engine.tracking.cost_budget import CostBudget
 from engine.tracking.sample import TrackerKind
 from tui.backend import Backend, ChainOrder
 from tui.directory import default_directory
@@ -38,6 +39,8 @@ class Options:
     stop_budget_s: float | None = None
     engine: Engine | None = None
     """Who makes chains where the user has never chosen; None: the one that saves most of the target."""
+    cost_budget: CostBudget | None = None
+    """What tracking may cost a target."""
     greets: bool = False
     """Show the tour to whoever has not seen it."""
     trusts_directory: bool = False

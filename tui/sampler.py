@@ -233,7 +233,8 @@ class Sampler:
             if not self._tick(tracking):
                 return None
             # Late once is late once: a missed tick is not made up for by two in a row.
-            due = max(due + self.advisor.gap_s(self._gap_s), time.monotonic())
+            gap_s = tracking.paced_s(self.advisor.gap_s(self._gap_s), self.advisor.next_decision_s())
+            due = max(due + gap_s, time.monotonic())
 
     @property
     def _gap_s(self) -> float:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import platformdirs
 
 from engine.printable import printable
+from engine.tracking.cost_budget import NO_BUDGET, CostBudget
 
 APPLICATION: Final = "dirtytop"
 INTERVALS_S: Final = (0.1, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
@@ -47,10 +48,18 @@ class Settings:
     """Whether nobody has been shown the tour, or told of it, yet."""
     stop_budget_s: float = 0.1
     """How long a target may stop at the end of a chain."""
+    cost_budget_percent: float = 2.0
+    """How much of a core tracking may cost a target; 0: as much as it does."""
     engine: str = ""
     """Who makes chains: the last choice."""
     last_directory: str = ""
     """Where the last chain was made: the directory that holds the chains' directories."""
+
+    @property
+    def cost_budget(self) -> CostBudget:
+        """What tracking may cost a target."""
+        percent = self.cost_budget_percent
+        return CostBudget.of(percent / 100) if percent else NO_BUDGET
 
 
 def settings_path() -> Path:
@@ -101,6 +110,8 @@ def _checked(values: Mapping[str, object], path: Path) -> tuple[Settings, str]:
 
 def _is_sensible(name: str, value: object) -> bool:
     usual = {"interval_s": INTERVALS_S, "stop_budget_s": STOP_BUDGETS_S}.get(name)
+    if name == "cost_budget_percent":
+        return isinstance(value, float) and (value == 0.0 or 0.01 <= value <= 100.0)
     if usual is None or not isinstance(value, float):
         return True
     return usual[0] <= value <= usual[-1]  # false for NaN too

@@ -18,6 +18,7 @@ from engine.checkpoint.link import LinkProgress, LinkResult
 from engine.errors import Cancelled, DirtytopError
 from engine.forecast.advisor import NO_ADVICE, Advice
 from engine.images.layout import LinkKind
+from engine.tracking.cost_words import say_budget
 from engine.tracking.sample import RateMode, Sample, TrackerKind
 from tui.words import inflation_text, lent_text
 from widgets.measured import has_rates, is_tracked
@@ -222,6 +223,13 @@ class Target:
             yield Notice(lent_text(Path(where.name) if where is not None else None), "warning")
         if self.wait is not None:  # of the last tick, even while the view is frozen: it may fire any time
             yield Notice(self.wait.line(self.live.advice, is_busy=self.is_busy), "information")
+        if sample is not None and sample.is_slowed:
+            yield Notice(
+                f"ticks come later than asked for, to keep the {say_budget(sample.budget)}", "information"
+            )
+        if sample is not None and self.is_armed and sample.unarmed_count:
+            text = f"{sample.unarmed_count} young children are seen, not tracked: {say_budget(sample.budget)}"
+            yield Notice(text, "information")
         if sample is not None and sample.huge_inflation_pages:
             yield Notice(inflation_text(sample), "information")
 

@@ -11,6 +11,7 @@ from textual.message import Message
 
 from engine.errors import TargetGone
 from engine.forecast.verdict import STOP_BUDGET_S
+from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
 from engine.tracking.sample import TrackerKind
 from tui.calibration import Calibration
 from tui.jobs import LinkJob, LinkRequest
@@ -32,16 +33,22 @@ class WatchList:
         backend: where targets and chains come from.
         post: where samplers and jobs send their messages; safe to call from a thread.
         tracker: for every target; None lets the engine choose.
+        cost_budget: what tracking may cost each of them.
     """
 
     def __init__(
-        self, backend: Backend, post: Callable[[Message], object], tracker: TrackerKind | None
+        self,
+        backend: Backend,
+        post: Callable[[Message], object],
+        tracker: TrackerKind | None,
+        cost_budget: CostBudget = DEFAULT_BUDGET,
     ) -> None:
         self.targets: list[Target] = []
         self.current: Target | None = None
         self._backend = backend
         self._post = post
         self._tracker = tracker
+        self._cost_budget = cost_budget
         self._leaving: list[Sampler | LinkJob | Calibration] = []
         self._calibrations: dict[Target, Calibration] = {}
 
@@ -81,7 +88,7 @@ class WatchList:
         return target
 
     def _open(self, pid: int, start_ticks: int | None) -> Tracking:
-        tracking = self._backend.open_target(pid, self._tracker)
+        tracking = self._backend.open_target(pid, self._tracker, self._cost_budget)
         if start_ticks is not None and tracking.root.start_ticks != start_ticks:
             tracking.close()
             raise TargetGone(f"process {pid} has exited, and another process has its pid now", pid=pid)

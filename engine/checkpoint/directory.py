@@ -7,7 +7,7 @@ holds for every link.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,6 +116,10 @@ class ChainDirectory:
         common = common_path(link)
         parts = (common, link) if self.opened.has(common.name) else (link,)
         return [(part, self.fingerprint(part)) for part in parts]
+
+    def changed(self, known: Iterable[tuple[Path, Fingerprint]]) -> Path | None:
+        """The first of these that is not as it was, or is gone; None if all are as they were."""
+        return next((path for path, seen in known if self.fingerprint(path) != seen), None)
 
     def read_listing(self, link: Path, seen: Fingerprint) -> Listing:
         """What a link in it lists.

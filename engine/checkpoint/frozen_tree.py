@@ -42,7 +42,7 @@ class FrozenTree:
         self._since = time.perf_counter()
         try:
             while self._stop_new():
-                self._session.follow_tree()
+                self._session.follow_tree(arm=False)  # who is born now is saved in full anyway
         except BaseException:
             self.release()
             raise

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from engine.checkpoint.link import Engine
-from engine.checkpoint.sidecar import Sidecar, boot_id, link_digest, read_sidecar
-from engine.errors import LinkFailed
+from engine.checkpoint.sidecar import Sidecar, SidecarProcess, boot_id, link_digest, read_sidecar
+from engine.errors import LinkFailed, TargetGone
 from engine.images.chain import Chain, read_chain
 from engine.images.layout import LinkKind
 from engine.images.link import Link
 from engine.kernel.process import Identity
+from engine.pageset import PageSet
 from engine.printable import printable
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
+from engine.tracking.tracked_process import TrackedProcess
 
 _BEGIN_ANEW = "begin another chain in a new directory"
 
@@ -94,31 +97,61 @@ def _sidecar_of(chain: Chain) -> Sidecar:
     return sidecar
 
 
-def resume_epoch(session: Session, link: Link, sidecar: Sidecar) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class EarlierEpoch:
+    """All that there is to read of an epoch which an earlier program began with a link of ours."""
+
+    sidecar: Sidecar
+    covered: dict[int, PageSet]
+    """What that link lists of each process, by the pid that the process knows itself by."""
+    why_full: str
+    """Why nothing can be left to it, whatever its processes did; empty if it can."""
+
+
+def read_earlier_epoch(session: Session, link: Link, sidecar: Sidecar) -> EarlierEpoch:
+    """Read what the last link says; nothing of the session's is changed.
+
+    Raises:
+        BadImage: the link is damaged.
+    """
+    why_full = why_not_the_same(link, sidecar)
+    if not why_full and session.tracker is not sidecar.tracker:
+        why_full = f"the last link was tracked by {sidecar.tracker.value}"
+    covered = {} if why_full else {pid: link.pagemap(pid).covered for pid in link.pids}
+    return EarlierEpoch(sidecar, covered, why_full)
+
+
+def resume_epoch(session: Session, epoch: EarlierEpoch) -> list[str]:
     """Take over the epoch that a link of ours began, process by process, where nothing has disturbed it.
 
     Returns:
         Why not everything can be left to that link, in words; empty if it can.
     """
-    reason = why_not_the_same(link, sidecar)
-    if not reason and session.tracker is not sidecar.tracker:
-        reason = f"the last link was tracked by {sidecar.tracker.value}"
-    if reason:
-        return [f"{reason}: this link is a full one"]
-    recorded = {process.identity: process for process in sidecar.processes}
+    if epoch.why_full:
+        return [f"{epoch.why_full}: this link is a full one"]
+    recorded = {process.identity: process for process in epoch.sidecar.processes}
     reasons = []
     for process in session.processes:
         known = recorded.get(process.identity)
-        if known is None or known.memory_identity != process.program:
+        if not process.is_tracked:
+            reasons.append(f"process {process.identity.pid} is not tracked yet: saved in full")
+        elif known is None or known.memory_identity != process.program:
             reasons.append(f"process {process.identity.pid} is new since the last link: saved in full")
-        elif known.inner_pid not in link.pids:
+        elif known.inner_pid not in epoch.covered:
             reasons.append(f"process {process.identity.pid} is not in the last link: saved in full")
-        elif not process.adopt_epoch(known.canary, link.pagemap(known.inner_pid).covered):
+        elif not _adopts(process, known, epoch.covered[known.inner_pid]):
             reasons.append(
                 f"another program has cleared the soft-dirty bits of process {process.identity.pid} "
                 "since the last link, or it cannot be told: saved in full"
             )
     return reasons
+
+
+def _adopts(process: TrackedProcess, known: SidecarProcess, covered: PageSet) -> bool:
+    try:
+        return process.adopt_epoch(known.canary, known.marks, covered)
+    except TargetGone:  # the next link tells, if it is the root
+        return True
 
 
 def why_not_the_same(link: Link, sidecar: Sidecar) -> str:

@@ -5,9 +5,9 @@ runs; whatever it writes meanwhile is pending again, so the next link has it. By
 stops for the collect. A dump stops the tree, copies what is pending to memory, reads registers, and
 lets it go on before anything is written to disk.
 
-No page is lost: `TrackedProcess.clean` says what the last link holds as it is. It grows only once a
-link is committed, and only by pages not written since that link's collect; a link that fails, for
-whatever reason, changes nothing.
+No page is lost: `engine.tracking.clean_pages` says what the last link holds as it is. That grows only once
+a link is committed, and only by pages that nothing happened to since that link's collect; a link that
+fails, for whatever reason, changes nothing.
 """
 
 from __future__ import annotations
@@ -19,23 +19,28 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from engine.checkpoint.collecting import collect
 from engine.checkpoint.common_link import CommonLink
 from engine.checkpoint.copy_buffer import copy_buffer, grow, kept_buffer
 from engine.checkpoint.copying import Gauge, Stash, copy_to_file
 from engine.checkpoint.directory import ChainDirectory
 from engine.checkpoint.fingerprint import Fingerprint
 from engine.checkpoint.frozen_tree import FrozenTree, read_flags
-from engine.checkpoint.going_on import read_open_chain, require_chain_of, resume_epoch
+from engine.checkpoint.going_on import (
+    read_earlier_epoch,
+    read_open_chain,
+    require_chain_of,
+    resume_epoch,
+)
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, LinkTimes, Progress
 from engine.checkpoint.omissions import of_dump, of_pre_dump
-from engine.checkpoint.rules import by_the_rules, lazy_pages
+from engine.checkpoint.rules import lazy_pages
 from engine.checkpoint.sidecar import write_sidecar
 from engine.checkpoint.tasks import gather, write_images
 from engine.errors import LinkFailed, TargetGone
 from engine.images.layout import LinkKind
 from engine.images.stats import DumpStats
 from engine.images.writer import LinkWriter, PagesWriter
-from engine.kernel.memory import TargetMemory
 from engine.kernel.relatives import Relatives
 from engine.kernel.stopping import on_own_thread
 from engine.kernel.uptime import uptime_us
@@ -43,7 +48,7 @@ from engine.kernel.urgency import urgent
 from engine.pageset import EMPTY, PageSet
 from engine.printable import printable
 from engine.tracking.session import Session
-from engine.tracking.tracked_process import LinkPlan, TrackedProcess
+from engine.tracking.tracked_process import TrackedProcess
 
 
 def _unheeded(progress: LinkProgress) -> None:
@@ -102,9 +107,12 @@ class MemoryChain:
             BadImage: they cannot be read.
             LinkFailed: they are of another process or another engine, or have ended with a dump.
             NotTrusted: others can exchange them.
+            EpochLent, and errors as of `Session.arm`: the session cannot be attached.
+            Whatever chain the session is in the middle of then goes on as if nothing had been asked.
         """
         images = read_open_chain(directory)
         sidecar = require_chain_of(images, session.root, MemoryChain.engine)
+        epoch = read_earlier_epoch(session, images.links[-1], sidecar)
         chain = cls.__new__(cls)
         chain._begin(session, directory, ChainDirectory.go_on(directory, images))
         chain.links = tuple(LinkResult.of_earlier(info, cls.engine) for info in images.infos())
@@ -112,8 +120,8 @@ class MemoryChain:
         with session.lock:
             session.attach()
             session.forget_images(chain)
-            chain._notes = resume_epoch(session, images.links[-1], sidecar)
-            if not any(process.clean for process in session.processes):
+            chain._notes = resume_epoch(session, epoch)
+            if not any(process.is_relied_on for process in session.processes):
                 chain._fingerprints.clear()  # nothing is left to those links: the next one needs no parent
         return chain
 
@@ -144,7 +152,7 @@ class MemoryChain:
             relatives = held.enter_context(closing(Relatives()))
             looking_s = time.perf_counter()
             with urgent():
-                plans, memories = self._plan(held, relatives, stopped=False)
+                plans, memories = collect(self._session, held, relatives, stopped=False)
             common = held.enter_context(CommonLink(link, plans))
             gauge.total_bytes = common.needed_bytes
             stopped_us = sum(process.take_stopped_us() for process in plans)
@@ -177,7 +185,7 @@ class MemoryChain:
             )
             write_sidecar(link, self._session, MemoryChain.engine)
             committed = common.commit(stats, began_us)
-            self._settle(covered)
+            self._session.finish_link(self, covered)
         return self._done(
             LinkResult(
                 number=self._next_number,
@@ -233,7 +241,7 @@ class MemoryChain:
             while_stopped.enter_context(urgent())
             tree = held.enter_context(FrozenTree(self._session))
             lead_s = time.perf_counter() - tree.freezing_us / 1e6 - began_s
-            plans, memories = self._plan(held, relatives, stopped=True)
+            plans, memories = collect(self._session, held, relatives, stopped=True)
             plans = {p: plan for p, plan in plans.items() if p.identity in tree.stopped}
             states = {p: gather(tree.stopped[p.identity]) for p in plans}
             copying_s = time.perf_counter()
@@ -289,7 +297,7 @@ class MemoryChain:
             )
             write_sidecar(link, self._session, self.engine)
             committed = common.commit(stats, began_us)
-            self._settle({p: covered[p] | plan.held for p, plan in plans.items()})
+            self._session.finish_link(self, {p: covered[p] | plan.held for p, plan in plans.items()})
             tree.release(after)
         unreadable = sum((plan.needed - covered[p]).count for p, plan in plans.items())
         self.is_ended = True
@@ -332,12 +340,11 @@ class MemoryChain:
             if self._session.image_owner is not self:
                 self._session.forget_images(self)
                 notes.append("another chain was made of this target meanwhile: this link is a full one")
-            changed = [path for path, seen in self._fingerprints if self._place.fingerprint(path) != seen]
-            if changed:
+            if changed := self._place.changed(self._fingerprints):
                 self._session.forget_images(self)
                 self._fingerprints.clear()
                 notes.append(
-                    f"{printable(str(changed[0]))} was changed or removed since it was made: "
+                    f"{printable(str(changed))} was changed or removed since it was made: "
                     "this link is a full one, without a parent"
                 )
             self._foreign_clears = self._count_foreign_clears()
@@ -353,42 +360,8 @@ class MemoryChain:
             with LinkWriter(self.next_path, kind, parent, self._place.opened) as link:
                 yield link, before_us
         except BaseException:
-            with self._session.lock:
-                for process in self._session.processes:
-                    process.abandon_link()
+            self._session.abandon_link(self)
             raise
-
-    def _plan(
-        self, held: ExitStack, relatives: Relatives, *, stopped: bool
-    ) -> tuple[dict[TrackedProcess, LinkPlan], dict[TrackedProcess, TargetMemory]]:
-        """Collect from every process of the tree; the root first."""
-        plans: dict[TrackedProcess, LinkPlan] = {}
-        memories: dict[TrackedProcess, TargetMemory] = {}
-        with self._session.lock:
-            if not stopped:
-                self._session.follow_tree()
-            for process in self._session.processes:
-                try:
-                    memory = TargetMemory(process.identity.pid, relatives, is_stopped=stopped)
-                    held.callback(memory.close)
-                    plan = process.plan_link(stopped=stopped)
-                    memory.always_there = plan.maps.vdso
-                except TargetGone:
-                    if process.identity == self._session.root:
-                        raise
-                    continue
-                plans[process] = by_the_rules(plan, last=stopped)
-                memories[process] = memory
-        if not plans:
-            pid = self._session.root.pid
-            raise TargetGone(f"process {pid} has exited: nothing is left to save", pid=pid)
-        return plans, memories
-
-    def _settle(self, covered: dict[TrackedProcess, PageSet]) -> None:
-        """The link is there: what it holds is no longer pending, unless written since."""
-        with self._session.lock:
-            for process in self._session.processes:
-                process.finish_link(covered.get(process, EMPTY))
 
     def _done(self, result: LinkResult) -> LinkResult:
         if self._count_foreign_clears() > self._foreign_clears:

@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from engine.checkpoint.link import Engine
 from engine.errors import BadImage
 from engine.images.files import read_image
@@ -24,6 +26,7 @@ from engine.images.writer import LinkWriter
 from engine.kernel.process import Identity
 from engine.printable import printable
 from engine.tracking.canary import Canary
+from engine.tracking.frame_marks import NO_MARKS, FrameMarks
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 
@@ -42,6 +45,14 @@ class SidecarProcess:
     """Changes when the process starts another program."""
     canary: Canary | None
     """What tells whether anybody has cleared since; None if nothing does."""
+    marked_pages: tuple[int, ...] = ()
+    frames: tuple[int, ...] = ()
+    """What tells which memory was moved since: see `FrameMarks`."""
+
+    @property
+    def marks(self) -> FrameMarks:
+        """The marks that these are."""
+        return FrameMarks.from_pages(np.array(self.marked_pages, np.int64), np.array(self.frames, np.int64))
 
     @property
     def identity(self) -> Identity:
@@ -125,6 +136,8 @@ def _processes(entries: Iterable[dict[str, Any]]) -> Iterable[SidecarProcess]:
             start_ticks=int(entry["start_ticks"]),
             memory_identity=(str(code), str(stack)),
             canary=None if canary is None else Canary(_pages(canary["planted"]), _pages(canary["left"])),
+            marked_pages=_pages(entry.get("marked_pages", ())),
+            frames=_pages(entry.get("frames", ())),
         )
 
 
@@ -137,6 +150,7 @@ def sidecar_of(
     owner: Engine,
     directory: Path,
     canaries: Mapping[Identity, Canary | None] | None = None,
+    marks: Mapping[Identity, FrameMarks] | None = None,
 ) -> Sidecar:
     """What there is to say of the epoch that has just begun in a session's processes.
 
@@ -144,7 +158,7 @@ def sidecar_of(
         session: the target.
         owner: who began it.
         directory: the link, with its pagemaps and pages complete.
-        canaries: of an epoch that CRIU began by soft-dirty; None if it is the session's own.
+        canaries, marks: of an epoch that CRIU began by soft-dirty; None if it is the session's own.
 
     Raises:
         BadImage: the link cannot be read.
@@ -156,9 +170,12 @@ def sidecar_of(
                 inner_pid=process.inner_pid,
                 start_ticks=process.identity.start_ticks,
                 memory_identity=process.program,
-                canary=process.canary if canaries is None else canaries.get(process.identity),
+                canary=process.link_canary if canaries is None else canaries.get(process.identity),
+                marked_pages=tuple(taken.pages.ravel().tolist()),
+                frames=tuple(taken.frames.ravel().tolist()),
             )
             for process in session.processes
+            for taken in [process.link_marks if marks is None else marks.get(process.identity, NO_MARKS)]
         )
     tracker = session.tracker if canaries is None else TrackerKind.SOFT_DIRTY
     return Sidecar(boot_id(), tracker, owner, processes, link_digest(directory))

@@ -12,7 +12,7 @@ import struct
 from dataclasses import dataclass, field
 
 from engine.checkpoint.registers_image import core_registers
-from engine.errors import TargetGone
+from engine.errors import kernel_errors
 from engine.images.framing import Magic
 from engine.images.layout import PSTREE, core_name, mm_name
 from engine.images.proto.core_pb2 import CoreEntry, TaskCoreEntry, ThreadCoreEntry
@@ -104,11 +104,8 @@ def gather(process: StoppedProcess) -> TaskState:
 
 
 def _read(pid: int, task: int, name: str) -> bytes:
-    try:
-        with open(f"/proc/{task}/{name}", "rb", 0) as file:
-            return file.read()
-    except (FileNotFoundError, ProcessLookupError) as error:
-        raise TargetGone(f"process {pid} exited while it was being dumped", pid=pid) from error
+    with kernel_errors(pid, f"read its {name}"), open(f"/proc/{task}/{name}", "rb", 0) as file:
+        return file.read()
 
 
 def _personality(pid: int, task: int) -> int:

@@ -21,6 +21,7 @@ Nothing here stops or changes a target; making links is left to the caller. A dr
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -112,6 +113,12 @@ class Advisor:
             self._close_look.ticked(self._forecaster.looks[-1], self._forecaster.rhythm)
             if self._place is not None and self._place not in self._costs:
                 self._guess_costs()
+
+    def next_decision_s(self) -> float:
+        """How soon the trigger has to decide something; infinite if none does. A tick must not come later."""
+        with self._lock:
+            armed = self._armed
+        return math.inf if armed is None else armed.next_s(time.monotonic(), datetime.now())
 
     def gap_s(self, interval_s: float) -> float:
         """How long to wait from the last tick to the next, if ticks are usually `interval_s` apart."""

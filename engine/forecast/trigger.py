@@ -7,6 +7,7 @@ them shortly before its time, and `quiet` once it is quiet, if the forecast advi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from enum import Enum
@@ -168,6 +169,16 @@ class Armed:
         if self.trigger.deadline_s is None:
             return None
         return max(0.0, self.since_s + self.trigger.deadline_s - time_s)
+
+    def next_s(self, time_s: float, clock: datetime) -> float:
+        """How soon something has to be decided whatever the target does; infinite if nothing has to."""
+        left_s = [math.inf if (left_s := self.left_s(time_s)) is None else left_s]
+        if self.due is not None:
+            left_s.append((self.due - clock).total_seconds())
+        every_s, last_s = self.trigger.pre_dump_every_s, self.last_pre_dump_s
+        if every_s is not None and last_s is not None and self.trigger.may_pre_dump:
+            left_s.append(last_s + every_s - time_s)
+        return max(0.0, min(left_s))
 
     def step(self, moment: Moment) -> tuple[Armed, Decision]:
         """Decide.

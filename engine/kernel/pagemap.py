@@ -44,6 +44,9 @@ class Category(IntFlag):
     SOFT_DIRTY = 1 << 7
     GUARD = 1 << 8
     """A guard region (madvise(2), MADV_GUARD_INSTALL): nothing is there, and it reads as SWAPPED (6.15)."""
+    NOT_EXCLUSIVE = 1 << 32
+    """Told by the plain file alone, and only to those who may not know frame numbers: present, and mapped
+    elsewhere too, or the shared zero page."""
 
 
 NOTHING: Final = Category(0)
@@ -185,7 +188,7 @@ class Pagemap:
 
         Costs eight bytes for each page of the ranges, resident or not: give only ranges that hold
         something. Tells PRESENT, SWAPPED, FILE and SOFT_DIRTY, and ZERO where `zero_frame` is the
-        frame number of the shared zero page (`find_zero_frame`).
+        frame number of the shared zero page (`find_zero_frame`); where that is 0, NOT_EXCLUSIVE.
 
         Raises:
             TargetGone: the process has exited.
@@ -211,6 +214,18 @@ class Pagemap:
             raise from_os_error(error, self.pid, "read its pagemap") from error
         bits = [int.from_bytes(entry, "little") >> _SOFT_DIRTY_BIT for entry in entries]
         return [bool(each & 1 and each >> (_SWAPPED_BIT - _SOFT_DIRTY_BIT)) for each in bits]
+
+    def frames(self, pages: Iterable[int]) -> list[int]:
+        """The page frame that stands for each of a few pages, one small read each. Raises TargetGone.
+
+        0 where the page is not present, or we may not know: frame numbers need CAP_SYS_ADMIN.
+        """
+        try:
+            entries = [os.pread(self._descriptor, 8, page * 8) for page in pages]
+        except OSError as error:
+            raise from_os_error(error, self.pid, "read its pagemap") from error
+        numbers = [int.from_bytes(entry, "little") for entry in entries]
+        return [entry & int(_FRAME) if entry >> _PRESENT_BIT else 0 for entry in numbers]
 
     def entries(self, first: int, end: int) -> NDArray[np.uint64]:
         """The plain file's entries for these pages; fewer where the memory is no more, or user memory ends.
@@ -250,17 +265,21 @@ _READ_PAGES: Final = (8 << 20) // 8  # 8 MiB of entries at a time: 4 GiB of memo
 
 _SOFT_DIRTY_BIT: Final = 55
 _SWAPPED_BIT: Final = 62
+_PRESENT_BIT: Final = 63
 _FRAME: Final = np.uint64((1 << _SOFT_DIRTY_BIT) - 1)
 
-# An entry's bits from that one on, with one that the kernel leaves to us.
+# An entry's bits from that one on, with two that the kernel leaves to us.
 _TOLD: Final = np.uint64(0b1_1100_0001)
+_EXCLUSIVE: Final = np.uint64(1 << 56)
 _IS_ZERO_FRAME: Final = np.uint16(1 << 1)
+_IS_NOT_EXCLUSIVE: Final = np.uint16(1 << 2)
 _BITS: Final = (
     (np.uint16(1 << 8), Category.PRESENT),
     (np.uint16(1 << 7), Category.SWAPPED),
     (np.uint16(1 << 6), Category.FILE),
     (np.uint16(1 << 0), Category.SOFT_DIRTY),
     (_IS_ZERO_FRAME, Category.ZERO),
+    (_IS_NOT_EXCLUSIVE, Category.NOT_EXCLUSIVE),
 )
 
 
@@ -296,6 +315,8 @@ def _what_is_told(entries: NDArray[np.uint64], zero_frame: int) -> NDArray[np.ui
     told = ((entries >> np.uint64(_SOFT_DIRTY_BIT)) & _TOLD).astype(np.uint16)
     if zero_frame:
         told[(entries & _FRAME) == np.uint64(zero_frame)] |= _IS_ZERO_FRAME
+    else:
+        told[(entries & _EXCLUSIVE) == 0] |= _IS_NOT_EXCLUSIVE
     return told
 
 
@@ -305,7 +326,7 @@ def _categories_of(told: NDArray[np.uint16]) -> NDArray[np.uint64]:
         kinds[(told & bit) != 0] |= np.uint64(category)
     # In an entry that is swapped out the same bits are a place in the swap.
     is_present = (kinds & np.uint64(Category.PRESENT)) != 0
-    kinds[~is_present] &= ~np.uint64(Category.ZERO)
+    kinds[~is_present] &= ~np.uint64(Category.ZERO | Category.NOT_EXCLUSIVE)
     return kinds
 
 

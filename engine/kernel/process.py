@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from engine.errors import TargetGone, kernel_errors
 from engine.printable import printable
@@ -12,6 +14,7 @@ from engine.printable import printable
 _PF_KTHREAD = 0x0020_0000
 _PF_EXITING = 0x0000_0004
 _DEAD = "ZXx"
+_TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
 class Identity(NamedTuple):
@@ -44,7 +47,7 @@ class ProcessStat:
     fields: tuple[bytes, ...]
     """All fields after the command; the first is the state (field 3 of proc(5))."""
     lacks_leader: bool = False
-    """Whether its first thread has ended, and others go on: the state, flags and fields are those of another."""
+    """Whether its first thread has ended and others go on: state, flags and fields are another's."""
 
     @property
     def identity(self) -> Identity:
@@ -137,7 +140,7 @@ def _living_thread(pid: int) -> ProcessStat | None:
 
 def _read_stat_file(pid: int, tid: int | None) -> ProcessStat:
     path = f"/proc/{pid}/stat" if tid is None else f"/proc/{pid}/task/{tid}/stat"
-    with kernel_errors(pid, "read its state"), open(path, "rb", 0) as file:
+    with kernel_errors(pid, "read its state", tid), open(path, "rb", 0) as file:
         raw = file.read()
     # The command may hold anything, brackets and newlines too: it ends at the last bracket.
     head, _, tail = raw.rpartition(b")")
@@ -181,6 +184,11 @@ def require_same(identity: Identity) -> ProcessStat:
     return stat
 
 
+def age_s(identity: Identity) -> float:
+    """How long ago a process began, in seconds; whether it still lives does not matter."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - identity.start_ticks / _TICKS_PER_S
+
+
 def read_status(pid: int, tid: int | None = None) -> dict[str, str]:
     """`/proc/PID/status` as field to value, without the surrounding blanks.
 
@@ -188,7 +196,7 @@ def read_status(pid: int, tid: int | None = None) -> dict[str, str]:
         TargetGone: there is no such process any more.
     """
     path = f"/proc/{pid}/status" if tid is None else f"/proc/{pid}/task/{tid}/status"
-    with kernel_errors(pid, "read its status"), open(path, "rb", 0) as file:
+    with kernel_errors(pid, "read its status", tid), open(path, "rb", 0) as file:
         text = file.read().decode("ascii", "backslashreplace")
     # The name of a program may hold what `splitlines` takes for the end of a line.
     lines = (line.partition(":") for line in text.split("\n"))
@@ -261,13 +269,9 @@ def child_processes(parents: set[int]) -> list[ProcessStat]:
     frontier = list(parents)
     while frontier:
         parent = frontier.pop()
-        try:
-            children = _listed_children(parent)
-        except FileNotFoundError:
-            if os.path.exists(f"/proc/self/task/{os.getpid()}/children"):
-                continue  # that parent has exited
+        if not _lists_children():
             return list(children_of(parents).values())
-        for child in children:
+        for child in _listed_children(parent):
             if child not in parents and child not in found:
                 try:
                     stat = read_stat(child)
@@ -279,12 +283,22 @@ def child_processes(parents: set[int]) -> list[ProcessStat]:
     return list(found.values())
 
 
+@lru_cache(maxsize=1)
+def _lists_children() -> bool:
+    return os.path.exists(f"/proc/self/task/{os.getpid()}/children")
+
+
 def _listed_children(pid: int) -> list[int]:
+    """By each of its threads; none if it has exited. A thread may end between any two looks."""
     children: list[int] = []
-    for tid in os.listdir(f"/proc/{pid}/task"):
+    try:
+        threads = thread_ids(pid)
+    except TargetGone:
+        return children
+    for tid in threads:
         try:
             with open(f"/proc/{pid}/task/{tid}/children", "rb", 0) as file:
                 children.extend(map(int, file.read().split()))
-        except ProcessLookupError:  # that thread ended
+        except (FileNotFoundError, ProcessLookupError):
             continue
     return children

@@ -33,7 +33,7 @@ class SmapsEntry:
     huge_bytes: int
     """What is mapped as transparent huge pages, of any kind."""
     flags: frozenset[str]
-    """Two-letter VmFlags, as in "rd", "wr", "sd" (soft-dirty), "ht" (hugetlb), "gd" (grows down)."""
+    """Two-letter VmFlags, as in "rd", "wr", "sd" (soft-dirty), "ht" (hugetlb), "mg" (mergeable)."""
 
     @property
     def is_empty(self) -> bool:
@@ -44,6 +44,11 @@ class SmapsEntry:
     def is_hugetlb(self) -> bool:
         """Whether it is a mapping of hugetlbfs, whose pages are huge and never anything else."""
         return "ht" in self.flags
+
+    @property
+    def is_mergeable(self) -> bool:
+        """Whether the kernel may merge equal pages of it (madvise(2), MADV_MERGEABLE)."""
+        return "mg" in self.flags
 
     @property
     def holds_huge_pages(self) -> bool:

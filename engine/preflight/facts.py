@@ -86,7 +86,7 @@ class Process:
 
     @property
     def is_without_leader(self) -> bool:
-        """Whether its first thread has ended: of such a process, and of a zombie, `/proc/PID` shows little."""
+        """Whether its first thread has ended; `/proc/PID` shows as little of it as of a zombie."""
         return self.stat.is_dead or self.stat.lacks_leader
 
     @property

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from engine.errors import kernel_errors
 from engine.kernel.exclusive_pages import find_exclusive
-from engine.kernel.maps import Maps, VmaKind
+from engine.kernel.maps import Maps, Vma, VmaKind
 from engine.kernel.pagemap import Category, Pagemap
 from engine.kernel.process import memory_file
 from engine.pageset import PAGE_SHIFT, PageSet
@@ -43,6 +43,15 @@ class Canary:
     def is_telling(self) -> bool:
         """Whether it tells this epoch from all others, and not only an epoch from none."""
         return len(self.planted) + len(self.left) >= _TELLING_PAGES
+
+    def fits(self, maps: Maps) -> bool:
+        """Whether its pages are where the process does not write, by a map read after it was chosen.
+
+        A map and a pagemap are two looks: in between the dynamic loader may have put writable memory where a
+        file was. Whatever the process then wrote would pass for a foreign clear.
+        """
+        rows = [maps.index_at(page) for page in (*self.planted, *self.left)]
+        return all(row is not None and _is_place(maps.vmas[row]) for row in rows)
 
     def is_intact(self, pagemap: Pagemap) -> bool:
         """Whether it still is as we left it. A planted page that is gone tells nothing good either.
@@ -81,7 +90,7 @@ def _out_of_reach(pagemap: Pagemap, maps: Maps) -> list[int]:
     """
     own: list[PageSet] = []
     for vma in maps.vmas:
-        if vma.perms == "r--p" and vma.inode and (vma.size_bytes >> PAGE_SHIFT) <= _MOST_PAGES_OF_MAPPING:
+        if _is_out_of_reach(vma):
             span = vma.start >> PAGE_SHIFT, vma.end >> PAGE_SHIFT
             own.append(pagemap.read([span]).pages(with_all=Category.PRESENT, without=Category.FILE))
             if sum(pages.count for pages in own) >= _MOST_PAGES:
@@ -90,6 +99,15 @@ def _out_of_reach(pagemap: Pagemap, maps: Maps) -> list[int]:
     exclusive = find_exclusive(pagemap, pages).exclusive
     shared = (pages - exclusive).pages()[: max(0, _TELLING_PAGES - exclusive.count)]
     return sorted([*exclusive.pages()[:_MOST_PAGES].tolist(), *shared.tolist()])
+
+
+def _is_out_of_reach(vma: Vma) -> bool:
+    is_small = (vma.size_bytes >> PAGE_SHIFT) <= _MOST_PAGES_OF_MAPPING
+    return vma.perms == "r--p" and vma.inode != 0 and is_small
+
+
+def _is_place(vma: Vma) -> bool:
+    return _is_out_of_reach(vma) or vma.kind is VmaKind.STACK
 
 
 def plant(pid: int, canary: Canary) -> bool:

@@ -4,25 +4,36 @@ CRIU itself does not look. If somebody clears between two of its links, it leave
 changed, and what it restores is wrong without a word. So after each of its links a canary is planted
 in every process, and looked at before the next. A clear in the few milliseconds between CRIU's own and
 the planting would go unseen.
+
+Nor do the bits tell everything: the kernel loses them where it merges equal pages (KSM), and pages that are
+moved with their page table have those of where they were (`FrameMarks`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from engine.errors import TargetGone
+from engine.kernel.ksm import merges_pages_of
 from engine.kernel.maps import read_maps
 from engine.kernel.pagemap import Pagemap
 from engine.kernel.process import Identity, require_same
 from engine.kernel.stopping import StoppedProcess, on_own_thread
+from engine.pageset import PageSet
 from engine.tracking.canary import Canary, choose, plant
+from engine.tracking.frame_marks import NO_MARKS, FrameMarks
+from engine.tracking.residency import PageReader
+
+_CHOICES: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class _Watched:
     identity: Identity
     canary: Canary | None
+    marks: FrameMarks = NO_MARKS
 
 
 class EpochWatch:
@@ -41,7 +52,7 @@ class EpochWatch:
         watched = []
         for identity in identities:
             try:
-                watched.append(_Watched(identity, _plant_in(identity)))
+                watched.append(_watch(identity))
             except TargetGone:
                 continue
         self._watched = tuple(watched)
@@ -51,12 +62,32 @@ class EpochWatch:
         """What was planted where."""
         return {each.identity: each.canary for each in self._watched}
 
-    def adopt(self, canaries: dict[Identity, Canary | None]) -> None:
+    @property
+    def marks(self) -> dict[Identity, FrameMarks]:
+        """What tells moved memory where."""
+        return {each.identity: each.marks for each in self._watched}
+
+    def adopt(self, canaries: Mapping[Identity, Canary | None], marks: Mapping[Identity, FrameMarks]) -> None:
         """Watch on what an earlier program has planted; `disturbance` tells whether it is still so."""
         self._watched = tuple(
-            _Watched(identity, canary if canary is not None and canary.is_telling else None)
+            _Watched(identity, canary if canary is not None and canary.is_telling else None, marks[identity])
             for identity, canary in canaries.items()
         )
+
+    def has_moved(self, identity: Identity, clean: PageSet) -> bool:
+        """Whether any of these pages of a process, which read as clean, is not what it was.
+
+        Raises:
+            TargetGone: it has exited.
+        """
+        marks = self.marks.get(identity)
+        if marks is None:
+            return False
+        pagemap = Pagemap(identity.pid)
+        try:
+            return bool(marks.replaced(pagemap, clean))
+        finally:
+            pagemap.close()
 
     def disturbance(self) -> str:
         """What has happened to the epoch, in words; empty if nothing has.
@@ -67,6 +98,10 @@ class EpochWatch:
             pid = each.identity.pid
             try:
                 require_same(each.identity)
+                if merges_pages_of(pid):
+                    return (
+                        f"the kernel merges equal pages of process {pid} (KSM), which takes soft-dirty bits"
+                    )
                 if each.canary is None:
                     return f"it cannot be told whether another program cleared the soft-dirty bits of {pid}"
                 pagemap = Pagemap(pid)
@@ -81,13 +116,25 @@ class EpochWatch:
         return ""
 
 
-def _plant_in(identity: Identity) -> Canary | None:
-    pagemap = Pagemap(identity.pid)
+def _watch(identity: Identity) -> _Watched:
+    reader = PageReader(identity.pid)
     try:
-        canary = choose(pagemap, read_maps(identity.pid))
+        canary = _plant_in(identity, _choose(reader.pagemap))
+        dumpable = reader.in_use(read_maps(identity.pid)).dumpable
+        return _Watched(identity, canary, FrameMarks.take(reader.pagemap, dumpable))
     finally:
-        pagemap.close()
+        reader.close()
 
+
+def _choose(pagemap: Pagemap) -> Canary | None:
+    for _ in range(_CHOICES):
+        canary = choose(pagemap, read_maps(pagemap.pid))
+        if canary is None or canary.fits(read_maps(pagemap.pid)):
+            return canary
+    return None
+
+
+def _plant_in(identity: Identity, canary: Canary | None) -> Canary | None:
     def plant_stopped() -> Canary | None:
         with StoppedProcess(identity.pid):
             require_same(identity)

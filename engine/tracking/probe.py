@@ -10,7 +10,7 @@ import ctypes
 import mmap
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -50,11 +50,17 @@ class Support:
     write_protect: TrackerSupport
     pagemap_scan: TrackerSupport
     fault_s: float
-    """Measured: what the first write to a tracked page costs the writer, in seconds."""
+    """Measured: what the first write to a write-protected page costs the writer, in seconds."""
+    soft_dirty_fault_s: float = 0.0
+    """The same where soft-dirty bits were cleared."""
 
     def of(self, kind: TrackerKind) -> TrackerSupport:
         """Whether this tracker works."""
         return self.soft_dirty if kind is TrackerKind.SOFT_DIRTY else self.write_protect
+
+    def fault_s_of(self, kind: TrackerKind) -> float:
+        """What the first write to a page costs the writer after each re-arming, in seconds."""
+        return self.soft_dirty_fault_s if kind is TrackerKind.SOFT_DIRTY else self.fault_s
 
     def best_for(self, pid: int) -> TrackerKind:
         """What `auto` means for one process: `best`, but for soft-dirty bits that we may not clear.
@@ -100,7 +106,8 @@ def probe() -> Support:
     """Try everything once on memory of our own; the answer is kept for the life of the program."""
     scan = _probe_scan()
     write_protect, fault_s = _probe_write_protect()
-    return Support(_probe_soft_dirty(), write_protect, scan, fault_s)
+    soft_dirty, soft_dirty_fault_s = _probe_soft_dirty()
+    return Support(soft_dirty, write_protect, scan, fault_s, soft_dirty_fault_s)
 
 
 @contextmanager
@@ -114,24 +121,24 @@ def _own_pages() -> Iterator[tuple[mmap.mmap, int]]:
         yield memory, ctypes.addressof(ctypes.c_char.from_buffer(memory)) >> PAGE_SHIFT
 
 
-def _probe_soft_dirty() -> TrackerSupport:
+def _probe_soft_dirty() -> tuple[TrackerSupport, float]:
     pid = os.getpid()
     with _own_pages() as (memory, first):
         try:
             pagemap = Pagemap(pid)
             clear_soft_dirty(pid)
         except DirtytopError as error:
-            return TrackerSupport(False, error.message)
+            return TrackerSupport(False, error.message), 0.0
         try:
             memory[PAGE_SIZE] = 2
             dirty = pagemap.read([(first, first + _PAGES)]).pages(with_all=Category.SOFT_DIRTY)
         finally:
             pagemap.close()
         if dirty.pages().tolist() == [first + 1]:
-            return TrackerSupport(True)
+            return TrackerSupport(True), _measure_fault_s(memory, lambda: clear_soft_dirty(pid))
         if not dirty:
-            return TrackerSupport(False, "the kernel was built without CONFIG_MEM_SOFT_DIRTY")
-        return TrackerSupport(False, f"one page was written, and {dirty.count} read as dirty")
+            return TrackerSupport(False, "the kernel was built without CONFIG_MEM_SOFT_DIRTY"), 0.0
+        return TrackerSupport(False, f"one page was written, and {dirty.count} read as dirty"), 0.0
 
 
 def _probe_scan() -> TrackerSupport:
@@ -175,18 +182,26 @@ def _count_own_writes(memory: mmap.mmap, first: int) -> tuple[TrackerSupport, fl
     pagemap = Pagemap(os.getpid())
     try:
         span = (first, first + _PAGES)
-        costs_s = []
-        for value in range(_ROUNDS):
-            pagemap.scan(*span, all_of=Category.WRITTEN, write_protect=True)
-            faulting_s = _time_writing(memory, value)
-            written = pagemap.scan(*span, all_of=Category.WRITTEN, write_protect=False).pages()
-            costs_s.append(faulting_s - _time_writing(memory, value))
+        fault_s = _measure_fault_s(
+            memory, lambda: pagemap.scan(*span, all_of=Category.WRITTEN, write_protect=True)
+        )
+        written = pagemap.scan(*span, all_of=Category.WRITTEN, write_protect=False).pages()
     finally:
         pagemap.close()
     if written.count != _PAGES:
         return TrackerSupport(False, f"{_PAGES} pages were written, and {written.count} reported"), 0.0
+    return TrackerSupport(True), fault_s
+
+
+def _measure_fault_s(memory: mmap.mmap, rearm: Callable[[], object]) -> float:
+    """Seconds that a first write after each re-arming takes longer than another, for each page."""
+    costs_s = []
+    for value in range(_ROUNDS):
+        rearm()
+        faulting_s = _time_writing(memory, value)
+        costs_s.append(faulting_s - _time_writing(memory, value))
     # Whatever else runs can only make a round longer.
-    return TrackerSupport(True), max(0.0, min(costs_s)) / _PAGES
+    return max(0.0, min(costs_s)) / _PAGES
 
 
 def _time_writing(memory: mmap.mmap, value: int) -> float:

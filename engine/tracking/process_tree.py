@@ -1,13 +1,20 @@
-"""The processes of a watched tree: children join, the dead leave, new programs are begun anew."""
+"""The processes of a watched tree: children join, the dead leave, new programs are begun anew.
+
+A member is not always tracked: children are armed as the cost budget allows, and until then seen and no
+more. An image holds them in full, as it holds any that has no tracker.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import Final
 
-from engine.errors import DirtytopError, TargetGone
-from engine.kernel.process import Identity, ProcessStat, child_processes, require_same
+from engine.errors import DirtytopError, NotSupported, TargetGone
+from engine.kernel.kcmp import Shared, share
+from engine.kernel.process import Identity, ProcessStat, age_s, child_processes, require_same
+from engine.tracking.cost_budget import SETTLED_S, CostKeeper
 from engine.tracking.sample import Event, EventKind
 from engine.tracking.tracked_process import TrackedProcess
 from engine.tracking.tracker import Tracker
@@ -21,28 +28,47 @@ _LOADED_WITHIN_S: Final = 2.0
 _LOOK_EVERY_S: Final = 0.001
 
 
+class Newcomers(Enum):
+    """What is done with who has joined, or has started another program."""
+
+    ARMED = "armed"
+    """As the cost budget allows, but for the root, which always is."""
+    READ = "read"
+    """Their soft-dirty bits are somebody else's: they are only read."""
+    SEEN = "seen"
+    """They are about to be stopped, and saved in full."""
+
+
 class ProcessTree:
     """A root and its descendants, by pid, the root first."""
 
-    def __init__(self, root: ProcessStat, new_tracker: Callable[[Identity], Tracker]) -> None:
+    def __init__(
+        self, root: ProcessStat, new_tracker: Callable[[Identity], Tracker], costs: CostKeeper
+    ) -> None:
         """Look at the root alone; its descendants come with `follow`.
 
         Args:
             root: of the tree.
             new_tracker: makes the tracker of one process.
+            costs: says whom to arm when.
 
         Raises:
             TargetGone, NotPermitted: it cannot be looked into.
         """
         self._new_tracker = new_tracker
+        self._costs = costs
         self._root = root.identity
         self._members = {root.pid: TrackedProcess(root)}
         self.refused: dict[Identity, DirtytopError] = {}
         """Descendants that could not be tracked, and why."""
+        self._sharing: set[Identity] = set()
+        """Of these, those that had their parent's memory when they were last looked at."""
         self.is_armed = False
-        """Whether who joins is armed at once."""
+        """Whether who joins is armed."""
         self.events: list[Event] = []
         """What happened, until somebody takes it."""
+        self.left_stopped_us = 0
+        """For how long those that have left were stopped and nobody has told, until somebody does."""
 
     def __iter__(self) -> Iterator[TrackedProcess]:
         """The members as they are now; they may change while one goes through them."""
@@ -65,19 +91,22 @@ class ProcessTree:
 
         Errors as of `arm`.
         """
-        self._take_up(self._attach)
+        self._take_up(list(self), self._attach)
 
     def arm(self) -> None:
-        """Arm all members, and from now on all that join.
+        """Arm the root and all that are tracked already; the others, and those that join, as can be paid for.
 
         Raises:
             TargetGone, NotPermitted, AlreadyTraced, NotSupported: the root cannot be tracked.
         """
-        self._take_up(self._arm)
+        self._take_up(
+            [process for process in self if process.is_tracked or self._is_root(process)], self._arm
+        )
+        self._arm_newcomers()
 
-    def _take_up(self, how: Callable[[TrackedProcess], None]) -> None:
+    def _take_up(self, members: list[TrackedProcess], how: Callable[[TrackedProcess], None]) -> None:
         root = self._members.get(self._root.pid)
-        for process in self:
+        for process in members:
             try:
                 how(process)
             except DirtytopError as error:
@@ -93,7 +122,7 @@ class ProcessTree:
             raise TargetGone(f"process {self._root.pid} has exited", pid=self._root.pid)
         self.is_armed = True
 
-    def follow(self) -> None:
+    def follow(self, newcomers: Newcomers = Newcomers.ARMED) -> None:
         """Let go of who has exited, take in who was born."""
         for process in self:
             try:
@@ -103,12 +132,39 @@ class ProcessTree:
                 continue
             process.parent_pid = stat.parent_pid
             if stat.program != process.program:
-                self._replace_after_exec(process, must_be_armed=self.is_armed)
+                self._replace_after_exec(process, must_be_armed=self._must_be_armed(process, newcomers))
             else:
                 process.command = stat.command  # a program may name itself by what it does
         for stat in child_processes(set(self._members)):
-            if stat.identity not in self.refused:
+            if stat.identity not in self.refused or stat.identity in self._sharing:
                 self._join(stat)
+        if self.is_armed and newcomers is Newcomers.ARMED:
+            self._arm_newcomers()
+        elif self.is_armed and newcomers is Newcomers.READ:
+            for process in self:
+                self._take_in(process, self._attach)
+
+    def _is_root(self, process: TrackedProcess) -> bool:
+        return process.identity == self._root
+
+    def _must_be_armed(self, process: TrackedProcess, newcomers: Newcomers) -> bool:
+        return self.is_armed and newcomers is Newcomers.ARMED and self._is_root(process)
+
+    def _arm_newcomers(self) -> None:
+        waiting = [process for process in self if not process.is_tracked]
+        ages_s = [age_s(process.identity) for process in waiting]
+        for at in self._costs.choose(ages_s, time.monotonic()) if waiting else ():
+            self._take_in(waiting[at], self._arm)
+
+    def _take_in(self, process: TrackedProcess, how: Callable[[TrackedProcess], None]) -> None:
+        """Track a member that was only seen; one that just starts another program waits for the next look."""
+        try:
+            how(process)
+        except TargetGone:
+            return
+        except DirtytopError as error:
+            if _program_now(process.identity) == process.program:
+                self.refuse(process, error)
 
     def require_same_program(self, process: TrackedProcess) -> None:
         """Make sure that what was seen of it was seen of one program.
@@ -121,17 +177,17 @@ class ProcessTree:
                 f"process {process.identity.pid} has started another program", pid=process.identity.pid
             )
 
-    def has_gone(self, process: TrackedProcess) -> None:
+    def has_gone(self, process: TrackedProcess, newcomers: Newcomers = Newcomers.ARMED) -> None:
         """It was not there when it was looked at: it has exited, or was caught between two programs."""
         # Its memory goes before it counts as dead, so that it is still there says nothing.
         if _program_now(process.identity) not in (None, process.program):
-            self._replace_after_exec(process, must_be_armed=self.is_armed)
+            self._replace_after_exec(process, must_be_armed=self._must_be_armed(process, newcomers))
         else:
             self._forget(process)
 
     def refuse(self, process: TrackedProcess, error: DirtytopError) -> None:
         """A member turned out to be one that cannot be tracked."""
-        process.close()
+        self._let_go(process)
         del self._members[process.identity.pid]
         self._refuse(process.identity, error)
 
@@ -142,8 +198,17 @@ class ProcessTree:
         self._members.clear()
 
     def _join(self, stat: ProcessStat) -> None:
+        if share(stat.pid, stat.parent_pid, Shared.MEMORY):
+            # What is done to its memory is done to its parent's. A child of vfork starts a program soon.
+            if age_s(stat.identity) >= SETTLED_S and stat.identity not in self._sharing:
+                self._sharing.add(stat.identity)
+                text = f"process {stat.pid} ({stat.command}) shares the memory of process {stat.parent_pid}"
+                self._refuse(stat.identity, NotSupported(text, pid=stat.pid))
+            return
+        self._sharing.discard(stat.identity)
+        self.refused.pop(stat.identity, None)
         try:
-            self._members[stat.pid] = self._begin(stat.identity, must_be_armed=self.is_armed)
+            self._members[stat.pid] = self._begin(stat.identity, must_be_armed=False)
         except TargetGone:
             return
         except DirtytopError as error:
@@ -153,7 +218,7 @@ class ProcessTree:
 
     def _replace_after_exec(self, old: TrackedProcess, *, must_be_armed: bool) -> None:
         """Track its new program, in the place of the old one; it leaves, or is refused, where that fails."""
-        old.close()
+        self._let_go(old)
         pid = old.identity.pid
         try:
             process = self._begin(old.identity, must_be_armed=must_be_armed)
@@ -205,16 +270,28 @@ class ProcessTree:
             process.attach(self._new_tracker(process.identity))
 
     def _arm(self, process: TrackedProcess) -> None:
+        is_new, before_us = not process.is_tracked, process.stopped_us
         self._attach(process)
         process.arm()
+        stopped_s = (process.stopped_us - before_us) / 1e6
+        if is_new and not self._is_root(process):
+            self._costs.armed(stopped_s)
+        else:
+            self._costs.ordered(stopped_s)
 
     def _refuse(self, identity: Identity, error: DirtytopError) -> None:
         self.refused[identity] = error
         self.note(EventKind.UNTRACKABLE, identity.pid, error.message)
 
-    def _forget(self, process: TrackedProcess) -> None:
+    def _let_go(self, process: TrackedProcess) -> None:
+        self.left_stopped_us += process.take_stopped_us()
         process.close()
+
+    def _forget(self, process: TrackedProcess) -> None:
+        self._let_go(process)
         if self._members.pop(process.identity.pid, None) is not None:
+            if not self._is_root(process):
+                self._costs.exited(age_s(process.identity), time.monotonic())
             self.note(EventKind.LEFT, process.identity.pid, f"{process.command} exited")
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, final
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 _MOST_SPANS: Final = 64
 _WORTH_ASKING_SMAPS: Final = (1 << 30) >> PAGE_SHIFT
 _LOOK_FOR_HUGE_AGAIN_S: Final = 10.0
+_LOOK_AGAIN_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +34,22 @@ class InUse:
 
 
 NOTHING_IN_USE: Final = InUse(EMPTY, EMPTY)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SoftDirty:
+    """What the soft-dirty bits of a process say."""
+
+    dirty: PageSet = EMPTY
+    """Soft-dirty, and in use; pages of privately mapped files do not count before they are modified."""
+    huge: PageSet = EMPTY
+    """Those of them that lie in huge pages, which have one bit each. The plain file does not tell huge
+    pages: there it is the pages that may lie in one."""
+    zeros: PageSet = EMPTY
+    """Not dirty, and where the huge zero page is: so looks memory that was given up and only read since,
+    whatever it held before. By a scan, which knows that page, it is not in use, and not here."""
+    perhaps_zeros: PageSet = EMPTY
+    """Not dirty, and perhaps where the small zero page is, which cannot be told without privileges."""
 
 
 @lru_cache(maxsize=1)
@@ -68,15 +85,11 @@ class PageReader:
             unmodified = _shown_as_of_files(regions, maps)
         return InUse(present, ((present - unmodified) & maps.dumpable) | maps.vdso)
 
-    def soft_dirty(self, maps: Maps) -> tuple[PageSet, PageSet]:
-        """The soft-dirty pages in use, and those of them that lie in huge pages, which have one bit each.
-
-        Pages of privately mapped files do not count before they are modified. The plain file does not
-        tell huge pages: there it is the pages that may lie in one. Raises TargetGone.
-        """
+    def soft_dirty(self, maps: Maps) -> SoftDirty:
+        """The soft-dirty bits now. Raises TargetGone."""
         return self.glance_at_soft_dirty(maps)()
 
-    def glance_at_soft_dirty(self, maps: Maps) -> Callable[[], tuple[PageSet, PageSet]]:
+    def glance_at_soft_dirty(self, maps: Maps) -> Callable[[], SoftDirty]:
         """The same in two steps: the bits as they are now, and what they mean, found out by calling that.
 
         The first step is short, for a target that is stopped. Pages of files are told from copies by the
@@ -90,16 +103,22 @@ class PageReader:
         snapshot = self.pagemap.snapshot(self._occupied(maps))
         return lambda: self._soft_dirty_read(snapshot, maps)
 
-    def _soft_dirty_scanned(self, scanned: Regions, maps: Maps) -> tuple[PageSet, PageSet]:
+    def _soft_dirty_scanned(self, scanned: Regions, maps: Maps) -> SoftDirty:
         dirty = scanned.pages()
         dirty -= unmodified_file_pages(self.pagemap, maps, dirty)
-        return dirty, scanned.pages(with_all=Category.HUGE) & dirty
+        return SoftDirty(dirty, scanned.pages(with_all=Category.HUGE) & dirty)
 
-    def _soft_dirty_read(self, snapshot: Snapshot, maps: Maps) -> tuple[PageSet, PageSet]:
+    def _soft_dirty_read(self, snapshot: Snapshot, maps: Maps) -> SoftDirty:
         regions = snapshot.regions(find_zero_frame())
         dirty = regions.pages(with_all=Category.SOFT_DIRTY, without=Category.ZERO)
         dirty -= _shown_as_of_files(regions, maps) & maps.private
-        return dirty, self._perhaps_huge(dirty, maps)
+        clean_anonymous = maps.anonymous - dirty
+        return SoftDirty(
+            dirty,
+            self._perhaps_huge(dirty, maps),
+            regions.pages(with_all=Category.FILE) & clean_anonymous,
+            regions.pages(with_all=Category.NOT_EXCLUSIVE, without=Category.FILE) & clean_anonymous,
+        )
 
     def _perhaps_huge(self, dirty: PageSet, maps: Maps) -> PageSet:
         """Which dirty pages may be so only because a neighbour in the same huge page is.
@@ -134,6 +153,50 @@ class PageReader:
                 [entry.start for entry in empty], [entry.end for entry in empty]
             )
         return list(ranges.ranges())
+
+
+@final
+class Residency:
+    """The pages in use of one process, looked up when something tells that they changed.
+
+    A walk over all of memory each tick would double its cost. Pages that come by being written
+    are reported; those that go, or come by being read, change the resident size; what cancels
+    out is seen a few seconds later.
+    """
+
+    def __init__(self, pid: int) -> None:
+        """Open its pagemap. Raises TargetGone, NotPermitted."""
+        self._reader = PageReader(pid)
+        self.pagemap = self._reader.pagemap
+        self._as_of: tuple[Maps, int] | None = None
+        self._look_again_at_s = 0.0
+        self.in_use: InUse = NOTHING_IN_USE
+        """As last known."""
+
+    def look(self, maps: Maps) -> InUse:
+        """Look now. Raises TargetGone."""
+        return self._look((maps, resident_pages(self._reader.pid)), time.monotonic())
+
+    def follow(self, maps: Maps, written: PageSet, now_s: float) -> InUse:
+        """Look if there is reason to, else add what was written since. Raises TargetGone."""
+        as_of = (maps, resident_pages(self._reader.pid))
+        if as_of != self._as_of or now_s >= self._look_again_at_s:
+            return self._look(as_of, now_s)
+        if not written <= self.in_use.present:
+            self.in_use = InUse(
+                self.in_use.present | written, self.in_use.dumpable | (written & maps.dumpable)
+            )
+        return self.in_use
+
+    def _look(self, as_of: tuple[Maps, int], now_s: float) -> InUse:
+        self.in_use = self._reader.in_use(as_of[0])
+        self._as_of = as_of
+        self._look_again_at_s = now_s + _LOOK_AGAIN_S
+        return self.in_use
+
+    def close(self) -> None:
+        """Give the descriptor back; may be called twice."""
+        self._reader.close()
 
 
 def _shown_as_of_files(regions: Regions, maps: Maps) -> PageSet:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engine.kernel.maps import Maps
 from engine.pageset import Int64Array
+from engine.tracking.cost_budget import NO_BUDGET, CostBudget
 from engine.tracking.curve import NO_CURVE, WorkingSetCurve
 from engine.tracking.heat import NO_HEAT, HeatColumn
 
@@ -81,6 +82,8 @@ class ProcessSample:
     """Of its dumpable pages."""
     huge_inflation_pages: int = 0
     """Of its written pages, how many may be counted only because a huge page is tracked as one."""
+    is_tracked: bool = True
+    """False of a child that is not armed yet: its writes are not seen, and an image holds it in full."""
 
 
 class EventKind(Enum):
@@ -96,6 +99,8 @@ class EventKind(Enum):
     """Another program cleared the soft-dirty bits: the next image must be a full one."""
     HUGE_PAGES = "huge pages"
     """Writes to huge pages began to show as more pages than were written; once for each process."""
+    COST = "cost"
+    """Something is put off because tracking would cost the target more than its budget, or no longer is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +134,7 @@ class Sample:
     stopped_us: int
     """How long the target was stopped by this tick, summed over its processes."""
     cost_fraction: float
-    """Estimated share of one CPU that tracking costs the target: faults after each re-arm, and stops."""
+    """Estimated share of one CPU that tracking cost the target: faults after each re-arm, and stops."""
     page_bytes: int
     events: tuple[Event, ...] = field(default=())
     huge_inflation_pages: int = 0
@@ -140,6 +145,15 @@ class Sample:
     """How many distinct dumpable pages of the tree get written within t seconds."""
     heat: HeatColumn = NO_HEAT
     """Where in memory this tick's writes were."""
+    budget: CostBudget = NO_BUDGET
+    """What tracking may cost."""
+    is_slowed: bool = False
+    """Whether this tick came later than was asked for, because of the budget."""
+
+    @property
+    def unarmed_count(self) -> int:
+        """How many of the processes are seen and not armed, because of the budget."""
+        return sum(not process.is_tracked for process in self.processes)
 
     @property
     def bytes_per_s(self) -> float:

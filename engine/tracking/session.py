@@ -7,10 +7,11 @@ thread: every method takes the same lock, so ticks and images may come from diff
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -21,11 +22,13 @@ from engine.kernel.process import (
     ProcessStat,
     read_stat,
 )
-from engine.pageset import EMPTY, PAGE_SIZE
+from engine.pageset import EMPTY, PAGE_SIZE, PageSet
+from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget, CostKeeper
+from engine.tracking.cost_words import CostTeller
 from engine.tracking.curve import summed
 from engine.tracking.heat import HeatGrid
 from engine.tracking.probe import probe
-from engine.tracking.process_tree import ProcessTree
+from engine.tracking.process_tree import Newcomers, ProcessTree
 from engine.tracking.sample import EventKind, ProcessSample, RateMode, Sample, Totals, TrackerKind
 from engine.tracking.soft_dirty import SoftDirtyTracker
 from engine.tracking.tracked_process import TrackedProcess
@@ -37,12 +40,15 @@ from engine.tracking.write_protect import WriteProtectTracker
 class Session:
     """Samples a target and its descendants."""
 
-    def __init__(self, pid: int, tracker: TrackerKind | None = None) -> None:
+    def __init__(
+        self, pid: int, tracker: TrackerKind | None = None, budget: CostBudget = DEFAULT_BUDGET
+    ) -> None:
         """Look at the target; nothing in it is changed before `arm`.
 
         Args:
             pid: the root of the tree.
             tracker: how to learn of writes; None takes what works here.
+            budget: what tracking may cost the target; see `paced_s`.
 
         Raises:
             TargetGone: there is no such process, or it is a zombie.
@@ -53,10 +59,11 @@ class Session:
         support = probe()
         self.tracker = tracker or support.best_for(pid)
         support.require(self.tracker)
-        self._fault_s = support.fault_s
+        self._fault_s = support.fault_s_of(self.tracker)
+        self._costs = CostKeeper(budget, time.monotonic())
+        self._told_costs = CostTeller()
         self.lock = threading.RLock()
         self._source = UffdSource()
-        self._foreign_clears: dict[Identity, int] = {}
         self._told_of_huge_pages: set[Identity] = set()
         self._heat = HeatGrid()
         self._armed_at_s: float | None = None
@@ -64,10 +71,10 @@ class Session:
         self._number = 0
         self._borrower: object | None = None
         self.image_owner: object | None = None
-        """Whose last image `clean` pages refer to; whoever makes images sets it (`forget_images`)."""
+        """With regard to whose images pages are pending; whoever makes images sets it (`forget_images`)."""
         stat = _require_trackable(pid)
         self.root = stat.identity
-        self._tree = ProcessTree(stat, self._new_tracker)
+        self._tree = ProcessTree(stat, self._new_tracker, self._costs)
         self.modes: tuple[RateMode, ...] = (
             SoftDirtyTracker.modes if self.tracker is TrackerKind.SOFT_DIRTY else WriteProtectTracker.modes
         )
@@ -173,7 +180,7 @@ class Session:
         """
         with self.lock:
             began_s = time.perf_counter()
-            self._tree.follow()
+            self._tree.follow(self._newcomers)
             now_s = time.monotonic()
             sampled: list[ProcessSample] = []
             mode = RateMode.CUMULATIVE if self.is_lent else self.mode
@@ -187,11 +194,11 @@ class Session:
         """One process's part in a tick; None if it has exited."""
         try:
             sample = process.tick(now_s, mode)
-            if process.foreign_clears > self._foreign_clears.get(process.identity, 0):
+            if process.foreign_clears > process.told_clears:
                 # A program that has just been started has nothing of what we planted either.
                 self._tree.require_same_program(process)
         except TargetGone:
-            self._tree.has_gone(process)
+            self._tree.has_gone(process, self._newcomers)
             successor = self._tree.get(process.identity.pid)
             return self._look_at(successor, now_s, mode) if successor is not None else None
         self._tell_foreign_clears(process)
@@ -203,8 +210,24 @@ class Session:
         with self.lock:
             self.image_owner = owner
             for process in self._tree:
-                process.abandon_link()
-                process.clean = EMPTY
+                process.forget_images()
+
+    def finish_link(self, owner: object, covered: Mapping[TrackedProcess, PageSet]) -> None:
+        """An image of the owner's is there: what it covers is no longer pending, unless written since.
+
+        Nothing happens if pages are pending with regard to another chain's images meanwhile.
+        """
+        with self.lock:
+            if self.image_owner is owner:
+                for process in self._tree:
+                    process.finish_link(covered.get(process, EMPTY))
+
+    def abandon_link(self, owner: object) -> None:
+        """An image of the owner's did not come to be: its pages are pending as before."""
+        with self.lock:
+            if self.image_owner is owner:
+                for process in self._tree:
+                    process.abandon_link()
 
     @property
     def is_lent(self) -> bool:
@@ -225,10 +248,36 @@ class Session:
             if self._borrower is borrower:
                 self._borrower = None
 
-    def follow_tree(self) -> None:
-        """Take in children that were born and drop processes that exited, now."""
+    def follow_tree(self, *, arm: bool = True) -> None:
+        """Take in children that were born and drop processes that exited, now.
+
+        Args:
+            arm: those that can be paid for. What is about to be stopped and saved in full need not be.
+        """
         with self.lock:
-            self._tree.follow()
+            self._tree.follow(self._newcomers if arm else Newcomers.SEEN)
+
+    @property
+    def _newcomers(self) -> Newcomers:
+        return Newcomers.READ if self.is_lent else Newcomers.ARMED
+
+    def set_budget(self, budget: CostBudget) -> None:
+        """Keep another cost budget from now on."""
+        with self.lock:
+            self._costs.set_budget(budget)
+
+    def paced_s(self, asked_s: float, within_s: float = math.inf) -> float:
+        """How long after the last tick the next is to come.
+
+        Args:
+            asked_s: what the user wants.
+            within_s: it must not be put off beyond this.
+
+        Returns:
+            The same, or more where ticks would otherwise cost the target more than the budget allows.
+        """
+        with self.lock:
+            return self._costs.pause_s(asked_s, within_s)
 
     def close(self) -> None:
         """Take every trace of us from the targets; may be called twice."""
@@ -252,9 +301,8 @@ class Session:
         return WriteProtectTracker(identity, self._source)
 
     def _tell_foreign_clears(self, process: TrackedProcess) -> None:
-        seen = self._foreign_clears.get(process.identity, 0)
-        if process.foreign_clears > seen:
-            self._foreign_clears[process.identity] = process.foreign_clears
+        if process.foreign_clears > process.told_clears:
+            process.told_clears = process.foreign_clears
             self._tree.note(
                 EventKind.FOREIGN_CLEAR,
                 process.identity.pid,
@@ -277,9 +325,16 @@ class Session:
         number, self._number = self._number, self._number + 1
         written = sum(process.totals.written_pages for process in processes)
         inflated = sum(process.huge_inflation_pages for process in processes)
-        stopped_us = sum(process.stopped_us for process in processes)
+        left_us, self._tree.left_stopped_us = self._tree.left_stopped_us, 0
+        stopped_us = sum(process.stopped_us for process in processes) + left_us
+        faults_s = written * self._fault_s if self.is_armed else 0.0
+        spent_s = faults_s + (stopped_us / 1e6 if self.is_armed else 0.0)
+        is_slowed = self._costs.is_slowed
+        self._costs.ticked(now_s, faults_s, stopped_us / 1e6)
+        unarmed = sum(not process.is_tracked for process in processes) if self.is_armed else 0
+        for text in self._told_costs.news(self._costs, unarmed, now_s):
+            self._tree.note(EventKind.COST, self.root.pid, text)
         events, self._tree.events = tuple(self._tree.events), []
-        spent_s = written * self._fault_s + stopped_us / 1e6 if self.is_armed else 0.0
         found = [process.found for process in self._tree if process.found]
         return Sample(
             number=number,
@@ -306,6 +361,8 @@ class Session:
             most_pages_per_write=pages_per_huge_page() if inflated else 1,
             curve=summed([process.curve for process in processes]),
             heat=self._heat.tick(now_s, interval_s, found),
+            budget=self._costs.budget,
+            is_slowed=is_slowed,
         )
 
 

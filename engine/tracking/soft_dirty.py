@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from engine.errors import TargetGone
 from engine.kernel.clear_refs import clear_soft_dirty
 from engine.kernel.huge_pages import pages_per_huge_page
+from engine.kernel.ksm import merges_pages_of
 from engine.kernel.maps import Maps, MapsReader, Vma, VmaKind
 from engine.kernel.pagemap import Category
 from engine.kernel.process import Identity
@@ -20,11 +21,12 @@ from engine.kernel.smaps import read_smaps
 from engine.kernel.stopping import StoppedProcess, on_own_thread
 from engine.pageset import EMPTY, PAGE_SIZE, PageSet
 from engine.tracking.canary import Canary, choose, plant
-from engine.tracking.residency import PageReader
+from engine.tracking.residency import PageReader, SoftDirty
 from engine.tracking.sample import RateMode, TrackerKind, Untracked
 from engine.tracking.tracker import Collected
 
 _HUGETLB_UNSEEN = "soft-dirty bits do not cover hugetlbfs"
+_MERGED_UNSEEN = "soft-dirty bits are lost where equal pages are merged (KSM)"
 _UNALIGNED = pages_per_huge_page() * PAGE_SIZE - 1
 
 
@@ -33,8 +35,7 @@ class _Look:
     """What the kernel tells at one moment; what it means is worked out once the target runs again."""
 
     maps: Maps
-    bits: Callable[[], tuple[PageSet, PageSet]]
-    """Gives the soft-dirty pages, and those of them in huge pages."""
+    bits: Callable[[], SoftDirty]
     is_disturbed: bool
     """Whether somebody else has begun an epoch since ours."""
 
@@ -59,6 +60,7 @@ class SoftDirtyTracker:
         self._is_look_pending = False
         self._hugetlb: tuple[Vma, ...] = ()
         self._hugetlb_as_of: Maps | None = None
+        self._zeros = EMPTY
 
     def arm(self, *, stopped: bool = False) -> Collected:
         """See `Tracker.arm`."""
@@ -69,16 +71,16 @@ class SoftDirtyTracker:
     ) -> Collected:
         """See `Tracker.collect`."""
         if not rearm:
-            return self._understand(self._look())
+            return self._understand(self._look(), for_link=for_link)
         if not exact and not stopped:
-            return self._understand(self._look_and_clear(self._look, None))
-        return self._rearm(self._look, stopped=stopped)
+            return self._understand(self._look_and_clear(self._look, None), for_link=for_link)
+        return self._rearm(self._look, stopped=stopped, for_link=for_link)
 
-    def _rearm(self, look: Callable[[], _Look], *, stopped: bool) -> Collected:
+    def _rearm(self, look: Callable[[], _Look], *, stopped: bool, for_link: bool = False) -> Collected:
         # What can be done beside a running target is: it is stopped for the bits alone.
         canary = choose(self._pages.pagemap, self._read_maps())
         if stopped:
-            return self._understand(self._look_and_clear(look, canary))
+            return self._understand(self._look_and_clear(look, canary), for_link=for_link)
 
         def look_and_clear_stopped() -> tuple[_Look, int]:
             with StoppedProcess(self.identity.pid) as process:
@@ -86,18 +88,20 @@ class SoftDirtyTracker:
             return looked, process.stopped_us
 
         looked, stopped_us = on_own_thread(look_and_clear_stopped)
-        return replace(self._understand(looked), stopped_us=stopped_us)
+        return replace(self._understand(looked, for_link=for_link), stopped_us=stopped_us)
 
     def _look_and_clear(self, look: Callable[[], _Look], canary: Canary | None) -> _Look:
         """Begin an epoch; with a canary, if the target is stopped."""
         looked = look()
+        if canary is not None and not canary.fits(looked.maps):
+            canary = choose(self._pages.pagemap, looked.maps)  # now nothing can change in between
         clear_soft_dirty(self.identity.pid)
         self._is_look_pending = True
         self._canary = canary if canary is not None and plant(self.identity.pid, canary) else None
         return looked
 
     def _look_only_at_maps(self) -> _Look:
-        return _Look(self._read_maps(), lambda: (EMPTY, EMPTY), is_disturbed=False)
+        return _Look(self._read_maps(), SoftDirty, is_disturbed=False)
 
     def _look(self) -> _Look:
         maps = self._read_maps()
@@ -110,16 +114,24 @@ class SoftDirtyTracker:
         # What we read and cleared, but then failed to understand, is lost as what others clear.
         return _Look(maps, bits, is_disturbed or self._is_look_pending)
 
-    def _understand(self, look: _Look) -> Collected:
-        dirty, huge = look.bits()
-        untracked = self._find_hugetlb(look.maps)
-        always_written = self._in_use_privately(untracked)
+    def _understand(self, look: _Look, *, for_link: bool) -> Collected:
+        bits = look.bits()
+        hugetlb = self._find_hugetlb(look.maps)
+        always_written = self._in_use_privately(hugetlb)
+        # Asked after the bits: what was merged before is not there yet.
+        merged = self._find_merged(look.maps) if for_link else ()
+        untracked = [(vma, _HUGETLB_UNSEEN) for vma in hugetlb] + [(vma, _MERGED_UNSEEN) for vma in merged]
+        of_merged = PageSet.from_addresses([vma.start for vma in merged], [vma.end for vma in merged])
+        # What showed zeros at the look before is still what it was then.
+        doubtful = bits.perhaps_zeros | (bits.zeros - self._zeros) | of_merged
+        self._zeros = bits.zeros
         self._is_look_pending = False
         return Collected(
             look.maps,
-            dirty | always_written,
-            tuple(Untracked(vma.start, vma.end, vma.name, _HUGETLB_UNSEEN) for vma in untracked),
-            huge=huge | always_written,
+            bits.dirty | always_written,
+            tuple(Untracked(vma.start, vma.end, vma.name, why) for vma, why in untracked),
+            doubtful,
+            huge=bits.huge | always_written,
             cleared_by_others=look.is_disturbed,
         )
 
@@ -143,6 +155,13 @@ class SoftDirtyTracker:
             )
             self._hugetlb_as_of = maps
         return self._hugetlb
+
+    def _find_merged(self, maps: Maps) -> tuple[Vma, ...]:
+        """The mappings of which equal pages are merged: an entry that is made for one forgets its bit."""
+        if not merges_pages_of(self.identity.pid):
+            return ()
+        mergeable = {entry.start for entry in read_smaps(self.identity.pid) if entry.is_mergeable}
+        return tuple(vma for vma in maps.vmas if vma.start in mergeable)
 
     def _in_use_privately(self, vmas: tuple[Vma, ...]) -> PageSet:
         private = [vma for vma in vmas if vma.is_private]

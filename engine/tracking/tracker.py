@@ -21,6 +21,8 @@ class Collected:
     """Written in this epoch, present or swapped: pages of private files only once they are copies of
     our own, never the shared zero page; whole mappings where their writes cannot be seen."""
     untracked: tuple[Untracked, ...] = ()
+    doubtful: PageSet = EMPTY
+    """May have changed without being written, or were written and do not show it: an image must hold them."""
     stopped_us: int = 0
     huge: PageSet = EMPTY
     """Of `written`, the pages that lie in huge pages: each may be there only because a neighbour is."""

@@ -15,6 +15,7 @@ import click
 import pytest
 
 import tui.app
+from engine.tracking.cost_budget import NO_BUDGET, CostBudget
 from engine.tracking.sample import TrackerKind
 from tests.cli.shell import Shell
 from tui.cli import dirtytop, main
@@ -27,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "directory": None,
     "trusts_directory": False,
     "stop_budget_s": None,
+    "cost_budget": None,
     "theme": None,
     "mouse": True,
     "readonly": False,
@@ -46,6 +48,9 @@ DEFAULTS: dict[str, Any] = {
         (["--trust-directory"], (), {"trusts_directory": True}),
         (["--theme", "nord"], (), {"theme": "nord"}),
         (["--stop-budget", "50ms"], (), {"stop_budget_s": 0.05}),
+        (["--cost-budget", "5%"], (), {"cost_budget": CostBudget(0.05, 0.025)}),
+        (["--cost-budget", "0.5"], (), {"cost_budget": CostBudget(0.005, 0.0025)}),
+        (["--cost-budget", "off"], (), {"cost_budget": NO_BUDGET}),
     ],
 )
 def test_pids_and_options_without_a_command_are_for_the_dashboard(
@@ -86,12 +91,22 @@ def test_the_help_of_the_whole_names_every_command_and_the_options_of_the_dashbo
         "--tracker",
         "--dir",
         "--stop-budget",
+        "--cost-budget",
         "--theme",
         "--no-mouse",
         "--readonly",
     ):
         assert f"  {name}" in output
     assert output.splitlines()[-1].startswith("    dirtytop ")
+
+
+@pytest.mark.parametrize("command", ["watch", "forecast", "checkpoint"])
+@pytest.mark.parametrize("given", ["0", "-1%", "1000%", "much", "nan", ""])
+def test_a_cost_budget_that_makes_no_sense_is_refused(shell: Shell, command: str, given: str) -> None:
+    where = ["/nowhere"] if command == "checkpoint" else []
+    code, output, complaints = shell.run(command, 1, *where, "--cost-budget", given)
+    assert (code, output) == (2, "")
+    assert "is no share of a core: say off, or 0.01% to 100%" in complaints
 
 
 def test_the_dashboards_own_help_calls_it_by_no_name(capsys: pytest.CaptureFixture[str]) -> None:

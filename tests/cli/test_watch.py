@@ -52,6 +52,21 @@ def test_a_hot_set_is_counted_to_the_page(shell: Shell, steady: Workload) -> Non
         assert (hot["present_pages"], hot["written_pages"], hot["since_armed_pages"]) == (500, 500, 500)
 
 
+def test_ticks_that_would_cost_more_than_the_budget_come_later_and_say_so(
+    shell: Shell, steady: Workload
+) -> None:
+    how = ["--mode", "rearming"] if probe().soft_dirty.works else []
+    arguments = ["watch", steady.pid, "--interval", 0.02, "--count", 20, *how, "--json"]
+    _, output, _ = shell.run(*arguments, "--cost-budget", "0.01%")
+    ticks = objects(output)
+    assert {tick["cost_budget"] for tick in ticks} == {0.0001}
+    assert [tick["slowed"] for tick in ticks[:1]] == [False]
+    assert ticks[-1]["slowed"]
+    assert ticks[-1]["interval_s"] > 2 * ticks[0]["interval_s"]
+    _, output, _ = shell.run(*arguments, "--cost-budget", "off")
+    assert {(tick["cost_budget"], tick["slowed"]) for tick in objects(output)} == {(None, False)}
+
+
 def test_cold_pages_are_present_and_never_written(shell: Shell, steady: Workload) -> None:
     _, output, _ = shell.run("watch", steady.pid, "--interval", 0.2, "--count", 2, "--json")
     for tick in objects(output):

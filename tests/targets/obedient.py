@@ -99,6 +99,13 @@ def _obey(libc: ctypes.CDLL, command: dict[str, Any]) -> Any:
             made = libc.mmap(base, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
             libc.madvise(made, size, mmap.MADV_NOHUGEPAGE)
             return made
+        case "map_file":
+            # Read-only, as the dynamic loader begins: then parts of it are written to and protected.
+            file = os.open(command["path"], os.O_RDONLY)
+            flags = mmap.MAP_PRIVATE | _MAP_FIXED
+            made = libc.mmap(base, pages * PAGE_SIZE, mmap.PROT_READ, flags, file, 0)
+            os.close(file)
+            return made
         case "advise":
             return libc.madvise(base, pages * PAGE_SIZE, command["advice"])
         case "sweep":
@@ -123,6 +130,10 @@ def _obey(libc: ctypes.CDLL, command: dict[str, Any]) -> Any:
                 while True:
                     time.sleep(1000)
             return child
+        case "spawn_sleep":
+            # The child has our memory (vfork) until the gate opens.
+            gate = (os.POSIX_SPAWN_OPEN, 9, command["gate"], os.O_RDONLY, 0)
+            return os.posix_spawn("/bin/sleep", ["sleep", "1000"], {}, file_actions=[gate])
         case "end_child":
             os.kill(command["pid"], _SIGKILL)
             os.waitpid(command["pid"], 0)

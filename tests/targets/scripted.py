@@ -15,6 +15,8 @@ from typing import Any, Self
 from engine.pageset import PAGE_SHIFT, PageSet
 from tests.targets import obedient
 
+_MADV_MERGEABLE = 12
+
 
 class ScriptedTarget:
     """Our end: a child process with one region of pages, and more on demand."""
@@ -81,9 +83,22 @@ class ScriptedTarget:
         """Map private memory over whatever is at `base`."""
         assert self.ask(op="map_at", base=base, pages=pages) == base
 
+    def map_file(self, base: int, pages: int, path: str) -> None:
+        """Map the beginning of a file, read-only and private, over whatever is at `base`."""
+        assert self.ask(op="map_file", base=base, pages=pages, path=path) == base
+
     def advise(self, base: int, pages: int, advice: int) -> None:
         """madvise(2)."""
         assert self.ask(op="advise", base=base, pages=pages, advice=advice) == 0
+
+    def make_mergeable(self, base: int, pages: int) -> None:
+        """Let the kernel merge pages of it that are equal to others."""
+        self.advise(base, pages, _MADV_MERGEABLE)
+
+    def wait_until_merged(self, pages: int) -> None:
+        """Until the kernel has merged so many pages of ours."""
+        while int(Path(f"/proc/{self.pid}/ksm_merging_pages").read_text()) < pages:
+            time.sleep(0.01)
 
     def sweep(self, base: int, pages: int, value: int = 2) -> None:
         """Begin to write each page, one after the other and each only once, and answer meanwhile."""
@@ -109,6 +124,10 @@ class ScriptedTarget:
         while os.path.exists(f"/proc/{child}/fd/1"):
             time.sleep(0.001)
         return child
+
+    def spawn_sleep_behind(self, gate: Path) -> int:
+        """Start `sleep` in a child that has our memory until somebody opens this fifo to write."""
+        return int(self.ask(op="spawn_sleep", gate=str(gate)))
 
     def end_child(self, pid: int) -> None:
         self.ask(op="end_child", pid=pid)

@@ -17,7 +17,7 @@ from engine.tracking.soft_dirty import SoftDirtyTracker
 from engine.tracking.tracker import Tracker
 from engine.tracking.uffd_source import UffdSource
 from engine.tracking.write_protect import WriteProtectTracker
-from tests.lab.places import GUEST_MARK
+from tests.lab.guest import require_guest
 from tests.targets.scripted import ScriptedTarget
 
 PLAIN = "soft-dirty-plain"
@@ -67,15 +67,10 @@ def tracker(track: Callable[[int], Tracker], target: ScriptedTarget) -> Tracker:
     return track(target.pid)
 
 
-def _require_guest(what: str) -> None:
-    if GUEST_MARK not in Path("/proc/cmdline").read_text():
-        pytest.skip(f"{what} is made only in the lab's guests")
-
-
 @pytest.fixture(scope="session")
 def hugetlb() -> None:
     """A pool of huge pages for hugetlbfs; a real machine's pool is its owner's."""
-    _require_guest("a pool of huge pages")
+    require_guest("a pool of huge pages")
     pool = Path("/proc/sys/vm/nr_hugepages")
     pool.write_text("16")
     assert int(pool.read_text()) == 16
@@ -84,7 +79,7 @@ def hugetlb() -> None:
 @pytest.fixture(scope="session")
 def swap() -> Iterator[None]:
     """A swap device of our own, made only in a guest of the lab: a real machine's swap is its owner's."""
-    _require_guest("swap")
+    require_guest("swap")
     subprocess.run(["modprobe", "zram"], check=True)
     number = Path("/sys/class/zram-control/hot_add").read_text().strip()
     device = f"/dev/zram{number}"

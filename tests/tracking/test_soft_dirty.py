@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import mmap
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,12 +12,13 @@ import pytest
 from engine.checkpoint.link import After
 from engine.checkpoint.memory import MemoryChain
 from engine.kernel.maps import Maps
+from engine.kernel.pagemap import Pagemap, Regions
 from engine.kernel.process import identify
 from engine.kernel.stopping import StoppedProcess
-from engine.pageset import PAGE_SHIFT, PageSet
+from engine.pageset import PAGE_SHIFT
 from engine.tracking import soft_dirty
 from engine.tracking.probe import probe
-from engine.tracking.residency import PageReader
+from engine.tracking.residency import PageReader, SoftDirty
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from engine.tracking.soft_dirty import SoftDirtyTracker
@@ -56,8 +59,8 @@ def test_bits_that_were_cleared_and_not_understood_count_as_lost(
     tracker.arm()
     target.fill([3])
 
-    def failing(reader: PageReader, maps: Maps) -> Callable[[], tuple[PageSet, PageSet]]:
-        def fail() -> tuple[PageSet, PageSet]:
+    def failing(reader: PageReader, maps: Maps) -> Callable[[], SoftDirty]:
+        def fail() -> SoftDirty:
             raise MemoryError
 
         return fail
@@ -70,6 +73,31 @@ def test_bits_that_were_cleared_and_not_understood_count_as_lost(
     assert after.cleared_by_others
     assert not after.written & target.region
     assert not tracker.collect(rearm=True).cleared_by_others
+    tracker.close()
+
+
+def test_what_a_loading_program_writes_is_not_taken_for_a_foreign_clear(
+    target: ScriptedTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the map still says that there is a file, the loader has put data by the time of the pagemap."""
+    base, pages = 0x1000_0000, 16
+    target.map_file(base, pages, sys.executable)
+    read = Pagemap.read
+
+    def read_late(pagemap: Pagemap, ranges: Iterable[tuple[int, int]], zero_frame: int = 0) -> Regions:
+        loading.setattr(Pagemap, "read", read)  # it happens once
+        target.protect(base, pages, mmap.PROT_READ | mmap.PROT_WRITE)
+        target.fill(range(pages), base)
+        return read(pagemap, ranges, zero_frame)
+
+    tracker = SoftDirtyTracker(identify(target.pid))
+    with monkeypatch.context() as loading:
+        loading.setattr(Pagemap, "read", read_late)
+        tracker.arm()
+    target.fill(range(pages), base, value=3)
+    collected = tracker.collect(rearm=False)
+    assert target.pages(range(pages), base) <= collected.written
+    assert not collected.cleared_by_others
     tracker.close()
 
 

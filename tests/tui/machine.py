@@ -29,6 +29,7 @@ from engine.images.layout import LinkKind
 from engine.kernel.maps import Maps, parse_line
 from engine.kernel.process import Identity
 from engine.processes import ProcessRow
+from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
 from engine.tracking.sample import Event, ProcessSample, RateMode, Sample, Totals, TrackerKind
 from tui.app import DirtytopApp
 from tui.backend import ChainOrder
@@ -123,6 +124,10 @@ class ScriptedTracking:
         """Take the mode."""
         self.calls.append(mode.value)
         self.mode = mode
+
+    def paced_s(self, asked_s: float, within_s: float = math.inf) -> float:
+        """Nothing costs it anything."""
+        return asked_s
 
     def tick(self) -> Sample:
         """The next sample, once the test lets targets tick."""
@@ -279,7 +284,9 @@ class ScriptedMachine:
         self.calibration_error: DirtytopError | None = None
         self.rows: tuple[ProcessRow, ...] = PROCESSES
 
-    def open_target(self, pid: int, tracker: TrackerKind | None) -> ScriptedTracking:
+    def open_target(
+        self, pid: int, tracker: TrackerKind | None, budget: CostBudget = DEFAULT_BUDGET
+    ) -> ScriptedTracking:
         """Take a target, or say why not."""
         if pid in self.open_errors:
             raise self.open_errors[pid]

@@ -9,12 +9,16 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from engine.tracking.cost_budget import NO_BUDGET, CostBudget
 from engine.tracking.sample import TrackerKind
 from engine.trust.directory import OPTION
 
 _AUTO: Final = "auto"
 _SHORTEST_S: Final = 0.01
 _LONGEST_S: Final = 86_400.0
+_NO_BUDGET: Final = "off"
+_LEAST_PERCENT: Final = 0.01
+_MOST_PERCENT: Final = 100.0
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -67,6 +71,40 @@ def _tracker_kind(context: click.Context, parameter: click.Parameter, name: str)
 def trust_option(what: str) -> Callable[[_Function], _Function]:
     """`--trust-directory`, as `trusts_directory`."""
     return click.option(OPTION, "trusts_directory", is_flag=True, help=what)
+
+
+class _Share(click.ParamType[CostBudget]):
+    """A share of a core in per cent, or none."""
+
+    name = "percent"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> CostBudget:
+        if isinstance(value, CostBudget):
+            return value
+        if value == _NO_BUDGET:
+            return NO_BUDGET
+        try:
+            percent = float(str(value).removesuffix("%"))
+        except ValueError:
+            percent = math.nan
+        if not _LEAST_PERCENT <= percent <= _MOST_PERCENT:
+            self.fail(
+                f"{value!r} is no share of a core: say {_NO_BUDGET}, or {_LEAST_PERCENT:g}% to "
+                f"{_MOST_PERCENT:g}%", param, ctx,
+            )  # fmt: skip
+        return CostBudget.of(percent / 100)
+
+
+def cost_budget_option(function: _Function) -> _Function:
+    """`--cost-budget`, as a `CostBudget`, or None if it is not given."""
+    return click.option(
+        "--cost-budget",
+        type=_Share(),
+        metavar="PERCENT|off",
+        help="How much of a core tracking may cost the target; half of it may be stops. What would cost more "
+        "waits: ticks come later than asked for, and children that live shortly are not tracked. "
+        "[default: 2%]",
+    )(function)
 
 
 def json_option(function: _Function) -> _Function:

@@ -20,6 +20,7 @@ from engine.checkpoint.link import After, Engine, LinkResult
 from engine.errors import Cancelled, DirtytopError, LinkFailed
 from engine.images.layout import LinkKind
 from engine.printable import printable
+from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from tui.commands.arguments import (
@@ -27,6 +28,7 @@ from tui.commands.arguments import (
     PID,
     SECONDS,
     TRUSTED_TO_HOLD,
+    cost_budget_option,
     example,
     json_option,
     trust_option,
@@ -85,6 +87,7 @@ _AUTO: Final = "auto"
 )
 @trust_option(TRUSTED_TO_HOLD)
 @when_options
+@cost_budget_option
 @criu_options
 @json_option
 def checkpoint(
@@ -97,6 +100,7 @@ def checkpoint(
     goes_on: bool,
     no_preflight: bool,
     trusts_directory: bool,
+    cost_budget: CostBudget | None,
     as_json: bool,
 ) -> None:
     """Take a checkpoint of process PID and its descendants, as a chain of links DIR/1, DIR/2, …
@@ -121,7 +125,7 @@ def checkpoint(
     # An epoch that may be taken over is of the tracker that began it; that of write-protection has ended.
     may_take_over = earlier is not None and tracker_of(earlier) is TrackerKind.SOFT_DIRTY
     tracker = tracker_to_wait_by() if when and not may_take_over else None
-    with Interruption() as interruption, Session(pid, tracker) as session:
+    with Interruption() as interruption, Session(pid, tracker, cost_budget or DEFAULT_BUDGET) as session:
         # Nothing of the target has been touched until here.
         maker = _engine_for(pid, wanted, options, checked=not no_preflight)
         chosen = maker.engine

@@ -7,8 +7,17 @@ from pathlib import Path
 
 import click
 
+from engine.tracking.cost_budget import CostBudget
 from engine.tracking.sample import TrackerKind
-from tui.commands.arguments import DIRECTORY, PID, SECONDS, example, tracker_option, trust_option
+from tui.commands.arguments import (
+    DIRECTORY,
+    PID,
+    SECONDS,
+    cost_budget_option,
+    example,
+    tracker_option,
+    trust_option,
+)
 from tui.commands.when_options import DURATION
 
 
@@ -31,6 +40,7 @@ class _Nameless(click.Command):
 @click.argument("pids", metavar="[PID]...", type=PID, nargs=-1)
 @click.option("--interval", type=SECONDS, help="Seconds from tick to tick.")
 @tracker_option
+@cost_budget_option
 @click.option("--dir", "directory", type=DIRECTORY, help="Where the first chain of checkpoints goes.")
 @trust_option("Write into chosen directories although others than you and root could exchange them.")
 @click.option("--stop-budget", type=DURATION, help="How long a dump may stop the target, as in 50ms.")
@@ -41,6 +51,7 @@ def dashboard(
     pids: tuple[int, ...],
     interval: float | None,
     tracker: TrackerKind | None,
+    cost_budget: CostBudget | None,
     directory: Path | None,
     trusts_directory: bool,
     stop_budget: float | None,
@@ -57,6 +68,7 @@ def dashboard(
         pids,
         interval_s=interval,
         tracker=tracker,
+        cost_budget=cost_budget,
         directory=directory,
         trusts_directory=trusts_directory,
         stop_budget_s=stop_budget,

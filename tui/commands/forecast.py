@@ -20,9 +20,18 @@ from engine.forecast.policies import POLICIES
 from engine.forecast.rhythm import Rhythm, State
 from engine.forecast.rounds import Plan
 from engine.forecast.verdict import STOP_BUDGET_S
+from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
 from engine.tracking.sample import Sample, TrackerKind
 from engine.tracking.session import Session
-from tui.commands.arguments import DIRECTORY, PID, SECONDS, example, json_option, tracker_option
+from tui.commands.arguments import (
+    DIRECTORY,
+    PID,
+    SECONDS,
+    cost_budget_option,
+    example,
+    json_option,
+    tracker_option,
+)
 from tui.commands.interruption import Interruption
 from tui.commands.output import emit, emit_json
 from tui.commands.waiting import estimate_as_json, prepare_to_wait, tracker_to_wait_by
@@ -72,6 +81,7 @@ _NOT_AT_ALL: Final = "–"
     help="Mark what this policy of others would do, and not our advice.",
 )
 @tracker_option
+@cost_budget_option
 @json_option
 def forecast(
     pid: int,
@@ -83,6 +93,7 @@ def forecast(
     engine: str,
     policy: str | None,
     tracker: TrackerKind | None,
+    cost_budget: CostBudget | None,
     as_json: bool,
 ) -> None:
     """Foresee what a checkpoint of process PID and its descendants would cost: nothing is dumped.
@@ -93,7 +104,8 @@ def forecast(
     makers = Engine(engine)
     can_pre_dump = makers is not Engine.CRIU or examine_criu().has_memory_tracking
     advisor = Advisor(budget_s=budget)
-    with Interruption() as interruption, Session(pid, tracker or tracker_to_wait_by()) as session:
+    how = tracker or tracker_to_wait_by()
+    with Interruption() as interruption, Session(pid, how, cost_budget or DEFAULT_BUDGET) as session:
         prepare_to_wait(session)
         # Asked for nothing, it measures where `dirtytop demo` and most scripts put what is temporary.
         place = directory or Path(tempfile.gettempdir())
@@ -113,7 +125,7 @@ def forecast(
 def _look(session: Session, advisor: Advisor, span_s: float, interruption: Interruption) -> Sample | None:
     """Tick for so long, and to the end of a close look; the last sample, or None if asked to end."""
     end_s = time.monotonic() + span_s
-    while not interruption.wait(advisor.gap_s(min(_TICK_S, span_s / 4))):
+    while not interruption.wait(session.paced_s(advisor.gap_s(min(_TICK_S, span_s / 4)))):
         sample = session.tick()
         if not sample.processes:
             raise TargetGone(f"process {session.root.pid} has exited", pid=session.root.pid)

@@ -137,7 +137,8 @@ class _Guide:
 
     def _look(self) -> Advice | None:
         """A tick, told; None within a close look."""
-        if self._interruption.wait(self.advisor.gap_s(_INTERVAL_S)):
+        gap_s = self._session.paced_s(self.advisor.gap_s(_INTERVAL_S), self.advisor.next_decision_s())
+        if self._interruption.wait(gap_s):
             raise Cancelled("interrupted: the tour has ended")
         sample = self._session.tick()
         phase = self._tour.phase

@@ -102,7 +102,8 @@ class Waiter:
         advisor.arm(self._trigger, datetime.now())
         due_s = time.monotonic()
         while True:
-            due_s = max(due_s + advisor.gap_s(INTERVAL_S), time.monotonic())
+            gap_s = self._session.paced_s(advisor.gap_s(INTERVAL_S), advisor.next_decision_s())
+            due_s = max(due_s + gap_s, time.monotonic())
             advice = self._tick(due_s)
             if advice is None:
                 continue

@@ -11,9 +11,10 @@ from typing import Any, Final
 import click
 
 from engine.errors import TargetGone
+from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
 from engine.tracking.sample import RateMode, Sample, TrackerKind
 from engine.tracking.session import Session
-from tui.commands.arguments import PID, SECONDS, example, json_option, tracker_option
+from tui.commands.arguments import PID, SECONDS, cost_budget_option, example, json_option, tracker_option
 from tui.commands.interruption import Interruption
 from tui.commands.output import emit, emit_json
 from widgets.units import format_bytes, format_count, format_duration, format_rate
@@ -37,6 +38,7 @@ _MODES: Final = {"cumulative": RateMode.CUMULATIVE, "rearming": RateMode.REARMIN
 @click.option("--interval", type=SECONDS, default=1.0, show_default=True, help="Seconds from tick to tick.")
 @click.option("--count", type=click.IntRange(min=1), help="End after so many ticks.")
 @tracker_option
+@cost_budget_option
 @click.option(
     "--mode",
     type=click.Choice(list(_MODES)),
@@ -49,6 +51,7 @@ def watch(
     interval: float,
     count: int | None,
     tracker: TrackerKind | None,
+    cost_budget: CostBudget | None,
     mode: str | None,
     as_json: bool,
 ) -> None:
@@ -56,7 +59,7 @@ def watch(
 
     Ends with Ctrl-C, after --count ticks, or when the target has exited.
     """
-    with Interruption() as interruption, Session(pid, tracker) as session:
+    with Interruption() as interruption, Session(pid, tracker, cost_budget or DEFAULT_BUDGET) as session:
         if mode is not None:
             session.set_mode(_MODES[mode])
         session.arm()
@@ -80,13 +83,15 @@ def follow(
 ) -> int:
     """Tick on a steady clock and show each sample, until asked to end, `count` or the target's exit.
 
+    Ticks come further apart where they would cost the target more than the session's budget.
+
     Returns:
         How many samples were shown.
     """
     shown = 0
     due = time.monotonic()
     while count is None or shown < count:
-        due = max(due + interval_s, time.monotonic())
+        due = max(due + session.paced_s(interval_s), time.monotonic())
         if interruption.wait(due - time.monotonic()):
             break
         sample = session.tick()
@@ -145,6 +150,9 @@ def sample_as_json(pid: int, sample: Sample) -> dict[str, Any]:
         "tick_ms": round(sample.tick_ms, 3),
         "stopped_us": sample.stopped_us,
         "cost_fraction": round(sample.cost_fraction, 6),
+        "cost_budget": sample.budget.cpu if sample.budget.is_limited else None,
+        "slowed": sample.is_slowed,
+        "unarmed_processes": sample.unarmed_count,
         "page_bytes": sample.page_bytes,
         "most_pages_per_write": sample.most_pages_per_write,
         "total": {
@@ -156,7 +164,12 @@ def sample_as_json(pid: int, sample: Sample) -> dict[str, Any]:
             "huge_inflation_pages": sample.huge_inflation_pages,
         },
         "processes": [
-            {"pid": process.pid, "parent_pid": process.parent_pid, "command": process.command}
+            {
+                "pid": process.pid,
+                "parent_pid": process.parent_pid,
+                "command": process.command,
+                "tracked": process.is_tracked,
+            }
             for process in sample.processes
         ],
         "vmas": [

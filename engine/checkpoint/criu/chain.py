@@ -23,7 +23,8 @@ from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.job import LinkJob, LinkMade, LinkOrder
 from engine.checkpoint.criu.mapped_root import open_to_mapped_root
 from engine.checkpoint.criu.options import CriuOptions, require_session_leader
-from engine.checkpoint.criu.selection import would_write
+from engine.checkpoint.criu.selection import choices, would_write
+from engine.checkpoint.criu.unseen import why_not_left_out
 from engine.checkpoint.directory import ChainDirectory, Listing
 from engine.checkpoint.fingerprint import Fingerprint
 from engine.checkpoint.going_on import read_open_chain, require_chain_of, why_not_the_same
@@ -136,6 +137,7 @@ class CriuChain:
             LinkFailed: they are of another process or another engine, or have ended with a dump.
             NotTrusted: others can exchange them.
             NotSupported, NotPermitted, ShellJobNeeded, TargetGone: as for a new chain.
+            Whatever chain the session is in the middle of then goes on as if nothing had been asked.
         """
         images = read_open_chain(directory)
         last = images.links[-1]
@@ -146,12 +148,15 @@ class CriuChain:
         chain._next_number = chain._place.last_number + 1
         chain.links = tuple(LinkResult.of_earlier(info, cls.engine) for info in images.infos())
         chain._fingerprints = [(link.path, chain._place.fingerprint(link.path)) for link in images.links]
-        session.forget_images(chain)
         session.follow_tree()
-        chain._watch.adopt({process.identity: process.canary for process in sidecar.processes})
+        chain._watch.adopt(
+            {process.identity: process.canary for process in sidecar.processes},
+            {process.identity: process.marks for process in sidecar.processes},
+        )
         chain.broken = (
             why_not_the_same(last, sidecar) or chain._other_program(sidecar) or chain._watch.disturbance()
         )
+        session.forget_images(chain)
         if not chain.broken:
             session.lend_epoch(chain)
         return chain
@@ -217,7 +222,7 @@ class CriuChain:
     def _add(self, kind: LinkKind, after: After, progress: Progress, cancelled: Cancelled) -> LinkResult:
         began_s = time.perf_counter()
         self._require_possible()
-        self.broken = self.broken or self._disturbance()
+        self.broken = self.broken or self._disturbance(kind)
         notes = [f"{self.broken}: this link is a full one"] if self.links and self.broken else []
         parent = None if self.broken or not self.links else read_link(self.links[-1].path)
         mode = self.options.pre_dump_mode
@@ -240,7 +245,9 @@ class CriuChain:
             def add_sidecar(directory: CriuDirectory) -> None:
                 if kind is LinkKind.PRE_DUMP:  # nothing goes on after a dump
                     with directory.reading() as place:
-                        sidecar = sidecar_of(self._session, self.engine, place, self._watch.canaries)
+                        sidecar = sidecar_of(
+                            self._session, self.engine, place, self._watch.canaries, self._watch.marks
+                        )
                     directory.write(SIDECAR, sidecar.encode())
 
             made = LinkJob(self.criu, self.options, order, progress, cancelled, thawed, add_sidecar).run()
@@ -275,7 +282,7 @@ class CriuChain:
                     return f"process {process.identity.pid} has started another program since the last link"
         return ""
 
-    def _disturbance(self) -> str:
+    def _disturbance(self, kind: LinkKind) -> str:
         """What speaks against building on the last link, in words; empty if nothing does."""
         with self._session.lock:
             if self._session.image_owner is not self:
@@ -283,10 +290,13 @@ class CriuChain:
                 # A native chain of the same session clears the same bits.
                 if self._session.tracker is TrackerKind.SOFT_DIRTY:
                     return "another chain was made of this target meanwhile"
-        for path, seen in self._fingerprints:
-            if self._place.fingerprint(path) != seen:
-                return f"{printable(str(path))} was changed or removed since it was made"
-        return self._watch.disturbance()
+        if changed := self._place.changed(self._fingerprints):
+            return f"{printable(str(changed))} was changed or removed since it was made"
+        if not self.links:
+            return ""
+        parent, mode = read_link(self.links[-1].path), self.options.pre_dump_mode
+        left_out = choices(self._session, kind, parent, mode, self.criu)
+        return self._watch.disturbance() or why_not_left_out(left_out, parent, self._watch)
 
     @contextmanager
     def _under_way(self, kind: LinkKind) -> Iterator[ExitStack]:
@@ -300,9 +310,7 @@ class CriuChain:
                 yield session_waits
             except BaseException:
                 self.broken = f"{kind.value} {self._next_number} was begun and not completed"
-                with self._session.lock:
-                    for process in self._session.processes:
-                        process.abandon_link()
+                self._session.abandon_link(self)
                 raise
 
     def _note_writes_from_now_on(self) -> None:
@@ -310,12 +318,13 @@ class CriuChain:
 
         Soft-dirty bits tell it by themselves: they are cleared by CRIU, and not by us.
         """
-        if self._session.tracker is TrackerKind.SOFT_DIRTY:
-            return
         for process in self._session.processes:
             if process.is_tracked:
                 try:
-                    process.plan_link(stopped=False)
+                    if self._session.tracker is TrackerKind.SOFT_DIRTY:
+                        process.expect_link()
+                    else:
+                        process.plan_link(stopped=False)
                 except TargetGone:
                     continue
 
@@ -337,8 +346,8 @@ class CriuChain:
     def _settle(self, listing: Listing) -> None:
         """What the link lists is no longer pending, unless written since."""
         with self._session.lock:
-            for process in self._session.processes:
-                process.finish_link(_covered(listing, process))
+            covered = {process: _covered(listing, process) for process in self._session.processes}
+            self._session.finish_link(self, covered)
 
     def _done(self, order: LinkOrder, made: LinkMade, notes: list[str], began_s: float) -> LinkResult:
         stats = made.stats

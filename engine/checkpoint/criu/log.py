@@ -89,6 +89,10 @@ _HINTS: Final = (
     (r"Timeout reached|[Tt]imed out", "a thread does not stop; `--freeze-timeout` waits longer"),
     (r"iptables|nft", "try another `--network-lock`"),
     (r"Can't get 1:(?:16|34)\b", "this criu cannot save network sockets since Linux 6.16: a newer one can"),
+    (
+        r"in parent pagemap|not found in parent",
+        "the kernel calls pages clean that the link before does not hold; the next link is a full one",
+    ),
     (r"userfaultfd|uffd", _told(files.USERFAULTFD)),
     (r"Can't dump file .* of that type .*\(anon", _told(files.KERNEL_OBJECT)),
     (r"Can't dump file .* of that type", _told(files.DEVICE)),

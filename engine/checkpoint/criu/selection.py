@@ -74,10 +74,32 @@ def pages_to_write(
     criu: Criu | None = None,
 ) -> dict[int, PageSet]:
     """Which pages `would_write` counts, by pid. Arguments and errors as there."""
+    chosen = choices(session, kind, parent, pre_dump_mode, criu)
+    return {pid: choice.written for pid, choice in chosen.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What CRIU does with the pages of one process."""
+
+    inner_pid: int
+    """As the process knows itself: images are named by it."""
+    written: PageSet
+    left_to_parent: PageSet = EMPTY
+
+
+def choices(
+    session: Session,
+    kind: LinkKind = LinkKind.DUMP,
+    parent: Link | None = None,
+    pre_dump_mode: PreDumpMode = PreDumpMode.SPLICE,
+    criu: Criu | None = None,
+) -> dict[int, Choice]:
+    """What CRIU would do with the pages of each process, by pid. Arguments and errors as of `would_write`."""
     scans = criu.scans_pages if criu else scan_knows(Category.SOFT_DIRTY)
     link = _LinkToBe(kind, _Parent(parent) if parent else None, pre_dump_mode, scans)
     root = read_stat(session.root.pid)
-    found: dict[int, PageSet] = {}
+    found: dict[int, Choice] = {}
     for stat in (root, *child_processes({root.pid})):
         try:
             found[stat.pid] = _of_process(stat, link)
@@ -109,10 +131,11 @@ class _Parent:
         return innermost_pid(stat.pid) in self._pids and stat.start_ticks < self._made_at_ticks
 
 
-def _of_process(stat: ProcessStat, link: _LinkToBe) -> PageSet:
+def _of_process(stat: ProcessStat, link: _LinkToBe) -> Choice:
     is_dump = link.kind is LinkKind.DUMP
+    inner_pid = innermost_pid(stat.pid)
     if not is_dump and stat.state == _STOPPED:
-        return EMPTY
+        return Choice(inner_pid, EMPTY)
     maps = read_maps(stat.pid)
     reader = PageReader(stat.pid)
     try:
@@ -132,12 +155,13 @@ def _of_process(stat: ProcessStat, link: _LinkToBe) -> PageSet:
             if link.pre_dump_mode is PreDumpMode.READ:
                 pages -= unreadable
         if link.parent is None or not link.parent.knows(stat):
-            return pages
+            return Choice(inner_pid, pages)
         never_left_out = borrowed | untracked | maps.huge
         if is_dump or link.parent.was_read:
             never_left_out |= unreadable
-        dirty, _ = reader.soft_dirty(maps)
-        return pages & (dirty | of_it_dirty | never_left_out)
+        dirty = reader.soft_dirty(maps).dirty
+        written = pages & (dirty | of_it_dirty | never_left_out)
+        return Choice(inner_pid, written, pages - written)
     finally:
         reader.close()
 

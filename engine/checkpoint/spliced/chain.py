@@ -27,7 +27,6 @@ from engine.checkpoint.spliced.frozen_pages import FrozenPages
 from engine.checkpoint.spliced.job import SpliceJob
 from engine.images.layout import LinkKind
 from engine.kernel.process import require_same
-from engine.pageset import EMPTY
 from engine.tracking.session import Session
 
 _DEFAULT_OPTIONS: Final = CriuOptions()
@@ -40,6 +39,16 @@ def _unheeded(progress: LinkProgress) -> None:
 def _wanted() -> bool:
     """Never cancelled."""
     return False
+
+
+def _usable(criu: Criu | None, options: CriuOptions, session: Session) -> Criu:
+    """A CRIU that can do what the options say with this target. Errors as of `SplicedChain`."""
+    found = criu or examine_criu()
+    found.require_dump()
+    options.require_possible(found)
+    if not options.shell_job:
+        require_session_leader(session.root.pid)
+    return found
 
 
 class SplicedChain(MemoryChain):
@@ -73,7 +82,8 @@ class SplicedChain(MemoryChain):
             LinkFailed: the directory cannot be made or holds images already.
             NotTrusted: others can exchange the directory, and are not trusted.
         """
-        self._take_criu(session, options, criu)
+        self.criu = _usable(criu, options, session)
+        self.options = options
         super().__init__(session, directory, trusts_directory=trusts_directory)
 
     @classmethod
@@ -85,17 +95,11 @@ class SplicedChain(MemoryChain):
         criu: Criu | None = None,
     ) -> Self:
         """Go on with a chain of pre-dumps of ours. See `MemoryChain.go_on`, and for the rest `__init__`."""
+        usable = _usable(criu, options, session)
         chain = super().go_on(session, directory)
-        chain._take_criu(session, options, criu)
+        chain.criu = usable
+        chain.options = options
         return chain
-
-    def _take_criu(self, session: Session, options: CriuOptions, criu: Criu | None) -> None:
-        self.criu = criu or examine_criu()
-        self.criu.require_dump()
-        self.options = options
-        options.require_possible(self.criu)
-        if not options.shell_job:
-            require_session_leader(session.root.pid)
 
     def dump(
         self, after: After = After.RUN, progress: Progress = _unheeded, cancelled: Cancelled = _wanted
@@ -144,11 +148,9 @@ class SplicedChain(MemoryChain):
                         self.criu, self.options, order, progress, cancelled, pages, session_waits.close
                     )
                     made = job.run()
-                self._settle({p: pages.covered.get(p, EMPTY) for p in self._session.processes})
+                self._session.finish_link(self, pages.covered)
         except BaseException:
-            with self._session.lock:
-                for process in self._session.processes:
-                    process.abandon_link()
+            self._session.abandon_link(self)
             raise
         self.is_ended = True
         stats = made.stats
