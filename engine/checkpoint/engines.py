@@ -20,7 +20,7 @@ from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.sidecar import Sidecar, boot_id, link_digest, read_sidecar
 from engine.checkpoint.spliced.chain import SplicedChain
 from engine.errors import BadImage, DirtytopError, NotPermitted, NotSupported
-from engine.images.chain import read_chain
+from engine.images.chain import read_chain, require_sound
 from engine.images.layout import LinkKind
 from engine.images.link import Link
 from engine.tracking.sample import TrackerKind
@@ -288,16 +288,24 @@ class EarlierChain:
 def examine_chain(session: Session, directory: Path) -> EarlierChain | None:
     """What can be done with the chain in a directory; None if there is none that can be read."""
     try:
-        links = read_chain(directory).links
-        sidecar = read_sidecar(links[-1].path)
+        chain = read_chain(directory)
     except BadImage:
         return None
+    last, sidecar, why_not, why_full = chain.links[-1], None, "", ""
+    try:
+        sidecar = read_sidecar(last.path)
+        why_not = _why_not_on(session, last, sidecar)
+        if sidecar is not None and not why_not:
+            require_sound(chain)
+            why_full = _why_full(session, last, sidecar)
+    except BadImage as error:
+        why_not = error.message
     return EarlierChain(
         directory=directory,
         engine=sidecar.owner if sidecar is not None else None,
-        link_count=len(links),
-        why_not=_why_not_on(session, links[-1], sidecar),
-        why_full=_why_full(session, links[-1], sidecar) if sidecar is not None else "",
+        link_count=len(chain.links),
+        why_not=why_not,
+        why_full=why_full,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from engine.checkpoint.link import Engine
 from engine.checkpoint.sidecar import Sidecar, boot_id, link_digest, read_sidecar
 from engine.errors import LinkFailed
-from engine.images.chain import Chain, read_chain
+from engine.images.chain import Chain, read_chain, require_sound
 from engine.images.layout import LinkKind
 from engine.images.link import Link
 from engine.kernel.process import Identity
@@ -25,7 +25,8 @@ def read_open_chain(directory: Path) -> Chain:
         directory: holds links 1, 2, ….
 
     Raises:
-        BadImage: it holds no chain, or one that cannot be read.
+        BadImage: it holds no chain, one that cannot be read, or one that is not sound.
+        UnknownFormat: it is newer than what we understand.
         LinkFailed: it is a link itself, or its chain has ended with a dump.
     """
     chain = read_chain(directory)
@@ -38,6 +39,8 @@ def read_open_chain(directory: Path) -> Chain:
         )
     if last.kind is LinkKind.DUMP:
         raise LinkFailed(f"{shown}: this chain has ended with a dump, {last.path.name}", hint=_BEGIN_ANEW)
+    # Pages will be left to these links: what they do not hold would be lost with the next one.
+    require_sound(chain)
     return chain
 
 
@@ -46,6 +49,7 @@ def engine_of(chain: Chain) -> Engine:
 
     Raises:
         LinkFailed: it was not dirtytop who made it, or it does not say so. BadImage: its sidecar is damaged.
+        UnknownFormat: another version of dirtytop made it.
     """
     return _sidecar_of(chain).owner
 
@@ -60,6 +64,7 @@ def require_chain_of(chain: Chain, root: Identity, engine: Engine) -> Sidecar:
 
     Raises:
         LinkFailed: it is not, or does not say so. BadImage: its sidecar is damaged.
+        UnknownFormat: another version of dirtytop made it.
     """
     sidecar = _sidecar_of(chain)
     shown = printable(str(chain.links[-1].path.parent))

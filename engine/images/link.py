@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass, field
+import stat
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from engine.errors import BadImage
+from engine.errors import BadImage, UnknownFormat
+from engine.images import limits
 from engine.images.files import reading
-from engine.images.framing import Magic, read_message
+from engine.images.framing import NEWER_CRIU, Magic, read_message
 from engine.images.layout import (
     INVENTORY,
     PARENT,
@@ -24,11 +27,15 @@ from engine.images.layout import (
     pagemap_pid,
     pages_name,
 )
-from engine.images.pagemap import Pagemap, read_pagemap
+from engine.images.pagemap import Pagemap
+from engine.images.pagemap_file import read_pagemap
 from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.proto.stats_pb2 import StatsEntry
 from engine.images.stats import DumpStats
 from engine.printable import printable
+
+_NEWEST_VERSION: Final = 2
+"""Of images (criu/include/magic.h)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +46,8 @@ class Link:
     kind: LinkKind
     parent: Path | None
     """The directory that its holes refer to."""
+    absolute_parent: str
+    """What its `parent` says, if that is an absolute path; else empty."""
     names: frozenset[str]
     """Of all its files."""
     stats: DumpStats | None
@@ -47,7 +56,6 @@ class Link:
     """Whether `criu restore` accepts it: only what CRIU has dumped itself is."""
     made_at_s: float
     """When it was completed, in seconds since 1970."""
-    _pagemaps: dict[str, Pagemap] = field(default_factory=dict, repr=False)
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -65,19 +73,16 @@ class Link:
         return tuple(sorted(name for name in self.names if is_pages(name)))
 
     def pagemap(self, pid: int) -> Pagemap:
-        """Which pages of a process it holds.
+        """Which pages of a process it holds: all of it at once, so of a link that can be trusted.
 
         Raises:
-            BadImage: none, or the file is damaged.
+            BadImage: none, or the file is damaged. UnknownFormat: it says more than we understand.
         """
         return self.pagemap_named(pagemap_name(pid))
 
     def pagemap_named(self, name: str) -> Pagemap:
         """What one of `pagemap_names` lists. Errors as of `pagemap`."""
-        known = self._pagemaps.get(name)
-        if known is None:
-            known = self._pagemaps[name] = read_pagemap(self.path / name)
-        return known
+        return read_pagemap(self.path / name)
 
     def pages_path(self, pagemap: Pagemap) -> Path:
         """The file with the data of one of its pagemaps."""
@@ -135,6 +140,8 @@ class Chain:
 
     links: tuple[Link, ...]
     """Oldest first; at least one."""
+    incomplete: tuple[Path, ...] = ()
+    """Directories beside the last link that are numbered as newer links and lack what completes one."""
 
     def infos(self) -> tuple[LinkInfo, ...]:
         """Each link in figures.
@@ -150,10 +157,11 @@ def read_link(path: Path) -> Link:
 
     Raises:
         BadImage: it is incomplete, or damaged, or its parent is not there.
+        UnknownFormat: it is newer than what we understand.
     """
     with reading(path):
         real = Path(os.path.realpath(path, strict=True))
-        names = frozenset(os.listdir(real))
+    names = list_names(real)
     shown = printable(str(real))
     if real.name.endswith(PARTIAL_SUFFIX):
         raise BadImage(f"{shown} has not been completed, or is just being written")
@@ -164,15 +172,15 @@ def read_link(path: Path) -> Link:
         )
     stats = DumpStats.from_message(read_message(real / STATS, Magic.STATS, StatsEntry))
     kind = LinkKind.DUMP if PSTREE in names else LinkKind.PRE_DUMP
-    has_files = (
-        INVENTORY in names and read_message(real / INVENTORY, Magic.INVENTORY, InventoryEntry).fdinfo_per_id
-    )
+    has_files = INVENTORY in names and _has_files(real / INVENTORY)
     with reading(real / STATS):
         made_at_s = os.lstat(real / STATS).st_mtime
+    parent, absolute_parent = _parent_of(real) if PARENT in names else (None, "")
     return Link(
         path=real,
         kind=kind,
-        parent=_parent_of(real) if PARENT in names else None,
+        parent=parent,
+        absolute_parent=absolute_parent,
         names=names,
         stats=stats,
         restorable=kind is LinkKind.DUMP and has_files,
@@ -180,30 +188,52 @@ def read_link(path: Path) -> Link:
     )
 
 
-def _parent_of(path: Path) -> Path:
-    """Where the `parent` of a link leads.
+def list_names(directory: Path) -> frozenset[str]:
+    """What there is in a directory.
 
     Raises:
-        BadImage: nowhere, or it is not a relative link.
+        BadImage: it cannot be read, or holds more files than any link.
+    """
+    with reading(directory), os.scandir(directory) as entries:
+        names = frozenset(entry.name for entry in islice(entries, limits.LINK_FILES + 1))
+    if len(names) > limits.LINK_FILES:
+        raise BadImage(f"{printable(str(directory))} holds more than {limits.LINK_FILES} files")
+    return names
+
+
+def _has_files(inventory: Path) -> bool:
+    """Whether an inventory says that open files were saved too."""
+    found = read_message(inventory, Magic.INVENTORY, InventoryEntry)
+    if found.img_version > _NEWEST_VERSION:
+        raise UnknownFormat(
+            f"{printable(str(inventory))}: images of version {found.img_version}, and we know those up to "
+            f"{_NEWEST_VERSION}",
+            hint=NEWER_CRIU,
+        )
+    return found.fdinfo_per_id
+
+
+def _parent_of(path: Path) -> tuple[Path, str]:
+    """Where the `parent` of a link leads, and what it says if that is an absolute path.
+
+    Raises:
+        BadImage: nowhere, or it is no link.
     """
     shown = printable(str(path / PARENT))
     try:
         target = os.readlink(path / PARENT)
     except OSError as error:
         raise BadImage(f"{shown} is not a symbolic link") from error
-    if os.path.isabs(target):
-        raise BadImage(
-            f"{shown} is absolute ({printable(target)}): it leads elsewhere once the chain is moved",
-            hint=f"make it relative, as in ../{printable(os.path.basename(target))}",
-        )
     try:
         found = Path(os.path.realpath(path / PARENT, strict=True))
     except OSError as error:
         why = "is a loop of links" if error.errno == errno.ELOOP else "is not there"
         raise BadImage(f"{shown}: the parent {printable(target)} {why}") from error
-    if not found.is_dir():
+    with reading(found):
+        is_directory = stat.S_ISDIR(os.stat(found).st_mode)
+    if not is_directory:
         raise BadImage(f"{shown}: the parent {printable(target)} is not a directory")
-    return found
+    return found, target if os.path.isabs(target) else ""
 
 
 def _info(number: int, link: Link) -> LinkInfo:

@@ -1,24 +1,27 @@
 """`pagemap-PID.img`: which pages a link holds, and which it leaves to its parent.
 
 The data of all entries with `PE_PRESENT` lies in `pages-<pages_id>.img`, end to end in the order of
-the entries (criu/pagemap.c).
+the entries (criu/pagemap.c). `pagemap_file` reads such a file; here is what it says.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.images.files import read_image
-from engine.images.framing import Magic, bad, pack, parse, payload_bounds
-from engine.images.pagemap_entries import Columns, decode_entries, encode_entries
+from engine.errors import LinkFailed
+from engine.images import limits
+from engine.images.framing import Magic, pack
+from engine.images.pagemap_entries import encode_entries
 from engine.images.proto.pagemap_pb2 import PagemapHead
-from engine.pageset import EMPTY, PAGE_SHIFT, PAGE_SIZE, Int64Array, PageSet
+from engine.pageset import EMPTY, PAGE_SHIFT, Int64Array, PageSet
+
+UInt8Array = NDArray[np.uint8]
 
 PE_PARENT: Final = 1
 """A hole: the page is as in the parent."""
@@ -29,12 +32,12 @@ PE_PRESENT: Final = 4
 
 # One of the two fields for the length has only 32 bits.
 _LONGEST_RUN: Final = 2**32 - 1
-_PAGE_LIMIT: Final = np.uint64(1 << (64 - PAGE_SHIFT))
+_ENTRIES_AT_ONCE: Final = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
 class Pagemap:
-    """The entries of one pagemap, ascending and disjoint, one row each."""
+    """The entries of one pagemap, or of a part of one, ascending and disjoint, one row each."""
 
     pages_id: int
     """The data is in `pages-<pages_id>.img`."""
@@ -42,8 +45,12 @@ class Pagemap:
     """First page number of each entry."""
     ends: Int64Array
     """Page number after its last."""
-    flags: Int64Array
+    flags: UInt8Array
     """`PE_PARENT`, `PE_LAZY`, `PE_PRESENT`."""
+    pages_before: int = 0
+    """The data of how many pages lies before that of these entries, in the pages file: 0 but for a part."""
+    lacks_old_lengths: bool = False
+    """Whether CRIU before 4.2 would take entries for empty, having been read from a file of a newer one."""
 
     @classmethod
     def of(cls, pages_id: int, present: PageSet, holes: PageSet = EMPTY, lazy: PageSet = EMPTY) -> Pagemap:
@@ -64,7 +71,7 @@ class Pagemap:
         )
         starts = np.concatenate([part.starts for part, _ in parts])
         ends = np.concatenate([part.ends for part, _ in parts])
-        flags = np.concatenate([np.full(part.range_count, flag, np.int64) for part, flag in parts])
+        flags = np.concatenate([np.full(part.range_count, flag, np.uint8) for part, flag in parts])
         order = np.argsort(starts)
         return cls(pages_id, *_split_long(starts[order], ends[order], flags[order]))
 
@@ -88,6 +95,11 @@ class Pagemap:
         """Pages that a restore may bring in late."""
         return self._where((self.flags & PE_LAZY) != 0)
 
+    @property
+    def promised(self) -> PageSet:
+        """What is listed and had nowhere: a server of lazy pages was to have it."""
+        return self._where((self.flags & (PE_PRESENT | PE_PARENT)) == 0)
+
     def _where(self, chosen: NDArray[np.bool_]) -> PageSet:
         return PageSet(self.starts[chosen], self.ends[chosen])
 
@@ -96,43 +108,38 @@ class Pagemap:
 
         The data of one range lies in one piece.
         """
-        return self.present.count_below(pages.starts) << PAGE_SHIFT
+        return (self.present.count_below(pages.starts) + self.pages_before) << PAGE_SHIFT
 
     def encode(self) -> bytes:
         """The whole file. Both fields for the length are filled, so that every CRIU can read it."""
-        return pack(Magic.PAGEMAP, [PagemapHead(pages_id=self.pages_id)]) + encode_entries(
-            self.starts.astype(np.uint64) << np.uint64(PAGE_SHIFT),
-            (self.ends - self.starts).astype(np.uint64),
-            self.flags.astype(np.uint64),
-        )
+        return b"".join(self.encoded_pieces())
 
-    @classmethod
-    def decode(cls, data: bytes, path: Path) -> Pagemap:
-        """Read a whole file, as any version of CRIU has written it.
+    def encoded_pieces(self) -> Iterator[bytes]:
+        """The same in pieces of a few MiB.
 
         Raises:
-            BadImage: it is damaged; the message names `path` and where.
+            LinkFailed: it would be larger than any that is read.
         """
-        bounds = payload_bounds(data, Magic.PAGEMAP, path)
-        if not len(bounds):
-            raise bad(path, len(data), "the file ends before it says where its pages are")
-        head = parse(PagemapHead, data, int(bounds[0, 0]), int(bounds[0, 1]), path)
-        columns = decode_entries(data, bounds[1:], path)
-        starts, ends, flags = _normal(columns)
-        for wrong, why in _rules(columns, starts, ends, flags):
-            if wrong.any():
-                raise bad(path, int(bounds[1 + int(np.argmax(wrong)), 0]), why)
-        return cls(head.pages_id, starts.astype(np.int64), ends.astype(np.int64), flags.astype(np.int64))
+        if len(self.starts) > limits.PAGEMAP_ENTRIES:
+            raise LinkFailed(
+                f"{len(self.starts)} separate runs of pages: no image has more than {limits.PAGEMAP_ENTRIES}"
+            )
+        yield pack(Magic.PAGEMAP, [PagemapHead(pages_id=self.pages_id)])
+        for at in range(0, len(self.starts), _ENTRIES_AT_ONCE):
+            yield self._encoded(slice(at, at + _ENTRIES_AT_ONCE))
 
-
-def read_pagemap(path: Path) -> Pagemap:
-    """Read a pagemap. Errors as of `Pagemap.decode`, and `BadImage` if there is no such file."""
-    return Pagemap.decode(read_image(path), path)
+    def _encoded(self, rows: slice) -> bytes:
+        starts, ends, flags = self.starts[rows], self.ends[rows], self.flags[rows]
+        return encode_entries(
+            starts.astype(np.uint64) << np.uint64(PAGE_SHIFT),
+            (ends - starts).astype(np.uint64),
+            flags.astype(np.uint64),
+        )
 
 
 def _split_long(
-    starts: Int64Array, ends: Int64Array, flags: Int64Array
-) -> tuple[Int64Array, Int64Array, Int64Array]:
+    starts: Int64Array, ends: Int64Array, flags: UInt8Array
+) -> tuple[Int64Array, Int64Array, UInt8Array]:
     """Cut entries to a length that fits either field."""
     pieces = -(-(ends - starts) // _LONGEST_RUN)
     if (pieces == 1).all():
@@ -141,28 +148,3 @@ def _split_long(
     nth = np.arange(len(row)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
     cut = starts[row] + nth * _LONGEST_RUN
     return cut, np.minimum(cut + _LONGEST_RUN, ends[row]), flags[row]
-
-
-def _normal(columns: Columns) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
-    """First pages, end pages and flags, read as CRIU reads what its older versions wrote."""
-    flags = columns.flags | (columns.in_parent * np.uint64(PE_PARENT))
-    flags = np.where(flags == 0, np.uint64(PE_PRESENT), flags)
-    lengths = np.where(columns.nr_pages == 0, columns.compat_nr_pages, columns.nr_pages)
-    starts = columns.vaddr >> np.uint64(PAGE_SHIFT)
-    return starts, starts + np.minimum(lengths, _PAGE_LIMIT), flags
-
-
-def _rules(
-    columns: Columns, starts: NDArray[np.uint64], ends: NDArray[np.uint64], flags: NDArray[np.uint64]
-) -> tuple[tuple[NDArray[np.bool_], str], ...]:
-    """What no sound entry breaks: for each entry whether it does, and why that is wrong."""
-    backwards = np.zeros(len(starts), np.bool_)
-    backwards[1:] = starts[1:] < ends[:-1]
-    both = np.uint64(PE_PARENT | PE_PRESENT)
-    return (
-        (columns.vaddr % np.uint64(PAGE_SIZE) != 0, "an address that is no multiple of the page size"),
-        (ends == starts, "an entry of no pages"),
-        (ends > _PAGE_LIMIT, "an entry beyond the end of the address space"),
-        (backwards, "the entries are not in ascending order"),
-        ((flags & both) == both, "an entry that is both present and left to the parent"),
-    )

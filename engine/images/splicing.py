@@ -16,7 +16,8 @@ from engine.errors import LinkFailed
 from engine.images.files import open_image, writing
 from engine.images.framing import bad
 from engine.images.layout import pages_name
-from engine.images.pagemap import Pagemap, read_pagemap
+from engine.images.pagemap import Pagemap
+from engine.images.pagemap_file import read_pagemap
 from engine.images.partial import PartialDirectory
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 from engine.printable import printable
@@ -26,11 +27,6 @@ WriteSaved = Callable[[int, PageSet], None]
 
 _NEW: Final = "spliced.img"
 _BEYOND: Final = 1 << 62
-
-
-def promised_pages(pagemap: Pagemap) -> PageSet:
-    """What a dump lists without having it: left to a server of lazy pages."""
-    return pagemap.covered - pagemap.present - pagemap.in_parent
 
 
 def splice(
@@ -64,7 +60,7 @@ def splice(
         LinkFailed: the disk would not take it, or a page is in neither set.
     """
     theirs = read_pagemap(images.partial_path / name)
-    promised = promised_pages(theirs) | unlisted
+    promised = theirs.promised | unlisted
     if promised != saved | holes:
         nowhere = promised - saved - holes
         raise LinkFailed(

@@ -31,6 +31,7 @@ from engine.images.layout import (
     pages_name,
 )
 from engine.images.pagemap import Pagemap
+from engine.images.pagemap_writer import PagemapWriter
 from engine.images.partial import PartialDirectory
 from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.stats import DumpStats
@@ -213,15 +214,19 @@ class PagesWriter:
         self._name = name
         self._fd = fd
         self._written: list[PageSet] = []
+        self._list: PagemapWriter | None = None
+        self._list_fd = -1
         self._next_page = 0
 
-    def write(self, buffer: ReadableBuffer, pages: PageSet) -> None:
+    def write(self, buffer: ReadableBuffer, pages: PageSet, lazy: PageSet | None = None) -> None:
         """Append the data of pages that all come after those appended before.
 
         Args:
             buffer: exactly `pages.size_bytes` of contiguous data, in ascending order of pages; of a NumPy
                 array, its `data`.
             pages: which pages these are.
+            lazy: which of them a restore may bring in late, if that is known already; then it has to be
+                said with every call, nothing can be left to a parent, and no list of pages is kept.
 
         Raises:
             LinkFailed: the disk would not take it.
@@ -236,8 +241,22 @@ class PagesWriter:
         with writing(self._link.path / pages_name(self.pages_id), "write pages"):
             write_fully(self._fd, data)
         self._next_page = int(pages.ends[-1])
-        self._written.append(pages)
         self._link.pages_written += pages.count
+        if lazy is None:
+            self._written.append(pages)
+        else:
+            self._listing().add(pages, lazy)
+
+    def _listing(self) -> PagemapWriter:
+        """The pagemap, begun."""
+        if self._list is None:
+            self._list_fd = self._link.create(self._name)
+            self._list = PagemapWriter(self.pages_id, self._append_to_list)
+        return self._list
+
+    def _append_to_list(self, data: bytes) -> None:
+        with writing(self._link.path / self._name, "write it"):
+            write_fully(self._list_fd, memoryview(data))
 
     def finish(self, holes: PageSet = EMPTY, lazy: PageSet = EMPTY) -> None:
         """Write the pagemap; the process's memory is then complete.
@@ -249,22 +268,25 @@ class PagesWriter:
         Raises:
             LinkFailed: the disk would not take it.
         """
-        pagemap = Pagemap.of(self.pages_id, PageSet.union_all(self._written), holes, lazy)
-        fd = self._link.create(self._name)
-        try:
-            with writing(self._link.path / self._name, "write it"):
-                write_fully(fd, memoryview(pagemap.encode()))
-        finally:
-            os.close(fd)
+        if self._list is not None:
+            if self._written or holes:
+                raise ValueError("what is listed as it is written is all that can be listed")
+            self._list.finish()
+        else:
+            pagemap = Pagemap.of(self.pages_id, PageSet.union_all(self._written), holes, lazy)
+            self._list_fd = self._link.create(self._name)
+            for piece in pagemap.encoded_pieces():
+                self._append_to_list(piece)
         self._link.pages_in_parent += holes.count
         self.is_finished = True
         self.close()
 
     def close(self) -> None:
-        """Let go of the pages file. Harmless if called again."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        """Let go of its files. Harmless if called again."""
+        for fd in (self._fd, self._list_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._list_fd = -1
 
 
 def _seen_from(link: Path, parent: Path) -> str:

@@ -27,7 +27,7 @@ from engine.checkpoint.directory import highest_number, prepare
 from engine.checkpoint.fingerprint import Fingerprint, fingerprint
 from engine.checkpoint.going_on import read_open_chain, require_chain_of, why_not_the_same
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
-from engine.checkpoint.sidecar import Sidecar, sidecar_of
+from engine.checkpoint.sidecar import Sidecar, sidecar_of, sidecar_of_dump
 from engine.errors import AlreadyTraced, DirtytopError, LinkFailed, TargetGone
 from engine.images.layout import SIDECAR, LinkKind
 from engine.images.link import Link, read_link
@@ -221,11 +221,12 @@ class CriuChain:
                 session_waits.close()
 
             def add_sidecar(directory: CriuDirectory) -> None:
-                if kind is LinkKind.PRE_DUMP:  # nothing goes on after a dump
-                    sidecar = sidecar_of(
-                        self._session, self.engine, directory.partial_path, self._watch.canaries
-                    )
-                    directory.write(SIDECAR, sidecar.encode())
+                images, version = directory.partial_path, self.criu.version_text
+                if kind is LinkKind.PRE_DUMP:
+                    sidecar = sidecar_of(self._session, self.engine, images, self._watch.canaries, version)
+                else:
+                    sidecar = sidecar_of_dump(self._session, self.engine, images, version)
+                directory.write(SIDECAR, sidecar.encode())
 
             made = LinkJob(self.criu, self.options, order, progress, cancelled, thawed, add_sidecar).run()
             if kind is LinkKind.DUMP and parent:

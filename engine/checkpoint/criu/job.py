@@ -26,7 +26,8 @@ from engine.errors import BadImage, DirtytopError, LinkFailed, TargetGone
 from engine.errors import Cancelled as CancelledError
 from engine.images.framing import Magic, pack, read_message
 from engine.images.layout import STATS, LinkKind, is_pagemap, pagemap_pid
-from engine.images.pagemap import read_pagemap
+from engine.images.lengths import fill_old_lengths
+from engine.images.pagemap_file import read_pagemap
 from engine.images.proto.rpc_pb2 import DUMP, PRE_DUMP, SINGLE_PRE_DUMP, CriuReq
 from engine.images.proto.stats_pb2 import StatsEntry
 from engine.images.stats import DumpStats
@@ -219,6 +220,7 @@ class LinkJob:
         if self._order.after is not After.RUN:
             done_bytes = directory.page_bytes()
             self._progress(LinkProgress("syncing", done_bytes, done_bytes))
+            fill_old_lengths(directory)
             # Should we be killed now, this tells that what we leave behind is whole.
             directory.complete(pack(Magic.STATS, [self._count(directory).to_message()]))
         if self._order.after is After.STOP:
@@ -267,6 +269,7 @@ class LinkJob:
     # -- the end
 
     def _finish(self, directory: CriuDirectory, notes: list[str]) -> LinkMade:
+        fill_old_lengths(directory)
         size_bytes = directory.page_bytes()
         stats = self._stats(directory)
         if (stats.pages_written + stats.shpages_written) * PAGE_SIZE != size_bytes:

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.checkpoint.criu.client import NoAnswer, Worker
+from engine.checkpoint.criu.compatibility import require_not_older
 from engine.checkpoint.criu.directory import LOG
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.log import Cause, find_cause
 from engine.errors import BadImage, DirtytopError, TargetGone
-from engine.images.chain import Chain, read_chain, verify
+from engine.images.chain import Chain, read_chain, require_sound
 from engine.images.framing import Magic, read_messages
 from engine.images.layout import PSTREE, LinkKind
 from engine.images.link import Link
@@ -83,16 +84,19 @@ def restore(
 
     Raises:
         BadImage: there is nothing to restore from, or the chain is not sound.
-        NotSupported: there is no CRIU, or it does not work here.
+        UnknownFormat: it is newer than what we understand.
+        NotSupported: there is no CRIU, it does not work here, or it is older than the one that made the dump.
         NotPermitted: we are not root.
         RestoreFailed: a pid is taken, or CRIU failed; the message says why, and where its log is.
     """
     began_s = time.perf_counter()
     chain = read_chain(directory)
     dump = _require_restorable(chain)
+    found = require_sound(chain)
     tree = read_messages(dump.path / PSTREE, Magic.PSTREE, PstreeEntry)
     criu = criu or examine_criu()
     criu.require_dump()
+    require_not_older(criu, dump, found)
     _require_free(tree)
     pid = _Restoration(criu, dump, tree, config_file, detach, leave_stopped).run()
     if leave_stopped:
@@ -121,10 +125,6 @@ def _require_restorable(chain: Chain) -> Link:
             f"{shown} is a dump of memory and registers, without open files: it cannot be restored from",
             hint="`dirtytop checkpoint --engine criu` makes dumps that can",
         )
-    problems = verify(chain)
-    if problems:
-        first = problems[0]
-        raise BadImage(f"the chain is not sound: {printable(str(first.path))}: {first.text}")
     return dump
 
 

@@ -17,14 +17,16 @@ from typing import Final, Self
 from engine.checkpoint.copy_buffer import copy_buffer
 from engine.checkpoint.copying import Gauge
 from engine.checkpoint.criu.chain import require_untraced
+from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.job import LinkOrder
 from engine.checkpoint.criu.options import CriuOptions, require_session_leader
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, LinkTimes, Progress
 from engine.checkpoint.memory import MemoryChain
+from engine.checkpoint.sidecar import sidecar_of_dump
 from engine.checkpoint.spliced.frozen_pages import FrozenPages
 from engine.checkpoint.spliced.job import SpliceJob
-from engine.images.layout import LinkKind
+from engine.images.layout import SIDECAR, LinkKind
 from engine.images.link import read_link
 from engine.kernel.process import require_same
 from engine.pageset import EMPTY
@@ -93,6 +95,10 @@ class SplicedChain(MemoryChain):
         if not options.shell_job:
             require_session_leader(session.root.pid)
 
+    def _add_sidecar(self, directory: CriuDirectory) -> None:
+        sidecar = sidecar_of_dump(self._session, self.engine, directory.partial_path, self.criu.version_text)
+        directory.write(SIDECAR, sidecar.encode())
+
     def dump(
         self, after: After = After.RUN, progress: Progress = _unheeded, cancelled: Cancelled = _wanted
     ) -> LinkResult:
@@ -136,7 +142,14 @@ class SplicedChain(MemoryChain):
                 with ExitStack() as session_waits:
                     session_waits.enter_context(self._session.lock)
                     job = SpliceJob(
-                        self.criu, self.options, order, progress, cancelled, pages, session_waits.close
+                        self.criu,
+                        self.options,
+                        order,
+                        progress,
+                        cancelled,
+                        pages,
+                        session_waits.close,
+                        self._add_sidecar,
                     )
                     made = job.run()
                 self._settle({p: pages.covered.get(p, EMPTY) for p in self._session.processes})

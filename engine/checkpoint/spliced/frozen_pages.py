@@ -24,9 +24,9 @@ from engine.images.files import write_fully
 from engine.images.layout import PARENT, pagemap_name, pagemap_pid
 from engine.images.link import Link
 from engine.images.never_lazy import never_lazy_pages
-from engine.images.pagemap import read_pagemap
+from engine.images.pagemap_file import read_pagemap
 from engine.images.partial import PartialDirectory
-from engine.images.splicing import promised_pages, splice
+from engine.images.splicing import splice
 from engine.kernel.maps import read_maps
 from engine.kernel.memory import MOST_RANGES, PageBuffer, TargetMemory
 from engine.kernel.process import Identity, child_processes, innermost_pid, require_same
@@ -154,7 +154,7 @@ class FrozenPages:
             pid, plan = identities[inner_pid].pid, plans.get(inner_pid)
             withheld = self._find_withheld(pid, plan) - listed.covered
             looked_through.add(pid)
-            promised = promised_pages(listed) | withheld
+            promised = listed.promised | withheld
             held = plan.held if plan else EMPTY
             holes = promised & held & self._listed.get(inner_pid, EMPTY)
             self._shares.append(_Share(inner_pid, TargetMemory(pid), promised - holes, holes, withheld))

@@ -52,6 +52,7 @@ class SpliceJob(LinkJob):
         cancelled: Cancelled,
         pages: FrozenPages,
         thawed: Callable[[], None],
+        added: Callable[[CriuDirectory], None],
     ) -> None:
         """Nothing is done yet.
 
@@ -63,8 +64,9 @@ class SpliceJob(LinkJob):
             cancelled: asked some twenty times a second, until the tree has been told to stop or to end.
             pages: what we save.
             thawed: called once the tree goes on, or has ended.
+            added: called when all of it is written, to write what belongs into the link besides.
         """
-        super().__init__(criu, options, order, progress, cancelled, thawed)
+        super().__init__(criu, options, order, progress, cancelled, thawed, added)
         self._pages = pages
         if can_withhold(criu, order.root):
             self._overseer = pages.withheld
