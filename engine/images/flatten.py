@@ -12,7 +12,7 @@ from engine.images.files import open_image, reading, write_fully, writing
 from engine.images.layout import SIDECAR, LinkKind, is_image, is_pagemap, is_pages, pagemap_pid
 from engine.images.link import Chain, Link
 from engine.images.memory import ChainMemory
-from engine.images.pagemap_file import PagemapFile
+from engine.images.pagemap import PagemapFile
 from engine.images.stats import DumpStats
 from engine.images.verify import require_sound
 from engine.images.writer import LinkWriter

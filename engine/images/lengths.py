@@ -13,7 +13,7 @@ from typing import Final
 
 from engine.images.files import reading
 from engine.images.layout import is_pagemap
-from engine.images.pagemap_file import PagemapFile, read_pagemap
+from engine.images.pagemap import PagemapFile, read_pagemap
 from engine.images.partial import PartialDirectory
 
 _NEW: Final = "lengths.img"

@@ -2,7 +2,7 @@
 
 Images may come from anywhere. Each reader looks at how much there is before it reads, and takes no more
 than these limits: whatever a directory holds, reading it takes a bounded amount of memory and ends. What is
-legitimately large, lists of pages, is read piece by piece (`pagemap_file`).
+legitimately large, lists of pages, is read piece by piece (`pagemap`).
 """
 
 from __future__ import annotations

@@ -27,8 +27,7 @@ from engine.images.layout import (
     pagemap_pid,
     pages_name,
 )
-from engine.images.pagemap import Pagemap
-from engine.images.pagemap_file import read_pagemap
+from engine.images.pagemap import Pagemap, read_pagemap
 from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.proto.stats_pb2 import StatsEntry
 from engine.images.stats import DumpStats

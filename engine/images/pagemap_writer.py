@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
-from engine.images.pagemap import Pagemap
+from engine.images.runs import Pagemap
 from engine.pageset import PageSet
 
 _RANGES_AT_ONCE: Final = 1 << 16

@@ -16,8 +16,7 @@ from engine.errors import LinkFailed
 from engine.images.files import open_image, writing
 from engine.images.framing import bad
 from engine.images.layout import pages_name
-from engine.images.pagemap import Pagemap
-from engine.images.pagemap_file import read_pagemap
+from engine.images.pagemap import Pagemap, read_pagemap
 from engine.images.partial import PartialDirectory
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 from engine.printable import printable

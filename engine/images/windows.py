@@ -13,8 +13,7 @@ from typing import Final
 import numpy as np
 
 from engine.errors import BadImage, UnknownFormat
-from engine.images.pagemap import Pagemap
-from engine.images.pagemap_file import LEAST_PIECE_BYTES, MOST_PIECE_BYTES, PagemapFile
+from engine.images.pagemap import LEAST_PIECE_BYTES, MOST_PIECE_BYTES, Pagemap, PagemapFile
 
 _AT_ONCE_BYTES: Final = 64 << 20
 """Of all files of a chain together."""

@@ -14,7 +14,7 @@ import pytest
 
 from engine.images.framing import Magic, pack
 from engine.images.layout import LinkKind, is_pagemap
-from engine.images.pagemap_file import read_pagemap
+from engine.images.pagemap import read_pagemap
 from engine.images.proto.core_pb2 import CoreEntry
 
 CRIT = shutil.which("crit")

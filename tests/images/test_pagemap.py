@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from engine.errors import BadImage, UnknownFormat
 from engine.images.framing import Magic, pack
-from engine.images.pagemap import PE_LAZY, PE_PARENT, PE_PRESENT, Pagemap
-from engine.images.pagemap_file import read_pagemap
+from engine.images.pagemap import PE_LAZY, PE_PARENT, PE_PRESENT, Pagemap, read_pagemap
 from engine.images.proto.pagemap_pb2 import PagemapEntry, PagemapHead
 from engine.pageset import EMPTY, PAGE_SHIFT, PAGE_SIZE, PageSet
 

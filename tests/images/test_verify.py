@@ -14,8 +14,7 @@ from engine.errors import BadImage
 from engine.images.chain import read_chain, verify
 from engine.images.framing import Magic, header, pack, read_message
 from engine.images.layout import LinkKind
-from engine.images.pagemap import Pagemap
-from engine.images.pagemap_file import read_pagemap
+from engine.images.pagemap import Pagemap, read_pagemap
 from engine.images.proto.core_pb2 import CoreEntry
 from engine.images.proto.mm_pb2 import MmEntry
 from engine.images.proto.pagemap_pb2 import PagemapEntry, PagemapHead

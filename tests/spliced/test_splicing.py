@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from engine.errors import BadImage, LinkFailed
 from engine.images.framing import Magic, pack
 from engine.images.layout import pagemap_name, pages_name
-from engine.images.pagemap import PE_LAZY, PE_PRESENT, Pagemap
-from engine.images.pagemap_file import read_pagemap
+from engine.images.pagemap import PE_LAZY, PE_PRESENT, Pagemap, read_pagemap
 from engine.images.pagemap_entries import encode_entries
 from engine.images.partial import PartialDirectory
 from engine.images.proto.pagemap_pb2 import PagemapHead

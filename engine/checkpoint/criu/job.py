@@ -27,7 +27,7 @@ from engine.errors import Cancelled as CancelledError
 from engine.images.framing import Magic, pack, read_message
 from engine.images.layout import STATS, LinkKind, is_pagemap, pagemap_pid
 from engine.images.lengths import fill_old_lengths
-from engine.images.pagemap_file import read_pagemap
+from engine.images.pagemap import read_pagemap
 from engine.images.proto.rpc_pb2 import DUMP, PRE_DUMP, SINGLE_PRE_DUMP, CriuReq
 from engine.images.proto.stats_pb2 import StatsEntry
 from engine.images.stats import DumpStats

@@ -24,7 +24,7 @@ from engine.images.files import write_fully
 from engine.images.layout import PARENT, pagemap_name, pagemap_pid
 from engine.images.link import Link
 from engine.images.never_lazy import never_lazy_pages
-from engine.images.pagemap_file import read_pagemap
+from engine.images.pagemap import read_pagemap
 from engine.images.partial import PartialDirectory
 from engine.images.splicing import splice
 from engine.kernel.maps import read_maps
