@@ -15,12 +15,14 @@ from engine.checkpoint.criu.chain import CriuChain
 from engine.checkpoint.criu.directory import LOG
 from engine.checkpoint.criu.features import examine_criu
 from engine.checkpoint.criu.options import CriuOptions, needs_shell_job, require_session_leader
+from engine.checkpoint.going_on import why_unsound
 from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.sidecar import Sidecar, boot_id, link_digest, read_sidecar
 from engine.checkpoint.spliced.chain import SplicedChain
 from engine.errors import BadImage, DirtytopError, NotPermitted, NotSupported
-from engine.images.chain import read_chain, require_sound
+from engine.images.chain import Chain as ImageChain
+from engine.images.chain import read_chain
 from engine.images.layout import LinkKind
 from engine.images.link import Link
 from engine.tracking.sample import TrackerKind
@@ -296,8 +298,7 @@ def examine_chain(session: Session, directory: Path) -> EarlierChain | None:
         sidecar = read_sidecar(last.path)
         why_not = _why_not_on(session, last, sidecar)
         if sidecar is not None and not why_not:
-            require_sound(chain)
-            why_full = _why_full(session, last, sidecar)
+            why_full = _why_full(session, chain, sidecar)
     except BadImage as error:
         why_not = error.message
     return EarlierChain(
@@ -320,7 +321,7 @@ def _why_not_on(session: Session, last: Link, sidecar: Sidecar | None) -> str:
     return ""
 
 
-def _why_full(session: Session, last: Link, sidecar: Sidecar) -> str:
+def _why_full(session: Session, chain: ImageChain, sidecar: Sidecar) -> str:
     """What can be told beforehand. What else disturbs an epoch is told in the notes of the next link."""
     if sidecar.tracker is not TrackerKind.SOFT_DIRTY:
         return "write-protect tracking ended with the program that made it"
@@ -328,6 +329,6 @@ def _why_full(session: Session, last: Link, sidecar: Sidecar) -> str:
         return "it was tracked by soft-dirty bits"
     if session.is_armed:
         return "the target has been armed since"
-    if sidecar.digest != link_digest(last.path):
+    if sidecar.digest != link_digest(chain.links[-1].path):
         return "it is not as it was made"
-    return ""
+    return why_unsound(chain)

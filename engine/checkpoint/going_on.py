@@ -6,10 +6,9 @@ from pathlib import Path
 
 from engine.checkpoint.link import Engine
 from engine.checkpoint.sidecar import Sidecar, boot_id, link_digest, read_sidecar
-from engine.errors import LinkFailed
+from engine.errors import BadImage, LinkFailed, UnknownFormat
 from engine.images.chain import Chain, read_chain, require_sound
 from engine.images.layout import LinkKind
-from engine.images.link import Link
 from engine.kernel.process import Identity
 from engine.printable import printable
 from engine.tracking.sample import TrackerKind
@@ -25,7 +24,7 @@ def read_open_chain(directory: Path) -> Chain:
         directory: holds links 1, 2, ….
 
     Raises:
-        BadImage: it holds no chain, one that cannot be read, or one that is not sound.
+        BadImage: it holds no chain, or one that cannot be read.
         UnknownFormat: it is newer than what we understand.
         LinkFailed: it is a link itself, or its chain has ended with a dump.
     """
@@ -39,8 +38,6 @@ def read_open_chain(directory: Path) -> Chain:
         )
     if last.kind is LinkKind.DUMP:
         raise LinkFailed(f"{shown}: this chain has ended with a dump, {last.path.name}", hint=_BEGIN_ANEW)
-    # Pages will be left to these links: what they do not hold would be lost with the next one.
-    require_sound(chain)
     return chain
 
 
@@ -99,13 +96,17 @@ def _sidecar_of(chain: Chain) -> Sidecar:
     return sidecar
 
 
-def resume_epoch(session: Session, link: Link, sidecar: Sidecar) -> list[str]:
-    """Take over the epoch that a link of ours began, process by process, where nothing has disturbed it.
+def resume_epoch(session: Session, chain: Chain, sidecar: Sidecar) -> list[str]:
+    """Take over the epoch that the last link of a chain began, process by process, where it is undisturbed.
 
     Returns:
         Why not everything can be left to that link, in words; empty if it can.
+
+    Raises:
+        UnknownFormat: the chain is newer than what we understand.
     """
-    reason = why_not_the_same(link, sidecar)
+    link = chain.links[-1]
+    reason = why_not_the_same(chain, sidecar)
     if not reason and session.tracker is not sidecar.tracker:
         reason = f"the last link was tracked by {sidecar.tracker.value}"
     if reason:
@@ -126,10 +127,29 @@ def resume_epoch(session: Session, link: Link, sidecar: Sidecar) -> list[str]:
     return reasons
 
 
-def why_not_the_same(link: Link, sidecar: Sidecar) -> str:
-    """Why nothing can be left to a link as a whole, whatever its processes did; empty if it can."""
+def why_not_the_same(chain: Chain, sidecar: Sidecar) -> str:
+    """Why nothing can be left to a chain as a whole, whatever its processes did; empty if it can.
+
+    Raises:
+        UnknownFormat: it is newer than what we understand.
+    """
     if sidecar.tracker is not TrackerKind.SOFT_DIRTY:
         return "write-protect tracking ended with the program that made the last link"
-    if sidecar.digest != link_digest(link.path):
+    if sidecar.digest != link_digest(chain.links[-1].path):
         return "the last link is not as it was made"
+    return why_unsound(chain)
+
+
+def why_unsound(chain: Chain) -> str:
+    """Why nothing can be left to a chain: pages that it does not hold would be lost; empty if it is sound.
+
+    Raises:
+        UnknownFormat: it is newer than what we understand.
+    """
+    try:
+        require_sound(chain)
+    except UnknownFormat:
+        raise
+    except BadImage as error:
+        return error.message
     return ""

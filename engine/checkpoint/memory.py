@@ -106,7 +106,7 @@ class MemoryChain:
         with session.lock:
             session.attach()
             session.forget_images(chain)
-            chain._notes = resume_epoch(session, images.links[-1], sidecar)
+            chain._notes = resume_epoch(session, images, sidecar)
             if not any(process.clean for process in session.processes):
                 chain._fingerprints.clear()  # nothing is left to those links: the next one needs no parent
         return chain

@@ -2,8 +2,8 @@
 
 It knows of images only what the script has of them, so that it is quick to start.
 
-It answers questions with the version and features of the script, notes each request for a link, and then
-takes the script's next behaviour:
+It answers questions with the version and features of the script, notes each request for a link and the file
+of options that it names, and then takes the script's next behaviour:
 
 - "make" an empty link;
 - "fail", or "lose the target", whose end makes it fail, or "fail at the end", when all is approved;
@@ -48,7 +48,10 @@ def main() -> None:
             answer = CriuResp(type=request.type, success=True, features=features)
         else:
             behaviour = script["behaviours"].pop(0)
-            script["requests"].append(MessageToDict(request, preserving_proto_field_name=True))
+            noted = MessageToDict(request, preserving_proto_field_name=True)
+            if request.opts.config_file:
+                noted["config"] = Path(request.opts.config_file).read_text()
+            script["requests"].append(noted)
             Path(script_path).write_text(json.dumps(script))
             made = behave(behaviour, request, connection, script["files"])
             answer = CriuResp(type=request.type, success=made)

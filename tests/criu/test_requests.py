@@ -176,7 +176,6 @@ def test_a_pre_dump_is_never_asked_of_a_criu_that_cannot_track(
         (CriuOptions(ghost_limit_bytes=5 << 20), {"ghost_limit": 5 << 20}),
         (CriuOptions(ext_unix_sk=True, file_locks=True), {"ext_unix_sk": True, "file_locks": True}),
         (CriuOptions(freeze_timeout_s=60), {"timeout": 60}),
-        (CriuOptions(config_file=Path("/etc/hostname")), {"config_file": "/etc/hostname"}),
         (CriuOptions(shell_job=True), {"shell_job": True}),
     ],
 )
@@ -299,6 +298,25 @@ def test_it_is_asked_once_and_again_when_it_was_changed(pretends: Pretender) -> 
     pretends.is_to(version=(4, 2), mem_track=False)
     again = examine_criu(pretends.program)
     assert (again.version_text, again.has_memory_tracking) == ("4.2", False)
+
+
+def test_a_file_of_options_is_passed_on_and_read_now(
+    pretends: Pretender, session: Session, chain_directory: Path, tmp_path: Path
+) -> None:
+    given = tmp_path / "criu.conf"
+    given.write_text("tcp-close\n")
+    chain = CriuChain(
+        session, chain_directory, CriuOptions(config_file=given), pretends.is_to("make", "make", "make")
+    )
+    chain.pre_dump()
+    assert pretends.requests[-1]["config"].split() == ["tcp-close"]
+    given.write_text("skip-in-flight\n")
+    chain.pre_dump()
+    assert pretends.requests[-1]["config"].split() == ["skip-in-flight"]
+    given.write_text("stream\n")
+    with pytest.raises(NotSupported, match=r"criu\.conf, line 1: `stream`"):
+        chain.dump()
+    assert len(pretends.requests) == 2
 
 
 def test_others_than_root_are_told_so(tmp_path: Path) -> None:

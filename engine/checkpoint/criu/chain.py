@@ -18,6 +18,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
+from engine.checkpoint.criu.config_file import Use
+from engine.checkpoint.criu.config_sources import require_config
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.job import LinkJob, LinkMade, LinkOrder
@@ -95,6 +97,7 @@ class CriuChain:
         self.criu = criu or examine_criu()
         self.criu.require_dump()
         options.require_possible(self.criu)
+        require_config(Use.LINK, options.config_file)
         if not options.shell_job:
             require_session_leader(session.root.pid)
         self.directory = directory
@@ -131,7 +134,6 @@ class CriuChain:
             NotSupported, NotPermitted, ShellJobNeeded, TargetGone: as for a new chain.
         """
         images = read_open_chain(directory)
-        last = images.links[-1]
         sidecar = require_chain_of(images, session.root, cls.engine)
         chain = cls.__new__(cls)
         chain._begin(session, directory, options, criu)
@@ -142,7 +144,7 @@ class CriuChain:
         session.follow_tree()
         chain._watch.adopt({process.identity: process.canary for process in sidecar.processes})
         chain.broken = (
-            why_not_the_same(last, sidecar) or chain._other_program(sidecar) or chain._watch.disturbance()
+            why_not_the_same(images, sidecar) or chain._other_program(sidecar) or chain._watch.disturbance()
         )
         if not chain.broken:
             session.lend_epoch(chain)

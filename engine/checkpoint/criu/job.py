@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Final
 
 from engine.checkpoint.criu.client import NoAnswer, Overseer, Worker
+from engine.checkpoint.criu.config_file import Use
+from engine.checkpoint.criu.config_sources import write_request_config
 from engine.checkpoint.criu.directory import LOG, CriuDirectory
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.log import find_cause
@@ -72,6 +74,8 @@ def _nothing_more(directory: CriuDirectory) -> None:
 
 class LinkJob:
     """Has CRIU make one link."""
+
+    _use = Use.LINK
 
     def __init__(
         self,
@@ -173,6 +177,17 @@ class LinkJob:
         options.work_dir_fd = work_fd
         options.log_file = LOG
         options.pid = order.root.pid
+        # What no request of ours sets another file may have set.
+        options.lazy_pages = options.auto_dedup = False
+        config = write_request_config(
+            directory.work,
+            self._use,
+            self._options.config_file,
+            ours=self._config_lines(),
+            ends_target=order.kind is LinkKind.DUMP and order.after is After.KILL,
+        )
+        if config is not None:
+            options.config_file = config
         if order.parent is not None:
             options.parent_img = os.path.relpath(order.parent, directory.partial_path)
         if order.kind is LinkKind.PRE_DUMP:
@@ -186,6 +201,10 @@ class LinkJob:
         options.leave_running = order.after is not After.KILL
         options.notify_scripts = True
         return CriuReq(type=DUMP, opts=options)
+
+    def _config_lines(self) -> tuple[str, ...]:
+        """Options that can only be said in a file."""
+        return ()
 
     def _watch(self, directory: CriuDirectory) -> None:
         done_bytes = directory.page_bytes()

@@ -76,7 +76,7 @@ class CriuOptions:
             )
 
     def to_message(self, criu: Criu) -> CriuOpts:
-        """As part of a request; what differs from link to link is added by the caller."""
+        """As part of a request; what differs from link to link is added by the caller, and `config_file`."""
         options = CriuOpts(
             images_dir_fd=-1,
             log_level=self.log_level,
@@ -94,8 +94,6 @@ class CriuOptions:
             lock = NetworkLock.SKIP
         if lock in _NETWORK_LOCKS:
             options.network_lock = _NETWORK_LOCKS[lock]
-        if self.config_file is not None:
-            options.config_file = str(self.config_file.absolute())
         return options
 
 

@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from engine.checkpoint.criu.client import NoAnswer, Worker
 from engine.checkpoint.criu.compatibility import require_not_older
+from engine.checkpoint.criu.config_file import Use
+from engine.checkpoint.criu.config_sources import write_request_config
 from engine.checkpoint.criu.directory import LOG
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.log import Cause, find_cause
@@ -208,9 +210,12 @@ class _Restoration:
             tcp_established=any(name.startswith("tcp-stream-") for name in names),
             file_locks="filelocks.img" in names,
             ext_unix_sk=True,
+            lazy_pages=False,
+            auto_dedup=False,
         )
-        if self._config_file is not None:
-            options.config_file = str(self._config_file.absolute())
+        config = write_request_config(self._work, Use.RESTORE, self._config_file)
+        if config is not None:
+            options.config_file = config
         return options
 
     def _ask(self, options: CriuOpts) -> int:

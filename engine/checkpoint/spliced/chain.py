@@ -17,6 +17,8 @@ from typing import Final, Self
 from engine.checkpoint.copy_buffer import copy_buffer
 from engine.checkpoint.copying import Gauge
 from engine.checkpoint.criu.chain import require_untraced
+from engine.checkpoint.criu.config_file import Use
+from engine.checkpoint.criu.config_sources import require_config
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.job import LinkOrder
@@ -92,6 +94,7 @@ class SplicedChain(MemoryChain):
         self.criu.require_dump()
         self.options = options
         options.require_possible(self.criu)
+        require_config(Use.SPLICE, options.config_file)
         if not options.shell_job:
             require_session_leader(session.root.pid)
 

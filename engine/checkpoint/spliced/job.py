@@ -21,6 +21,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Final
 
+from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.job import LinkJob, LinkMade, LinkOrder
@@ -28,20 +29,18 @@ from engine.checkpoint.criu.options import CriuOptions
 from engine.checkpoint.link import After, Cancelled, Progress
 from engine.checkpoint.spliced.frozen_pages import FrozenPages
 from engine.checkpoint.spliced.withheld import can_withhold
-from engine.errors import LinkFailed
-from engine.images.files import writing
 from engine.images.proto.rpc_pb2 import CriuReq
 from engine.images.stats import DumpStats
 from engine.kernel.urgency import urgent
-from engine.printable import printable
 
-_CONFIG: Final = "criu.conf"
 _BEFORE_FREEZING: Final = "pre-dump"
 _FROZEN: Final = "query-ext-files"
 
 
 class SpliceJob(LinkJob):
     """Has CRIU make a dump, and adds the pages that it leaves to us."""
+
+    _use = Use.SPLICE
 
     def __init__(
         self,
@@ -90,29 +89,11 @@ class SpliceJob(LinkJob):
         request = super()._request(directory, work_fd)
         request.opts.lazy_pages = True
         request.opts.track_mem = False
-        request.opts.config_file = self._write_config(directory)
         return request
 
-    def _write_config(self, directory: CriuDirectory) -> str:
-        """A file of options: what the user has given, and the socket.
-
-        RPC has a field for a socket, and CRIU does not look at it where lazy pages are asked for.
-
-        Raises:
-            LinkFailed: the user's cannot be read, or ours not be written.
-        """
-        given = b""
-        if self._options.config_file is not None:
-            try:
-                given = self._options.config_file.read_bytes()
-            except OSError as error:
-                raise LinkFailed(
-                    f"{printable(str(self._options.config_file))} cannot be read ({error.strerror})"
-                ) from error
-        path = directory.work / _CONFIG
-        with writing(path, "write it"):
-            path.write_bytes(given + f"\nps-socket {self._inherited[0]}\n".encode())
-        return str(path)
+    def _config_lines(self) -> tuple[str, ...]:
+        # RPC has a field for a socket, and CRIU does not look at it where lazy pages are asked for.
+        return (f"ps-socket {self._inherited[0]}",)
 
     def _approve(self, script: str, directory: CriuDirectory) -> bool:
         if script == _BEFORE_FREEZING:
