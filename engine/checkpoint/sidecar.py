@@ -97,9 +97,13 @@ def link_digest(directory: Path) -> str:
     for name in sorted(name for name in list_names(directory) if is_pagemap(name) or is_pages(name)):
         path = directory / name
         with open_image(path) as fd, reading(path):
-            digest.update(f"{name}\0{os.fstat(fd).st_size}\0".encode("utf-8", "surrogateescape"))
-            while is_pagemap(name) and (data := os.read(fd, _PIECE_BYTES)):
-                digest.update(data)
+            size_bytes = os.fstat(fd).st_size
+            digest.update(f"{name}\0{size_bytes}\0".encode("utf-8", "surrogateescape"))
+            if is_pagemap(name):
+                if size_bytes > limits.PAGEMAP_BYTES:
+                    raise BadImage(f"{printable(str(path))} has {size_bytes} bytes: no pagemap has")
+                while data := os.read(fd, _PIECE_BYTES):
+                    digest.update(data)
     return digest.hexdigest()
 
 

@@ -6,10 +6,10 @@ All integers are u32 in the byte order of the machine (criu/protobuf.c, criu/inc
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar, cast
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -68,8 +68,8 @@ def pack(magic: Magic, messages: Iterable[Message]) -> bytes:
     return b"".join(parts)
 
 
-def payload_bounds(data: bytes, magic: Magic, path: Path, most: int) -> list[tuple[int, int]]:
-    """Where each message of a file begins and ends.
+def payload_bounds(data: bytes, magic: Magic, path: Path, most: int) -> Iterator[tuple[int, int]]:
+    """Where each message of a file begins and ends, one after the other.
 
     Args:
         data: the whole file.
@@ -80,20 +80,19 @@ def payload_bounds(data: bytes, magic: Magic, path: Path, most: int) -> list[tup
     Raises:
         BadImage: it is of another kind, ends within a message, or holds too many.
     """
-    at = after_header(data, magic, path)
-    bounds: list[tuple[int, int]] = []
+    at, count = after_header(data, magic, path), 0
     while at + LENGTH_BYTES <= len(data):
         begin = at + LENGTH_BYTES
         length = message_length(data, at)
         if length > len(data) - begin:
             raise cut_short(path, at, length, len(data) - begin)
-        if len(bounds) == most:
+        if count == most:
             raise bad(path, at, f"more than {most} messages")
+        count += 1
         at = begin + length
-        bounds.append((begin, at))
+        yield begin, at
     if at < len(data):
         raise bad(path, at, "the file ends within the length of a message")
-    return bounds
 
 
 def message_length(data: bytes, at: int) -> int:
@@ -125,7 +124,16 @@ def after_header(data: bytes, magic: Magic, path: Path) -> int:
     return len(expected)
 
 
-def parse(kind: type[M], data: bytes, start: int, end: int, path: Path, *, base: int = 0) -> M:
+def parse(
+    kind: type[M],
+    data: bytes,
+    start: int,
+    end: int,
+    path: Path,
+    *,
+    base: int = 0,
+    is_whole: bool = True,
+) -> M:
     """The message at `data[start:end]`.
 
     Args:
@@ -134,16 +142,19 @@ def parse(kind: type[M], data: bytes, start: int, end: int, path: Path, *, base:
         start, end: where in that it lies.
         path: the file's name, for errors.
         base: where in the file `data` begins, for errors.
+        is_whole: whether all required fields have to be there.
 
     Raises:
         BadImage: these bytes are no such message.
+        UnknownFormat: a required field has a value that only newer ones have.
     """
     try:
-        message = kind.FromString(data[start:end])
+        # Without a copy; the stubs know of no other buffers than bytes.
+        message = kind.FromString(cast(bytes, memoryview(data)[start:end]))
     except DecodeError as error:
         raise bad(path, base + start, f"not a {kind.DESCRIPTOR.name} ({printable(str(error))})") from error
     # Parsing alone does not mind that a required field is missing.
-    if not message.IsInitialized():
+    if is_whole and not message.IsInitialized():
         raise _incomplete(message, path, base + start)
     return message
 

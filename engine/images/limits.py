@@ -25,8 +25,10 @@ PSTREE: Final = Limit(32 << 20, 1 << 18)
 """A message for each process, and five bytes for each thread: six million threads."""
 CORE: Final = Limit(16 << 20, 16)
 """One message; what grows in it are queued signals, some 140 bytes each."""
-MM: Final = Limit(32 << 20, 16)
-"""One message; some 50 bytes for each mapping: 600,000 of them, ten times what Linux allows by default."""
+MM: Final = Limit(96 << 20, 16)
+"""One message; some 50 bytes for each mapping: two million of them. Some distributions allow one."""
+MM_OTHER_FIELDS: Final = 1 << 18
+"""Some sixty, and one for each ring of asynchronous I/O."""
 
 PAGEMAP_BYTES: Final = 2 << 30
 PAGEMAP_ENTRIES: Final = 1 << 26

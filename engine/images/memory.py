@@ -121,9 +121,12 @@ class ChainMemory:
 
     def pieces(self, pages: PageSet | None = None) -> Iterator[Piece]:
         """The same, with what a restore may bring in late. Errors as of `read`."""
-        buffer = memoryview(bytearray(_CHUNK_PAGES << PAGE_SHIFT))
+        buffer = memoryview(b"")
         for stretch in self._stretches():
             wanted = stretch.pages if pages is None else stretch.pages & pages
+            size_bytes = min(wanted.count, _CHUNK_PAGES) << PAGE_SHIFT
+            if size_bytes > len(buffer):
+                buffer = memoryview(bytearray(size_bytes))
             for chunk in wanted.chunks(_CHUNK_PAGES):
                 data = buffer[: chunk.size_bytes]
                 for layer in stretch.layers:

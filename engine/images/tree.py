@@ -11,10 +11,10 @@ import numpy as np
 from engine.errors import BadImage, UnknownFormat
 from engine.images import limits
 from engine.images.framing import Magic, read_message, read_messages
-from engine.images.layout import PSTREE, core_name, mm_name, pagemap_name, pagemap_pid
+from engine.images.layout import PSTREE, core_name, pagemap_name, pagemap_pid
 from engine.images.link import Link
+from engine.images.mappings import read_mappings
 from engine.images.proto.core_pb2 import CoreEntry
-from engine.images.proto.mm_pb2 import MmEntry
 from engine.images.proto.pstree_pb2 import PstreeEntry
 from engine.pageset import PageSet
 from engine.printable import printable
@@ -61,11 +61,15 @@ def mapped_pages(link: Link, pid: int) -> PageSet:
     Raises:
         BadImage: the image of them is missing or damaged.
     """
-    mm = read_message(link.path / mm_name(pid), Magic.MM, MmEntry)
-    # The address of [vsyscall] needs 64 bits; its page number fits a signed one.
-    starts = np.fromiter((vma.start for vma in mm.vmas), np.uint64, len(mm.vmas))
-    ends = np.fromiter((vma.end for vma in mm.vmas), np.uint64, len(mm.vmas))
-    return PageSet.from_addresses(starts, ends)
+    parts = [
+        PageSet.from_addresses(
+            # The address of [vsyscall] needs 64 bits; its page number fits a signed one.
+            np.fromiter((vma.start for vma in vmas), np.uint64, len(vmas)),
+            np.fromiter((vma.end for vma in vmas), np.uint64, len(vmas)),
+        )
+        for vmas in read_mappings(link.path, pid)
+    ]
+    return PageSet.union_all(parts)
 
 
 def _task_problems(link: Link, task: PstreeEntry) -> Iterator[str]:
