@@ -129,7 +129,8 @@ class Pagemap:
             yield self._encoded(slice(at, at + _ENTRIES_AT_ONCE))
 
     def _encoded(self, rows: slice) -> bytes:
-        starts, ends, flags = self.starts[rows], self.ends[rows], self.flags[rows]
+        # What is read from a file of CRIU 4.2 may have longer runs than the older field holds.
+        starts, ends, flags = _split_long(self.starts[rows], self.ends[rows], self.flags[rows])
         return encode_entries(
             starts.astype(np.uint64) << np.uint64(PAGE_SHIFT),
             (ends - starts).astype(np.uint64),

@@ -443,7 +443,7 @@ def change_the_sidecar(damage: Damage) -> None:
         return
     try:
         fields = json.loads(damage.content(path))
-    except ValueError:  # it has been damaged already
+    except (ValueError, RecursionError):  # it has been damaged already
         return
     _change_json(fields, damage.random)
     text = json.dumps(fields)
