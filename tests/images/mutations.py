@@ -40,6 +40,8 @@ VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2, 3, 2**22, 2**63, 10**40, 1.5, "", "x", "\x1b[2J", "memory", "criu",
     [], [1], {}, {"planted": []}, [[]], ["4096", "8192"],
 )  # fmt: skip
+_MANY = 100
+"""Pages that are written: beyond, a file of zeros has to do, which takes no room."""
 SPARSE = (1, 2**16, 2**20, 2**31, 2**40, 2**62)
 KINDS: dict[str, tuple[Magic, type[Message]]] = {
     "stats-dump": (Magic.STATS, StatsEntry),
@@ -420,9 +422,12 @@ def repair(damage: Damage) -> None:
                 pages = link / f"pages-{head[1]}.img"
             except (OSError, ValueError, IndexError, KeyError):
                 return
-            if present < 100 and pages.name.isascii():
-                content = damage.content(pages)
-                damage.put(pages, (content + damage.random.randbytes(PAGE) * present)[: present * PAGE])
+            content = damage.content(pages)
+            if present < _MANY:
+                content = (content + damage.random.randbytes(PAGE) * present)[: present * PAGE]
+            damage.put(pages, content)
+            if _MANY <= present < 2**50:
+                os.truncate(pages, present * PAGE)
         if any(number >= 2**63 for pair in counts.values() for number in pair) or not link.is_dir():
             return
         stats = DumpStats(
