@@ -185,11 +185,11 @@ def _expect(kind: type[DirtytopError], chain: Chain, out: Path) -> None:
     raise AssertionError("something was made of a chain of which nothing can be made")
 
 
-def _compare(memory: ChainMemory, expected: dict[int, bytes]) -> None:
+def _compare(memory: ChainMemory, expected: dict[int, tuple[bool, bytes]]) -> None:
     found = {}
-    for pages, data in memory.read():
+    for pages, lazy, data in memory.pieces():
         for at, page in enumerate(pages.pages().tolist()):
-            found[page] = bytes(data[at * reference.PAGE : (at + 1) * reference.PAGE])
+            found[page] = (page in lazy, bytes(data[at * reference.PAGE : (at + 1) * reference.PAGE]))
     assert found == expected
 
 

@@ -338,15 +338,9 @@ def change_an_entry(damage: Damage) -> None:
             case 2 if entries:
                 _split(entries, at % len(entries))
             case 3:
-                entries.insert(
-                    at,
-                    {
-                        1: random.choice((1, 3, 9, 10, 2**35)) * PAGE,
-                        2: 1,
-                        5: 1,
-                        4: random.choice((0, 1, 2, 4, 6)),
-                    },
-                )
+                count = random.choice((1, 1, 1, 2**30))
+                first, flags = random.choice((1, 3, 9, 10, 2**35)) * PAGE, random.choice((0, 1, 2, 4, 6))
+                entries.insert(at, {1: first, 2: count, 5: count, 4: flags})
             case 4:
                 head[random.choice((1, 1, 1, 2))] = random.choice((1, 2, 7, 9, 2**32 - 1))
             case 5 if entries:

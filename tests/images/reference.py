@@ -9,11 +9,12 @@ import os
 from pathlib import Path
 
 PAGE = os.sysconf("SC_PAGESIZE")
-PARENT, PRESENT = 1, 4
+PARENT, LAZY, PRESENT = 1, 2, 4
 
 
-def memory_at_the_end(link: Path, name: str) -> dict[int, bytes]:
-    """Each page that a pagemap of the last link of a chain lists, and its data."""
+def memory_at_the_end(link: Path, name: str) -> dict[int, tuple[bool, bytes]]:
+    """Each page that a pagemap of the last link of a chain lists: whether a restore may bring it in late,
+    and its data."""
     chain = [(listed(link, name), (link / f"pages-{pages_id(link, name)}.img").read_bytes())]
     while (link / "parent" / name).exists():
         link = link / "parent"
@@ -22,12 +23,12 @@ def memory_at_the_end(link: Path, name: str) -> dict[int, bytes]:
     return {page: page_of(chain, page) for page in newest}
 
 
-def page_of(chain: list[tuple[dict[int, tuple[int, int]], bytes]], page: int) -> bytes:
-    """The data of one page, from the newest link or from as far up as it takes."""
+def page_of(chain: list[tuple[dict[int, tuple[int, int]], bytes]], page: int) -> tuple[bool, bytes]:
+    """The same of one page, from the newest link or from as far up as it takes."""
     for pages, data in chain:
         flags, place = pages[page]
         if flags & PRESENT:
-            return data[place * PAGE : (place + 1) * PAGE]
+            return bool(flags & LAZY), data[place * PAGE : (place + 1) * PAGE]
         assert flags & PARENT, f"page {page:#x} is nowhere"
     raise AssertionError(f"page {page:#x} is left to a parent that there is not")
 
