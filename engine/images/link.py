@@ -31,8 +31,10 @@ from engine.images.pagemap import Pagemap, read_pagemap
 from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.proto.stats_pb2 import StatsEntry
 from engine.images.stats import DumpStats
+from engine.pageset import PAGE_SHIFT
 from engine.printable import printable
 
+_PAGES_THERE_ARE: Final = 1 << (limits.OBJECT_SIZE_BITS - PAGE_SHIFT)
 _NEWEST_VERSION: Final = 2
 """Of images (criu/include/magic.h)."""
 
@@ -169,7 +171,7 @@ def read_link(path: Path) -> Link:
             f"{shown} is incomplete: it has no {STATS}",
             hint=f"CRIU writes {STATS} into its work directory (-W): if it is there, copy it",
         )
-    stats = DumpStats.from_message(read_message(real / STATS, Magic.STATS, StatsEntry))
+    stats = _read_stats(real / STATS)
     kind = LinkKind.DUMP if PSTREE in names else LinkKind.PRE_DUMP
     has_files = INVENTORY in names and _has_files(real / INVENTORY)
     with reading(real / STATS):
@@ -198,6 +200,13 @@ def list_names(directory: Path) -> frozenset[str]:
     if len(names) > limits.LINK_FILES:
         raise BadImage(f"{printable(str(directory))} holds more than {limits.LINK_FILES} files")
     return names
+
+
+def _read_stats(path: Path) -> DumpStats | None:
+    stats = DumpStats.from_message(read_message(path, Magic.STATS, StatsEntry))
+    if stats is not None and stats.most_pages >= _PAGES_THERE_ARE:
+        raise BadImage(f"{printable(str(path))} tells of {stats.most_pages} pages: no memory has so many")
+    return stats
 
 
 def _has_files(inventory: Path) -> bool:

@@ -34,7 +34,8 @@ from engine.kernel.process import Identity
 from engine.pageset import PAGE_SHIFT
 from tests.images import reference
 from tests.images.corpus import build, snapshot
-from tests.images.mutations import MUTATIONS, Damage, repair
+from tests.images.damage import Damage
+from tests.images.mutations import MUTATIONS, repair
 
 MEMORY_BYTES = 256 << 20
 """What readers may take beyond what Python and its modules have."""

@@ -210,6 +210,18 @@ def test_what_is_larger_than_any_of_its_kind_is_not_read(
         read_messages(path, magic, kind)
 
 
+@pytest.mark.parametrize("field", ["pages_written", "pages_skipped_parent", "shpages_written"])
+def test_more_pages_than_any_memory_has_are_not_counted_with(
+    tmp_path: Path, write_link: Callable[..., Path], field: str
+) -> None:
+    link = write_link(tmp_path / "1", {42: {1: 1}})
+    stats = read_message(link / "stats-dump", Magic.STATS, StatsEntry)
+    setattr(stats.dump, field, 2**64 - 1)
+    (link / "stats-dump").write_bytes(pack(Magic.STATS, [stats]))
+    with pytest.raises(BadImage, match="tells of 18446744073709551615 pages"):
+        read_link(link)
+
+
 def test_an_entry_more_than_a_pagemap_may_have_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

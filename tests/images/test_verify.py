@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import BadImage, UnknownFormat
-from engine.images.chain import flatten, read_chain, require_sound, verify
+from engine.errors import BadImage
+from engine.images.chain import read_chain, require_sound, verify
 from engine.images.framing import Magic, header, pack, read_message
 from engine.images.layout import LinkKind
 from engine.images.pagemap import Pagemap, read_pagemap
 from engine.images.proto.core_pb2 import CoreEntry
-from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.proto.mm_pb2 import MmEntry
 from engine.images.proto.pagemap_pb2 import PagemapEntry, PagemapHead
 from engine.images.proto.pstree_pb2 import PstreeEntry
@@ -353,44 +352,6 @@ def test_lengths_that_only_new_criu_reads_are_noticed_anywhere_in_the_chain(chai
     data = pack(Magic.PAGEMAP, [PagemapHead(pages_id=2), entry])
     (chain / "1" / "pagemap-43.img").write_bytes(data)
     assert require_sound(read_chain(chain)).lacks_old_lengths
-
-
-COMPRESSED = (
-    PagemapEntry(vaddr=5 << PAGE_SHIFT, compat_nr_pages=1, flags=4).SerializeToString() + b"\x32\x02\x08\x10"
-)
-
-
-def compressed_pages(chain: Path) -> None:
-    head = pack(Magic.PAGEMAP, [PagemapHead(pages_id=2)])
-    (chain / "1" / "pagemap-43.img").write_bytes(head + struct.pack("<I", len(COMPRESSED)) + COMPRESSED)
-
-
-def new_flags(chain: Path) -> None:
-    entry = PagemapEntry(vaddr=5 << PAGE_SHIFT, compat_nr_pages=1, flags=12)
-    (chain / "2" / "pagemap-43.img").write_bytes(pack(Magic.PAGEMAP, [PagemapHead(pages_id=2), entry]))
-
-
-def new_images(chain: Path) -> None:
-    (chain / "3" / "inventory.img").write_bytes(pack(Magic.INVENTORY, [InventoryEntry(img_version=3)]))
-
-
-def new_processor(chain: Path) -> None:
-    (chain / "3" / "core-42.img").write_bytes(
-        header(Magic.CORE) + struct.pack("<I", 2) + bytes([8, max(CoreEntry.March.values()) + 1])
-    )
-
-
-@pytest.mark.parametrize("change", [compressed_pages, new_flags, new_images, new_processor])
-def test_what_a_newer_criu_has_made_is_named_as_that_and_not_as_damage(
-    chain: Path, change: Callable[[Path], None], tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    change(chain)
-    out = tmp_path_factory.mktemp("out") / "flat"
-    for use in (verify, require_sound, lambda read: flatten(read, out)):
-        with pytest.raises(UnknownFormat) as caught:
-            use(read_chain(chain))
-        assert "newer" in caught.value.hint
-    assert not out.exists()
 
 
 def test_an_unreadable_pagemap_does_not_hide_other_damage(chain: Path) -> None:
