@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine.errors import LinkFailed
 from engine.images.files import open_image, reading, write_fully, writing
-from engine.images.layout import SIDECAR, LinkKind, is_image, is_pagemap, is_pages, pagemap_pid
+from engine.images.layout import pagemap_pid
 from engine.images.link import Chain, Link
 from engine.images.memory import ChainMemory
 from engine.images.pagemap import PagemapFile
@@ -45,7 +45,7 @@ def flatten(chain: Chain, out: Path, progress: FlattenProgress = _unheeded) -> N
     """
     total_bytes = require_sound(chain).size_bytes
     last = chain.links[-1]
-    copied = [name for name in sorted(last.names) if _is_copied(name, last.kind)]
+    copied = last.other_names
     done_bytes = 0
     counts = {True: 0, False: 0}
     with LinkWriter(out, last.kind) as link:
@@ -61,14 +61,6 @@ def flatten(chain: Chain, out: Path, progress: FlattenProgress = _unheeded) -> N
         for name in copied:
             _copy(last, name, link)
         link.commit(_stats(last, counts))
-
-
-def _is_copied(name: str, kind: LinkKind) -> bool:
-    """Whether a file of the last link is one of the new link as it is."""
-    # Nobody goes on after a dump: of what dirtytop says there, all is still true.
-    if name == SIDECAR:
-        return kind is LinkKind.DUMP
-    return is_image(name) and not (is_pagemap(name) or is_pages(name))
 
 
 def _size_bytes(link: Link, name: str) -> int:

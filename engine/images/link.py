@@ -19,8 +19,10 @@ from engine.images.layout import (
     PARENT,
     PARTIAL_SUFFIX,
     PSTREE,
+    SIDECAR,
     STATS,
     LinkKind,
+    is_image,
     is_pagemap,
     is_pages,
     pagemap_name,
@@ -72,6 +74,15 @@ class Link:
     def pages_names(self) -> tuple[str, ...]:
         """The files that hold page data."""
         return tuple(sorted(name for name in self.names if is_pages(name)))
+
+    @property
+    def other_names(self) -> tuple[str, ...]:
+        """What belongs to it besides memory: a link that is made of it has these as they are."""
+        others = [name for name in self.names if is_image(name) and not (is_pagemap(name) or is_pages(name))]
+        # Nobody goes on after a dump: of what dirtytop says there, all stays true.
+        if self.kind is LinkKind.DUMP and SIDECAR in self.names:
+            others.append(SIDECAR)
+        return tuple(sorted(others))
 
     def pagemap(self, pid: int) -> Pagemap:
         """Which pages of a process it holds: all of it at once, so of a link that can be trusted.

@@ -52,11 +52,11 @@ class Soundness:
 def verify(chain: Chain) -> tuple[Problem, ...]:
     """Everything that is wrong with a chain, oldest link first; empty if it is sound.
 
-    Checked are, in each link: that every pagemap can be read, ascends, and has a pages file of just
-    its size to itself; that the parent lists each page left to it; that the statistics are those of
-    the files. And in each dump: that the processes of its tree, and no others, have their memory,
-    their mappings, which enclose that memory, and the registers of all their threads. And that
-    no newer link lies beside the chain, incomplete.
+    Checked are, in each link: that its images are plain files; that every pagemap can be read, ascends,
+    and has a pages file of just its size to itself; that the parent lists each page left to it; that
+    the statistics are those of the files. And in each dump: that the processes of its tree, and no
+    others, have their memory, their mappings, which enclose that memory, and the registers of all their
+    threads. And that no newer link lies beside the chain, incomplete.
 
     Raises:
         UnknownFormat: it is newer than what we understand, and cannot be judged.
@@ -97,7 +97,11 @@ def examine(chain: Chain) -> Soundness:
 
 def _problems(reports: list[_Report], incomplete: tuple[Path, ...]) -> Iterator[Problem]:
     for report in reports:
-        yield from (Problem(report.link.path, text) for text in report.lines())
+        told: set[str] = set()
+        for text in report.lines():
+            if text not in told:  # a file that is none may be met twice
+                told.add(text)
+                yield Problem(report.link.path, text)
     yield from (Problem(path, f"{STATS} is missing: the link is incomplete") for path in incomplete)
 
 
@@ -181,6 +185,12 @@ class _Report:
                 f"{PARENT} is absolute ({printable(self.link.absolute_parent)}): "
                 "it leads elsewhere once the chain is moved"
             )
+        for name in self.link.other_names:
+            try:
+                with open_image(self.link.path / name):
+                    pass
+            except BadImage as error:
+                yield damage(error, self.link)
         yield from self.unreadable
         yield from self._pages_files()
         yield from self.holes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import BadImage
@@ -74,6 +74,7 @@ def test_a_list_that_is_read_in_pieces_makes_no_more_areas(tmp_path: Path, write
     assert total == 100_000
 
 
+@settings(deadline=None)
 @given(pages=st.sets(st.integers(0, 0x60), max_size=40), held=st.sets(st.integers(0, 0x60), max_size=40))
 def test_every_page_is_counted_once(
     tmp_path_factory: pytest.TempPathFactory, write_link: WriteLink, pages: set[int], held: set[int]

@@ -241,6 +241,10 @@ def incomplete_newest(chain: Path) -> None:
     (chain / "4" / "stats-dump").unlink()
 
 
+def fifo_for_files(chain: Path) -> None:
+    os.mkfifo(chain / "3" / "files.img")
+
+
 def two_lengths(chain: Path) -> None:
     entry = PagemapEntry(vaddr=5 << PAGE_SHIFT, compat_nr_pages=1, nr_pages=2)
     data = pack(Magic.PAGEMAP, [PagemapHead(pages_id=2), entry])
@@ -293,6 +297,7 @@ DAMAGE: dict[Callable[[Path], None], str] = {
     parent_is_no_link: "3/parent is not a symbolic link",
     partial_parent: "2.partial has not been completed",
     incomplete_newest: "4/stats-dump is missing: the link is incomplete",
+    fifo_for_files: "3/files.img is not a plain file",
     two_lengths: "1/pagemap-43.img: at byte 18: an entry of two lengths",
     twice_in_the_tree: "3/pstree.img names process 42 twice",
     no_parent: "2/pagemap-42.img: pages left to the parent, and there is no parent: 7, the first at 0x1000",
