@@ -82,10 +82,10 @@ class ChainMemory:
             raise BadImage(f"{printable(str(chain.links[-1].path / name))} is missing")
         # The newest first. Only what a younger link calls a hole is looked for in an older one.
         self._paths = [chain.links[-1].path]
-        for link in reversed(chain.links[:-1]):
-            if name not in link.names:
+        for at in range(len(chain.links) - 2, -1, -1):
+            if name not in chain.links[at].names:
                 break
-            self._paths.append(link.path)
+            self._paths.append(chain.links[at].path)
         self._name = name
 
     @cached_property
@@ -143,7 +143,7 @@ class ChainMemory:
             if stretch.pages:
                 yield stretch
 
-    def _resolve(self, parts: tuple[Pagemap, ...]) -> _Stretch:
+    def _resolve(self, parts: list[Pagemap]) -> _Stretch:
         """Where each page of a stretch comes from."""
         missing, lazy, layers = parts[0].covered, EMPTY, []
         for path, part in zip(self._paths, parts, strict=True):

@@ -28,7 +28,7 @@ from engine.images.framing import (
 from engine.images.layout import pagemap_pid
 from engine.images.pagemap_entries import Columns, UInt64Array, decode_entries, require_known, unknown_entry
 from engine.images.proto.pagemap_pb2 import PagemapEntry, PagemapHead
-from engine.images.runs import PE_LAZY, PE_PARENT, PE_PRESENT, Pagemap
+from engine.images.runs import PE_LAZY, PE_PARENT, PE_PRESENT, Pagemap, joined
 from engine.pageset import PAGE_SHIFT, PAGE_SIZE, Int64Array
 from engine.printable import printable
 
@@ -38,8 +38,6 @@ MOST_PIECE_BYTES: Final = 1 << 20
 LEAST_PIECE_BYTES: Final = 2 * limits.PAGEMAP_ENTRY_BYTES
 _HEAD_BYTES: Final = 64
 """Beyond what the header and the first message ever take."""
-_NO_PAGES: Final = np.zeros(0, np.int64)
-_NO_FLAGS: Final = np.zeros(0, np.uint8)
 _KNOWN_FLAGS: Final = np.uint64(PE_PARENT | PE_LAZY | PE_PRESENT)
 
 
@@ -69,6 +67,8 @@ class PagemapFile:
                 f"than {limits.PAGEMAP_BYTES}"
             )
         self.pages_id, self._entries_at = self._read_head()
+        self.is_at_end = self._entries_at == self._seen.st_size
+        """Whether `pieces` has nothing more to give."""
 
     def _read(self, offset: int, size_bytes: int) -> bytes:
         # Opened for each piece anew: a chain may have more links than we may have descriptors.
@@ -107,11 +107,12 @@ class PagemapFile:
             if count + len(bounds) > limits.PAGEMAP_ENTRIES:
                 raise bad(self.path, at, f"more than {limits.PAGEMAP_ENTRIES} entries")
             part = self._decode(data, bounds, at, after, pages_before)
-            yield part
             count += len(bounds)
             after = int(part.ends[-1])
             pages_before += part.present.count
             at += int(bounds[-1, 1])
+            self.is_at_end = at == self._seen.st_size
+            yield part
 
     def _bounds(self, data: bytes, base: int) -> Int64Array:
         """Where each entry begins and ends that lies wholly in `data`: at least one, shape (n, 2)."""
@@ -174,16 +175,7 @@ def read_pagemap(path: Path) -> Pagemap:
         UnknownFormat: it says more than we understand.
     """
     file = PagemapFile(path)
-    parts = list(file.pieces())
-    if len(parts) == 1:
-        return parts[0]
-    return Pagemap(
-        file.pages_id,
-        np.concatenate([_NO_PAGES, *(part.starts for part in parts)]),
-        np.concatenate([_NO_PAGES, *(part.ends for part in parts)]),
-        np.concatenate([_NO_FLAGS, *(part.flags for part in parts)]),
-        lacks_old_lengths=any(part.lacks_old_lengths for part in parts),
-    )
+    return joined(file.pages_id, list(file.pieces()))
 
 
 def _has_unknown_field(data: bytes) -> bool:

@@ -6,7 +6,7 @@ The data of all runs with `PE_PRESENT` lies in `pages-<pages_id>.img`, end to en
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -32,6 +32,8 @@ PE_PRESENT: Final = 4
 
 # One of the two fields for the length has only 32 bits.
 _LONGEST_RUN: Final = 2**32 - 1
+_NO_PAGES: Final = np.zeros(0, np.int64)
+_NO_FLAGS: Final = np.zeros(0, np.uint8)
 _ENTRIES_AT_ONCE: Final = 1 << 16
 
 
@@ -136,6 +138,20 @@ class Pagemap:
             (ends - starts).astype(np.uint64),
             flags.astype(np.uint64),
         )
+
+
+def joined(pages_id: int, parts: Sequence[Pagemap]) -> Pagemap:
+    """One of parts that follow each other."""
+    if len(parts) == 1:
+        return parts[0]
+    return Pagemap(
+        pages_id,
+        np.concatenate([_NO_PAGES, *(part.starts for part in parts)]),
+        np.concatenate([_NO_PAGES, *(part.ends for part in parts)]),
+        np.concatenate([_NO_FLAGS, *(part.flags for part in parts)]),
+        parts[0].pages_before if parts else 0,
+        any(part.lacks_old_lengths for part in parts),
+    )
 
 
 def _split_long(

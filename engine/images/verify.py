@@ -23,7 +23,7 @@ from engine.images.link import Chain, Link
 from engine.images.pagemap import Pagemap
 from engine.images.tree import damage, mapped_pages, tree_problems
 from engine.images.windows import PagemapCursor, windows
-from engine.pageset import PAGE_SHIFT, PageSet
+from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 from engine.printable import printable
 
 
@@ -82,8 +82,12 @@ def require_sound(chain: Chain) -> Soundness:
 def examine(chain: Chain) -> Soundness:
     """Look at all of a chain. Errors as of `verify`."""
     reports = [_Report(link) for link in chain.links]
-    for name in sorted(frozenset().union(*(link.pagemap_names for link in chain.links))):
-        _examine_pagemaps(name, reports)
+    places: dict[str, list[int]] = {}
+    for at, link in enumerate(chain.links):
+        for name in link.pagemap_names:
+            places.setdefault(name, []).append(at)
+    for name in sorted(places):
+        _examine_pagemaps(name, places[name], reports)
     problems = list(islice(_problems(reports, chain.incomplete), limits.PROBLEMS + 1))
     if len(problems) > limits.PROBLEMS:
         problems[-1] = Problem(chain.links[-1].path, "more is wrong than is told here")
@@ -136,16 +140,15 @@ class _Counts:
         self.lacks_old_lengths = False
         self._mapped = mapped
 
-    def add(self, part: Pagemap, in_parent: Pagemap | None) -> None:
-        """Count a stretch of it, beside the same stretch of its parent's."""
+    def add(self, part: Pagemap) -> None:
+        """Count a stretch of it."""
         self.covered.add(part.covered)
         self.present.add(part.present)
         self.holes.add(part.in_parent)
         self.promised.add(part.promised)
-        if in_parent is not None:
-            self.lost.add(part.in_parent - in_parent.covered)
-        if self._mapped is not None:
-            self.unmapped.add(part.covered - self._mapped)
+        if self._mapped is not None and part.covered:
+            near = self._mapped.clip(int(part.covered.starts[0]), int(part.covered.ends[-1]))
+            self.unmapped.add(part.covered - near)
         self.lacks_old_lengths |= part.lacks_old_lengths
 
     def sums(self) -> _Listed:
@@ -244,23 +247,32 @@ class _Report:
                 yield f"stats-dump says {in_parent} pages{label} are in the parent; the pagemaps list {holes}"
 
 
-def _examine_pagemaps(name: str, reports: list[_Report]) -> None:
-    """Read all pagemaps of one name in step, and note what is wrong with each."""
+def _examine_pagemaps(name: str, places: list[int], reports: list[_Report]) -> None:
+    """Read all pagemaps of one name in step, and note what is wrong with each.
+
+    Args:
+        name: of the files.
+        places: which links have one, ascending.
+        reports: of all links.
+    """
     cursors: dict[int, PagemapCursor] = {}
     counts: dict[int, _Counts] = {}
-    of = sum(name in report.link.names for report in reports)
-    for at, report in enumerate(reports):
-        if name in report.link.names:
-            try:
-                cursors[at] = PagemapCursor(report.link.path / name, of)
-            except BadImage as error:
-                report.unreadable.append(damage(error, report.link))
-                continue
-            counts[at] = _Counts(cursors[at].pages_id, _mapped(report, name))
+    for at in places:
+        report = reports[at]
+        try:
+            cursors[at] = PagemapCursor(report.link.path / name, len(places))
+        except BadImage as error:
+            report.unreadable.append(damage(error, report.link))
+            continue
+        counts[at] = _Counts(cursors[at].pages_id, _mapped(report, name))
     for parts in windows(list(cursors.values())):
-        by_link = dict(zip(cursors, parts, strict=True))
-        for at, part in by_link.items():
-            counts[at].add(part, by_link.get(at - 1))
+        younger, holes = -1, EMPTY
+        for at in reversed(cursors):
+            part = parts.pop()  # so that what is made of it goes, too
+            counts[at].add(part)
+            if younger == at + 1:
+                counts[younger].lost.add(holes - part.covered)
+            younger, holes = at, part.in_parent
     for at, cursor in cursors.items():
         if cursor.error is not None:
             reports[at].unreadable.append(damage(cursor.error, reports[at].link))

@@ -75,6 +75,32 @@ def test_stretches_are_disjoint_ascend_and_leave_out_nothing(
             assert part.file_offsets(part.present).tolist() == expected.tolist()
 
 
+def test_there_are_about_as_many_stretches_as_the_longest_file_has_pieces(tmp_path: Path) -> None:
+    links = 40
+    for number in range(links):
+        pages = PageSet.from_pages(np.arange(ENTRIES) * 3 + number)
+        (tmp_path / f"pagemap-{number}.img").write_bytes(Pagemap.of(1, pages).encode())
+    paths = [tmp_path / f"pagemap-{number}.img" for number in range(links)]
+    pieces = len(list(PagemapFile(paths[0], LEAST_PIECE_BYTES).pieces()))
+    stretches = list(windows([PagemapCursor(path) for path in paths]))
+    assert pieces > 5
+    assert len(stretches) <= 2 * pieces
+
+
+def test_no_more_is_read_ahead_than_memory_is_meant_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(windows_module, "_AT_ONCE_ENTRIES", 1500)
+    dense, sparse = PageSet.from_pages(np.arange(10 * ENTRIES) * 2), PageSet.from_pages([10**9])
+    for number, pages in enumerate((dense, sparse)):
+        (tmp_path / f"pagemap-{number}.img").write_bytes(Pagemap.of(1, pages).encode())
+    cursors = [PagemapCursor(tmp_path / f"pagemap-{number}.img") for number in range(2)]
+    most = 0
+    for parts in windows(cursors):
+        most = max(most, sum(len(part.starts) for part in parts))
+    assert most < 3000
+
+
 def test_a_chain_of_scattered_pages_is_read_and_joined_in_bounded_pieces(
     tmp_path: Path, write_link: WriteLink, content: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,7 +116,7 @@ def test_a_chain_of_scattered_pages_is_read_and_joined_in_bounded_pieces(
         write_link(chain / str(number), {42: written}, {42: held}, parent=parent, pieces=ENTRIES)
     most_parts = 0
 
-    def counted(cursors: list[PagemapCursor]) -> list[tuple[Pagemap, ...]]:
+    def counted(cursors: list[PagemapCursor]) -> list[list[Pagemap]]:
         nonlocal most_parts
         found = list(windows(cursors))
         most_parts = max(most_parts, len(found))
