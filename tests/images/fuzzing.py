@@ -204,7 +204,7 @@ def _read_some(chain: Chain, name: str) -> None:
 
 def _copied_bytes(chain: Chain) -> int:
     last = chain.links[-1]
-    return sum(os.lstat(last.path / name).st_size for name in last.names if not name.startswith("pages-"))
+    return sum(os.lstat(last.path / name).st_size for name in last.other_names)
 
 
 if __name__ == "__main__":
