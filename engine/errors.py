@@ -74,6 +74,12 @@ class BadImage(DirtytopError):
     """An image directory is damaged, incomplete, or not what it claims to be."""
 
 
+class UnknownFormat(BadImage):
+    """Images that are not damaged but newer than we are: what they say cannot be judged, let alone used."""
+
+    exit_code = 5
+
+
 class LinkFailed(DirtytopError):
     """A pre-dump or dump could not be written; the target runs on and its pages are pending again."""
 

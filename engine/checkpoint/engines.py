@@ -17,11 +17,13 @@ from engine.checkpoint.criu.directory import LOG
 from engine.checkpoint.criu.features import examine_criu
 from engine.checkpoint.criu.options import CriuOptions
 from engine.checkpoint.dumpable import RESTORABLE, Preflight, look_over, require_dumpable
+from engine.checkpoint.going_on import why_unsound
 from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.sidecar import Sidecar, boot_id, link_digest, read_sidecar
 from engine.checkpoint.spliced.chain import SplicedChain
 from engine.errors import BadImage, DirtytopError
+from engine.images.chain import Chain as ImageChain
 from engine.images.chain import read_chain
 from engine.images.layout import LinkKind
 from engine.images.link import Link
@@ -318,16 +320,23 @@ class EarlierChain:
 def examine_chain(session: Session, directory: Path) -> EarlierChain | None:
     """What can be done with the chain in a directory; None if there is none that can be read."""
     try:
-        links = read_chain(directory).links
-        sidecar = read_sidecar(links[-1].path)
+        chain = read_chain(directory)
     except BadImage:
         return None
+    last, sidecar, why_not, why_full = chain.links[-1], None, "", ""
+    try:
+        sidecar = read_sidecar(last.path)
+        why_not = _why_not_on(session, last, sidecar)
+        if sidecar is not None and not why_not:
+            why_full = _why_full(session, chain, sidecar)
+    except BadImage as error:
+        why_not = error.message
     return EarlierChain(
         directory=directory,
         engine=sidecar.owner if sidecar is not None else None,
-        link_count=len(links),
-        why_not=_why_not_on(session, links[-1], sidecar),
-        why_full=_why_full(session, links[-1], sidecar) if sidecar is not None else "",
+        link_count=len(chain.links),
+        why_not=why_not,
+        why_full=why_full,
     )
 
 
@@ -342,7 +351,7 @@ def _why_not_on(session: Session, last: Link, sidecar: Sidecar | None) -> str:
     return ""
 
 
-def _why_full(session: Session, last: Link, sidecar: Sidecar) -> str:
+def _why_full(session: Session, chain: ImageChain, sidecar: Sidecar) -> str:
     """What can be told beforehand. What else disturbs an epoch is told in the notes of the next link."""
     if sidecar.tracker is not TrackerKind.SOFT_DIRTY:
         return "write-protect tracking ended with the program that made it"
@@ -350,6 +359,6 @@ def _why_full(session: Session, last: Link, sidecar: Sidecar) -> str:
         return "it was tracked by soft-dirty bits"
     if session.is_armed:
         return "the target has been armed since"
-    if sidecar.digest != link_digest(last.path):
+    if sidecar.digest != link_digest(chain.links[-1].path):
         return "it is not as it was made"
-    return ""
+    return why_unsound(chain)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from engine.checkpoint.link import Engine
 from engine.checkpoint.sidecar import Sidecar, SidecarProcess, boot_id, link_digest, read_sidecar
-from engine.errors import LinkFailed, TargetGone
-from engine.images.chain import Chain, read_chain
+from engine.errors import BadImage, LinkFailed, TargetGone, UnknownFormat
+from engine.images.chain import Chain, read_chain, require_sound
 from engine.images.layout import LinkKind
-from engine.images.link import Link
 from engine.kernel.process import Identity
 from engine.pageset import PageSet
 from engine.printable import printable
@@ -29,6 +28,7 @@ def read_open_chain(directory: Path) -> Chain:
 
     Raises:
         BadImage: it holds no chain, or one that cannot be read.
+        UnknownFormat: it is newer than what we understand.
         LinkFailed: it is a link itself, or its chain has ended with a dump.
     """
     chain = read_chain(directory)
@@ -49,6 +49,7 @@ def engine_of(chain: Chain) -> Engine:
 
     Raises:
         LinkFailed: it was not dirtytop who made it, or it does not say so. BadImage: its sidecar is damaged.
+        UnknownFormat: another version of dirtytop made it.
     """
     return _sidecar_of(chain).owner
 
@@ -63,6 +64,7 @@ def require_chain_of(chain: Chain, root: Identity, engine: Engine) -> Sidecar:
 
     Raises:
         LinkFailed: it is not, or does not say so. BadImage: its sidecar is damaged.
+        UnknownFormat: another version of dirtytop made it.
     """
     sidecar = _sidecar_of(chain)
     shown = printable(str(chain.links[-1].path.parent))
@@ -108,15 +110,16 @@ class EarlierEpoch:
     """Why nothing can be left to it, whatever its processes did; empty if it can."""
 
 
-def read_earlier_epoch(session: Session, link: Link, sidecar: Sidecar) -> EarlierEpoch:
-    """Read what the last link says; nothing of the session's is changed.
+def read_earlier_epoch(session: Session, chain: Chain, sidecar: Sidecar) -> EarlierEpoch:
+    """Read what the last link of a chain says; nothing of the session's is changed.
 
     Raises:
-        BadImage: the link is damaged.
+        BadImage: the link is damaged. UnknownFormat: the chain is newer than what we understand.
     """
-    why_full = why_not_the_same(link, sidecar)
+    why_full = why_not_the_same(chain, sidecar)
     if not why_full and session.tracker is not sidecar.tracker:
         why_full = f"the last link was tracked by {sidecar.tracker.value}"
+    link = chain.links[-1]
     covered = {} if why_full else {pid: link.pagemap(pid).covered for pid in link.pids}
     return EarlierEpoch(sidecar, covered, why_full)
 
@@ -154,10 +157,29 @@ def _adopts(process: TrackedProcess, known: SidecarProcess, covered: PageSet) ->
         return True
 
 
-def why_not_the_same(link: Link, sidecar: Sidecar) -> str:
-    """Why nothing can be left to a link as a whole, whatever its processes did; empty if it can."""
+def why_not_the_same(chain: Chain, sidecar: Sidecar) -> str:
+    """Why nothing can be left to a chain as a whole, whatever its processes did; empty if it can.
+
+    Raises:
+        UnknownFormat: it is newer than what we understand.
+    """
     if sidecar.tracker is not TrackerKind.SOFT_DIRTY:
         return "write-protect tracking ended with the program that made the last link"
-    if sidecar.digest != link_digest(link.path):
+    if sidecar.digest != link_digest(chain.links[-1].path):
         return "the last link is not as it was made"
+    return why_unsound(chain)
+
+
+def why_unsound(chain: Chain) -> str:
+    """Why nothing can be left to a chain: pages that it does not hold would be lost; empty if it is sound.
+
+    Raises:
+        UnknownFormat: it is newer than what we understand.
+    """
+    try:
+        require_sound(chain)
+    except UnknownFormat:
+        raise
+    except BadImage as error:
+        return error.message
     return ""

@@ -57,6 +57,15 @@ Progress = Callable[[LinkProgress], None]
 Cancelled = Callable[[], bool]
 
 
+def unheeded(progress: LinkProgress) -> None:
+    """For whoever does not want to know how far it is."""
+
+
+def never() -> bool:
+    """For whoever does not cancel."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class LinkResult:
     """One finished link."""

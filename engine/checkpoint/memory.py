@@ -32,7 +32,7 @@ from engine.checkpoint.going_on import (
     require_chain_of,
     resume_epoch,
 )
-from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, LinkTimes, Progress
+from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, LinkTimes, Progress, never, unheeded
 from engine.checkpoint.omissions import of_dump, of_pre_dump
 from engine.checkpoint.rules import lazy_pages
 from engine.checkpoint.sidecar import write_sidecar
@@ -49,15 +49,6 @@ from engine.pageset import EMPTY, PageSet
 from engine.printable import printable
 from engine.tracking.session import Session
 from engine.tracking.tracked_process import TrackedProcess
-
-
-def _unheeded(progress: LinkProgress) -> None:
-    """Nobody wants to know."""
-
-
-def _wanted() -> bool:
-    """Never cancelled."""
-    return False
 
 
 class MemoryChain:
@@ -112,7 +103,7 @@ class MemoryChain:
         """
         images = read_open_chain(directory)
         sidecar = require_chain_of(images, session.root, MemoryChain.engine)
-        epoch = read_earlier_epoch(session, images.links[-1], sidecar)
+        epoch = read_earlier_epoch(session, images, sidecar)
         chain = cls.__new__(cls)
         chain._begin(session, directory, ChainDirectory.go_on(directory, images))
         chain.links = tuple(LinkResult.of_earlier(info, cls.engine) for info in images.infos())
@@ -132,7 +123,7 @@ class MemoryChain:
 
     # -- pre-dump
 
-    def pre_dump(self, progress: Progress = _unheeded, cancelled: Cancelled = _wanted) -> LinkResult:
+    def pre_dump(self, progress: Progress = unheeded, cancelled: Cancelled = never) -> LinkResult:
         """Save what is pending while the target runs.
 
         Args:
@@ -209,7 +200,7 @@ class MemoryChain:
     # -- dump
 
     def dump(
-        self, after: After = After.RUN, progress: Progress = _unheeded, cancelled: Cancelled = _wanted
+        self, after: After = After.RUN, progress: Progress = unheeded, cancelled: Cancelled = never
     ) -> LinkResult:
         """Stop the tree, save what is pending and all registers, and end the chain.
 

@@ -17,6 +17,8 @@ _OBJECTS = {
     VmaKind.FILE_SHARED: "shared file mappings (their content is in the files)",
     VmaKind.SPECIAL: "special shared mappings",
 }
+_DELETED = "shared mappings of deleted files (no file has their content)"
+_DEVICES = "shared mappings of devices"
 _NEVER_IN_MEMORY_DUMPS = "open files, sockets, pipes, timers and signal handlers (a memory dump has none)"
 
 
@@ -50,13 +52,22 @@ def _shared(maps: Iterable[tuple[Vma, ...]]) -> Iterable[str]:
     seen: set[tuple[str, int, int]] = set()
     for vmas in maps:
         for vma in vmas:
-            what = _OBJECTS.get(vma.kind)
+            what = _what(vma)
             if vma.is_private or what is None or (vma.device, vma.inode, vma.offset) in seen:
                 continue
             seen.add((vma.device, vma.inode, vma.offset))
             sizes[what] = sizes.get(what, 0) + vma.size_bytes
     for what, size_bytes in sizes.items():
         yield f"{what}: {size_bytes >> 10} KiB mapped"
+
+
+def _what(vma: Vma) -> str | None:
+    """What a shared mapping is of, in words; None if it is of nothing that a link leaves out."""
+    if vma.kind is VmaKind.FILE_SHARED and vma.raw_name.endswith(b" (deleted)"):
+        return _DELETED
+    if vma.kind is VmaKind.FILE_SHARED and vma.raw_name.startswith(b"/dev/"):
+        return _DEVICES
+    return _OBJECTS.get(vma.kind)
 
 
 def _refused(refused: Mapping[Identity, DirtytopError]) -> Iterable[str]:

@@ -11,26 +11,39 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import numpy as np
 
 from engine.checkpoint.link import Engine
-from engine.errors import BadImage
-from engine.images.files import read_image
+from engine.errors import BadImage, UnknownFormat
+from engine.images import limits
+from engine.images.files import open_image, read_image, reading
 from engine.images.layout import SIDECAR, is_pagemap, is_pages
+from engine.images.link import list_names
+from engine.images.strict_json import Fields, checked_number, checked_text, parse_fields
 from engine.images.writer import LinkWriter
 from engine.kernel.process import Identity
+from engine.pageset import PAGE_SHIFT
 from engine.printable import printable
 from engine.tracking.canary import Canary
 from engine.tracking.frame_marks import NO_MARKS, FrameMarks
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 
-_SCHEMA = 2
+_SCHEMA: Final = 2
+_PIECE_BYTES: Final = 1 << 20
+_MOST: Final = 2**63 - 1
+_MOST_PID: Final = 2**22
+"""The most that Linux gives out (PID_MAX_LIMIT)."""
+_MOST_PAGE: Final = (1 << (limits.USER_ADDRESS_BITS - PAGE_SHIFT)) - 1
+_MOST_FRAME: Final = (1 << 55) - 1
+"""So wide is the field of an entry in pagemap (PM_PFRAME_MASK)."""
+_MOST_CHARACTERS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +84,8 @@ class Sidecar:
     processes: tuple[SidecarProcess, ...]
     digest: str
     """Of the link it lies in: `link_digest`."""
+    criu: str = ""
+    """The version of the CRIU that had a part in the link, as in "4.1.1"; empty if none had."""
 
     def encode(self) -> bytes:
         """As it is stored."""
@@ -92,11 +107,16 @@ def link_digest(directory: Path) -> str:
         BadImage: a file cannot be read.
     """
     digest = hashlib.sha256()
-    for name in sorted(name for name in os.listdir(directory) if is_pagemap(name) or is_pages(name)):
+    for name in sorted(name for name in list_names(directory) if is_pagemap(name) or is_pages(name)):
         path = directory / name
-        digest.update(f"{name}\0{os.lstat(path).st_size}\0".encode("utf-8", "surrogateescape"))
-        if is_pagemap(name):
-            digest.update(read_image(path))
+        with open_image(path) as fd, reading(path):
+            size_bytes = os.fstat(fd).st_size
+            digest.update(f"{name}\0{size_bytes}\0".encode("utf-8", "surrogateescape"))
+            if is_pagemap(name):
+                if size_bytes > limits.PAGEMAP_BYTES:
+                    raise BadImage(f"{printable(str(path))} has {size_bytes} bytes: no pagemap has")
+                while data := os.read(fd, _PIECE_BYTES):
+                    digest.update(data)
     return digest.hexdigest()
 
 
@@ -104,45 +124,87 @@ def read_sidecar(directory: Path) -> Sidecar | None:
     """What a link says of its epoch; None if it says nothing.
 
     Raises:
-        BadImage: it is damaged.
+        BadImage: it is damaged, or says what cannot be.
+        UnknownFormat: another version of dirtytop has written it.
     """
     path = directory / SIDECAR
     if not os.path.lexists(path):
         return None
+    data = read_image(path, limits.SIDECAR_BYTES)
     try:
-        fields: dict[str, Any] = json.loads(read_image(path))
-        if fields["schema"] != _SCHEMA:
-            return None
-        return Sidecar(
-            boot_id=str(fields["boot_id"]),
-            tracker=TrackerKind(fields["tracker"]),
-            owner=Engine(fields["owner"]),
-            processes=tuple(_processes(fields["processes"])),
-            digest=str(fields["digest"]),
-        )
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        fields = parse_fields(data, limits.SIDECAR_VALUES)
+        schema = fields.number("schema", 0, _MOST)
+        if schema == _SCHEMA:
+            return _sidecar(fields)
+    except ValueError as error:
         raise BadImage(
-            f"{printable(str(path))} is damaged", hint="without it the link is still good"
+            f"{printable(str(path))} is damaged: {error}", hint="without it the link is still good"
         ) from error
+    raise UnknownFormat(
+        f"{printable(str(path))} was made by another version of dirtytop "
+        f"(it is of schema {schema}, and this one knows {_SCHEMA})",
+        hint="use that version, or begin another chain in a new directory",
+    )
 
 
-def _processes(entries: Iterable[dict[str, Any]]) -> Iterable[SidecarProcess]:
-    for entry in entries:
-        code, stack = entry["memory_identity"]
-        canary = entry["canary"]
-        yield SidecarProcess(
-            pid=int(entry["pid"]),
-            inner_pid=int(entry["inner_pid"]),
-            start_ticks=int(entry["start_ticks"]),
-            memory_identity=(str(code), str(stack)),
-            canary=None if canary is None else Canary(_pages(canary["planted"]), _pages(canary["left"])),
-            marked_pages=_pages(entry.get("marked_pages", ())),
-            frames=_pages(entry.get("frames", ())),
-        )
+def _sidecar(fields: Fields) -> Sidecar:
+    """What the fields say. Raises ValueError if that cannot be."""
+    processes = tuple(_process(Fields(entry)) for entry in fields.list("processes"))
+    for numbers, what in (
+        ([process.pid for process in processes], "pid"),
+        ([process.inner_pid for process in processes], "inner_pid"),
+    ):
+        if len(set(numbers)) != len(numbers):
+            raise ValueError(f"two processes of one {what}")
+    return Sidecar(
+        boot_id=fields.text("boot_id", _MOST_CHARACTERS),
+        tracker=fields.one_of("tracker", TrackerKind),
+        owner=fields.one_of("owner", Engine),
+        processes=processes,
+        digest=fields.text("digest", _MOST_CHARACTERS),
+        criu=fields.text("criu", _MOST_CHARACTERS) if fields.has("criu") else "",
+    )
 
 
-def _pages(numbers: Iterable[Any]) -> tuple[int, ...]:
-    return tuple(int(number) for number in numbers)
+def _process(fields: Fields) -> SidecarProcess:
+    identity = fields.list("memory_identity")
+    if len(identity) != len(("code", "stack")):
+        raise ValueError(f"memory_identity has {len(identity)} parts")
+    code, stack = (checked_text(part, "memory_identity", _MOST_CHARACTERS) for part in identity)
+    return SidecarProcess(
+        pid=fields.number("pid", 1, _MOST_PID),
+        inner_pid=fields.number("inner_pid", 1, _MOST_PID),
+        start_ticks=fields.number("start_ticks", 0, _MOST),
+        memory_identity=(code, stack),
+        canary=_canary(fields.fields("canary")) if fields.has("canary") else None,
+        **_marks(fields),
+    )
+
+
+def _marks(fields: Fields) -> dict[str, tuple[int, ...]]:
+    marked, frames = (
+        tuple(checked_number(value, name, 0, most) for value in fields.list(name)) if fields.has(name) else ()
+        for name, most in (("marked_pages", _MOST_PAGE), ("frames", _MOST_FRAME))
+    )
+    if len(marked) != len(frames) or len(marked) % 2:
+        raise ValueError("marked_pages and frames do not belong together")
+    if any(page > after for page, after in pairwise(marked)):
+        raise ValueError("marked_pages do not ascend")
+    return {"marked_pages": marked, "frames": frames}
+
+
+def _canary(fields: Fields) -> Canary:
+    planted, left = (_pages(fields.list(name), name) for name in ("planted", "left"))
+    if not planted or set(planted) & set(left):
+        raise ValueError("a canary that cannot be")
+    return Canary(planted, left)
+
+
+def _pages(values: Sequence[object], name: str) -> tuple[int, ...]:
+    pages = tuple(checked_number(value, name, 0, _MOST_PAGE) for value in values)
+    if any(page >= after for page, after in pairwise(pages)):
+        raise ValueError(f"{name} does not ascend")
+    return pages
 
 
 def sidecar_of(
@@ -151,6 +213,7 @@ def sidecar_of(
     directory: Path,
     canaries: Mapping[Identity, Canary | None] | None = None,
     marks: Mapping[Identity, FrameMarks] | None = None,
+    criu: str = "",
 ) -> Sidecar:
     """What there is to say of the epoch that has just begun in a session's processes.
 
@@ -159,6 +222,7 @@ def sidecar_of(
         owner: who began it.
         directory: the link, with its pagemaps and pages complete.
         canaries, marks: of an epoch that CRIU began by soft-dirty; None if it is the session's own.
+        criu: the version of the CRIU that had a part in the link; empty if none had.
 
     Raises:
         BadImage: the link cannot be read.
@@ -178,7 +242,16 @@ def sidecar_of(
             for taken in [process.link_marks if marks is None else marks.get(process.identity, NO_MARKS)]
         )
     tracker = session.tracker if canaries is None else TrackerKind.SOFT_DIRTY
-    return Sidecar(boot_id(), tracker, owner, processes, link_digest(directory))
+    return Sidecar(boot_id(), tracker, owner, processes, link_digest(directory), criu)
+
+
+def sidecar_of_dump(session: Session, owner: Engine, directory: Path, criu: str) -> Sidecar:
+    """What there is to say of a dump that CRIU had a part in: nothing goes on after it.
+
+    Raises:
+        BadImage: the link cannot be read.
+    """
+    return Sidecar(boot_id(), session.tracker, owner, (), link_digest(directory), criu)
 
 
 def write_sidecar(link: LinkWriter, session: Session, owner: Engine) -> None:

@@ -31,7 +31,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, final
 
-from engine.checkpoint.link import After, Cancelled, Engine, LinkResult
+from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, never
 from engine.forecast.calibrate import device_of, probe
 from engine.forecast.close_look import CloseLook
 from engine.forecast.cost_model import CostModel
@@ -73,10 +73,6 @@ class Advice:
 
 
 NO_ADVICE: Final = Advice(Forecast(0.0, STOP_BUDGET_S), Rhythm(), Truth())
-
-
-def _wanted() -> bool:
-    return False
 
 
 @final
@@ -150,7 +146,7 @@ class Advisor:
         engine: Engine = Engine.MEMORY,
         *,
         can_pre_dump: bool = True,
-        cancelled: Cancelled = _wanted,
+        cancelled: Cancelled = never,
     ) -> None:
         """Measure what links to this directory will cost, unless its file system was measured before.
 

@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 
 from engine.checkpoint.copying import CHUNK_BYTES
-from engine.checkpoint.link import Cancelled
+from engine.checkpoint.link import Cancelled, never
 from engine.errors import Cancelled as CancelledError
 from engine.errors import LinkFailed
 from engine.forecast.cost_line import CostLine, Timed
@@ -40,11 +40,7 @@ _SPARE_OF_FREE: Final = 8
 """At most this part of what is free there is filled."""
 
 
-def _wanted() -> bool:
-    return False
-
-
-def probe(directory: Path, cancelled: Cancelled = _wanted) -> Parts:
+def probe(directory: Path, cancelled: Cancelled = never) -> Parts:
     """Measure what links will cost, in well under a second.
 
     Args:

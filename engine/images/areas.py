@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.images.layout import pagemap_pid
 from engine.images.link import Link
-from engine.images.pagemap import Pagemap
+from engine.images.pagemap import Pagemap, PagemapFile
 from engine.kernel.maps import Maps
 from engine.pageset import PAGE_SHIFT
 
@@ -54,37 +54,54 @@ def link_areas(link: Link, maps: Mapping[int, Maps]) -> tuple[Area, ...]:
     """
     areas: list[Area] = []
     for name in link.pagemap_names:
-        pagemap, pid = link.pagemap_named(name), pagemap_pid(name)
-        if pid is None:
-            areas += _between(pagemap, Maps.of(()), 0, SHARED)
-        else:
-            known = maps.get(pid, Maps.of(()))
-            areas += _mapped(pagemap, known, pid)
-            areas += _between(pagemap, known, pid, GONE)
+        pid = pagemap_pid(name)
+        found = _Found(Maps.of(()) if pid is None else maps.get(pid, Maps.of(())))
+        for part in PagemapFile(link.path / name).pieces():
+            found.add(part)
+        areas += found.areas(pid or 0, SHARED if pid is None else GONE)
     return tuple(sorted(areas, key=lambda area: (area.pid, area.start)))
 
 
-def _mapped(pagemap: Pagemap, maps: Maps, pid: int) -> Iterator[Area]:
-    written, in_parent = maps.count(pagemap.present), maps.count(pagemap.in_parent)
-    for at in np.flatnonzero(written + in_parent).tolist():
-        vma = maps.vmas[at]
-        yield Area(pid, vma.start, vma.end, vma.perms, vma.name, int(written[at]), int(in_parent[at]))
+@dataclass(slots=True)
+class _Gap:
+    """What was found between two mappings."""
+
+    first: int
+    end: int
+    written: int = 0
+    in_parent: int = 0
 
 
-def _between(pagemap: Pagemap, maps: Maps, pid: int, name: str) -> Iterator[Area]:
-    """What lies in no known mapping: one area for each gap between two of them."""
-    written, in_parent = pagemap.present - maps.pages, pagemap.in_parent - maps.pages
-    pages = written | in_parent
-    gaps = np.searchsorted(maps.starts, pages.starts)
-    for gap in np.unique(gaps).tolist():
-        inside = np.flatnonzero(gaps == gap)
-        first, end = int(pages.starts[inside[0]]), int(pages.ends[inside[-1]])
-        yield Area(
-            pid,
-            first << PAGE_SHIFT,
-            end << PAGE_SHIFT,
-            "",
-            name,
-            written.clip(first, end).count,
-            in_parent.clip(first, end).count,
-        )
+class _Found:
+    """What one pagemap lists, counted while it is read."""
+
+    def __init__(self, maps: Maps) -> None:
+        self._maps = maps
+        self._written = np.zeros(len(maps.vmas), np.int64)
+        self._in_parent = np.zeros(len(maps.vmas), np.int64)
+        self._gaps: dict[int, _Gap] = {}
+        """By how many mappings begin before."""
+
+    def add(self, part: Pagemap) -> None:
+        self._written += self._maps.count(part.present)
+        self._in_parent += self._maps.count(part.in_parent)
+        written, in_parent = part.present - self._maps.pages, part.in_parent - self._maps.pages
+        pages = written | in_parent
+        gaps = np.searchsorted(self._maps.starts, pages.starts)
+        for at in np.unique(gaps).tolist():
+            inside = np.flatnonzero(gaps == at)
+            first, end = int(pages.starts[inside[0]]), int(pages.ends[inside[-1]])
+            gap = self._gaps.setdefault(at, _Gap(first, end))
+            gap.end = end
+            gap.written += written.clip(first, end).count
+            gap.in_parent += in_parent.clip(first, end).count
+
+    def areas(self, pid: int, unmapped: str) -> Iterator[Area]:
+        """What lies in known mappings, and one area for each gap between two of them."""
+        for at in np.flatnonzero(self._written + self._in_parent).tolist():
+            vma = self._maps.vmas[at]
+            written, in_parent = int(self._written[at]), int(self._in_parent[at])
+            yield Area(pid, vma.start, vma.end, vma.perms, vma.name, written, in_parent)
+        for gap in self._gaps.values():
+            start, end = gap.first << PAGE_SHIFT, gap.end << PAGE_SHIFT
+            yield Area(pid, start, end, "", unmapped, gap.written, gap.in_parent)

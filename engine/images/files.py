@@ -72,10 +72,20 @@ def open_image(path: Path) -> Iterator[int]:
         os.close(fd)
 
 
-def read_image(path: Path) -> bytes:
-    """All of a plain file. Errors as of `open_image`."""
+def read_image(path: Path, most_bytes: int) -> bytes:
+    """All of a plain file that may not be larger than this. Errors as of `open_image`, and
+
+    Raises:
+        BadImage: it is larger. Nothing of it is read then.
+    """
     with open_image(path) as fd, reading(path), open(fd, "rb", closefd=False) as file:
-        return file.read()
+        size_bytes = os.fstat(fd).st_size
+        if size_bytes > most_bytes:
+            raise BadImage(
+                f"{printable(str(path))} has {size_bytes} bytes, "
+                f"and such a file never has more than {most_bytes}"
+            )
+        return file.read(most_bytes)
 
 
 def bypass_page_cache(fd: int) -> None:

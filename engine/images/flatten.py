@@ -7,12 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from engine.errors import BadImage
+from engine.errors import LinkFailed
 from engine.images.files import open_image, reading, write_fully, writing
-from engine.images.layout import INVENTORY, is_image, is_pagemap, is_pages, pagemap_pid
+from engine.images.layout import pagemap_pid
 from engine.images.link import Chain, Link
 from engine.images.memory import ChainMemory
+from engine.images.pagemap import PagemapFile
 from engine.images.stats import DumpStats
+from engine.images.verify import require_sound
 from engine.images.writer import LinkWriter
 from engine.printable import printable
 from engine.trust.directory import OpenDirectory
@@ -36,34 +38,51 @@ def flatten(
     as before, and a pre-dump remains one.
 
     Args:
-        chain: a sound one.
+        chain: what to join; whether it is sound is seen first.
         out: the link to be; nothing of this name may exist.
         progress: told after each piece.
         above: the directory that `out` is made in; see `PartialDirectory`.
 
     Raises:
         NotTrusted: others could exchange the directory.
-        BadImage: the chain is not sound after all.
-        LinkFailed: `out` could not be written; nothing of it remains.
+        BadImage: the chain is not sound. UnknownFormat: it is newer than what we understand.
+        LinkFailed: `out` could not be written, or there is no room for it; nothing of it remains.
     """
+    total_bytes = require_sound(chain).size_bytes
     last = chain.links[-1]
-    if INVENTORY not in last.names:
-        raise BadImage(f"{printable(str(last.path))} has no {INVENTORY}")
-    memories = {name: ChainMemory.named(chain, name) for name in last.pagemap_names}
-    total_bytes = sum(memory.pages.size_bytes for memory in memories.values())
+    copied = last.other_names
     done_bytes = 0
+    counts = {True: 0, False: 0}
     with LinkWriter(out, last.kind, above=above) as link:
-        for name, memory in memories.items():
-            pages = link.open_pagemap(name, last.pagemap_named(name).pages_id)
-            for part, data in memory.read():
-                pages.write(data, part)
-                done_bytes += len(data)
+        _require_room(link, total_bytes + sum(_size_bytes(last, name) for name in copied))
+        for name in last.pagemap_names:
+            pages = link.open_pagemap(name, PagemapFile(last.path / name).pages_id)
+            for piece in ChainMemory.named(chain, name).pieces():
+                pages.write(piece.data, piece.pages, piece.lazy)
+                counts[pagemap_pid(name) is not None] += piece.pages.count
+                done_bytes += len(piece.data)
                 progress(done_bytes, total_bytes)
-            pages.finish(lazy=memory.lazy)
-        for name in sorted(last.names):
-            if is_image(name) and not (is_pagemap(name) or is_pages(name)):
-                _copy(last, name, link)
-        link.commit(_stats(last, memories))
+            pages.finish()
+        for name in copied:
+            _copy(last, name, link)
+        link.commit(_stats(last, counts))
+
+
+def _size_bytes(link: Link, name: str) -> int:
+    with open_image(link.path / name) as fd:
+        return os.fstat(fd).st_size
+
+
+def _require_room(link: LinkWriter, size_bytes: int) -> None:
+    """Say at once what would be found out after hours: a pages file may be sparse, and stand for any size."""
+    with link.reading() as place, writing(link.path, "see how much room there is"):
+        space = os.statvfs(place)
+    free_bytes = space.f_bavail * space.f_frsize
+    if size_bytes > free_bytes:
+        raise LinkFailed(
+            f"{printable(str(link.path))}: {size_bytes} bytes are to be written, and {free_bytes} are free",
+            hint="make room, or choose another directory",
+        )
 
 
 def _copy(source: Link, name: str, target: LinkWriter) -> None:
@@ -81,11 +100,8 @@ def _copy(source: Link, name: str, target: LinkWriter) -> None:
             os.close(out)
 
 
-def _stats(last: Link, memories: dict[str, ChainMemory]) -> DumpStats:
-    """Those of the last link, but for the pages, all of which are here now."""
-    counts = {True: 0, False: 0}
-    for name, memory in memories.items():
-        counts[pagemap_pid(name) is not None] += memory.pages.count
+def _stats(last: Link, counts: dict[bool, int]) -> DumpStats:
+    """Those of the last link, but for the pages: all are here now, those of processes and the others."""
     return replace(
         last.stats or DumpStats(),
         pages_written=counts[True],

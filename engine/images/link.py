@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import dataclass, field
+import stat
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from engine.errors import BadImage
+from engine.errors import BadImage, UnknownFormat
+from engine.images import limits
 from engine.images.files import reading
-from engine.images.framing import Magic, read_message
+from engine.images.framing import NEWER_CRIU, Magic, read_message
 from engine.images.layout import (
     COMMON_SUFFIX,
     INVENTORY,
     PARENT,
     PARTIAL_SUFFIX,
     PSTREE,
+    SIDECAR,
     STATS,
     LinkKind,
+    is_image,
     is_pagemap,
     is_pages,
     pagemap_name,
@@ -29,7 +34,12 @@ from engine.images.pagemap import Pagemap, read_pagemap
 from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.proto.stats_pb2 import StatsEntry
 from engine.images.stats import DumpStats
+from engine.pageset import PAGE_SHIFT
 from engine.printable import printable
+
+_PAGES_THERE_ARE: Final = 1 << (limits.OBJECT_SIZE_BITS - PAGE_SHIFT)
+_NEWEST_VERSION: Final = 2
+"""Of images (criu/include/magic.h)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +50,8 @@ class Link:
     kind: LinkKind
     parent: Path | None
     """The directory that its holes refer to."""
+    absolute_parent: str
+    """What its `parent` says, if that is an absolute path; else empty."""
     names: frozenset[str]
     """Of all its files."""
     stats: DumpStats | None
@@ -48,7 +60,6 @@ class Link:
     """Whether `criu restore` accepts it: only what CRIU has dumped itself is."""
     made_at_s: float
     """When it was completed, in seconds since 1970."""
-    _pagemaps: dict[str, Pagemap] = field(default_factory=dict, repr=False)
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -70,20 +81,26 @@ class Link:
         """Whether it only has what several processes have in common of the link after it."""
         return self.path.name.endswith(COMMON_SUFFIX)
 
+    @property
+    def other_names(self) -> tuple[str, ...]:
+        """What belongs to it besides memory: a link that is made of it has these as they are."""
+        others = [name for name in self.names if is_image(name) and not (is_pagemap(name) or is_pages(name))]
+        # Nobody goes on after a dump: of what dirtytop says there, all stays true.
+        if self.kind is LinkKind.DUMP and SIDECAR in self.names:
+            others.append(SIDECAR)
+        return tuple(sorted(others))
+
     def pagemap(self, pid: int) -> Pagemap:
-        """Which pages of a process it holds.
+        """Which pages of a process it holds: all of it at once, so of a link that can be trusted.
 
         Raises:
-            BadImage: none, or the file is damaged.
+            BadImage: none, or the file is damaged. UnknownFormat: it says more than we understand.
         """
         return self.pagemap_named(pagemap_name(pid))
 
     def pagemap_named(self, name: str) -> Pagemap:
         """What one of `pagemap_names` lists. Errors as of `pagemap`."""
-        known = self._pagemaps.get(name)
-        if known is None:
-            known = self._pagemaps[name] = read_pagemap(self.path / name)
-        return known
+        return read_pagemap(self.path / name)
 
     def pages_path(self, pagemap: Pagemap) -> Path:
         """The file with the data of one of its pagemaps."""
@@ -141,6 +158,8 @@ class Chain:
 
     links: tuple[Link, ...]
     """Oldest first; at least one. Before some is a part of it, with what several processes have in common."""
+    incomplete: tuple[Path, ...] = ()
+    """Directories beside the last link that are numbered as newer links and lack what completes one."""
 
     def infos(self) -> tuple[LinkInfo, ...]:
         """Each link in figures, with all its parts.
@@ -164,10 +183,11 @@ def read_link(path: Path) -> Link:
 
     Raises:
         BadImage: it is incomplete, or damaged, or its parent is not there.
+        UnknownFormat: it is newer than what we understand.
     """
     with reading(path):
         real = Path(os.path.realpath(path, strict=True))
-        names = frozenset(os.listdir(real))
+    names = list_names(real)
     shown = printable(str(real))
     if real.name.endswith(PARTIAL_SUFFIX):
         raise BadImage(f"{shown} has not been completed, or is just being written")
@@ -176,17 +196,17 @@ def read_link(path: Path) -> Link:
             f"{shown} is incomplete: it has no {STATS}",
             hint=f"CRIU writes {STATS} into its work directory (-W): if it is there, copy it",
         )
-    stats = DumpStats.from_message(read_message(real / STATS, Magic.STATS, StatsEntry))
+    stats = _read_stats(real / STATS)
     kind = LinkKind.DUMP if PSTREE in names else LinkKind.PRE_DUMP
-    has_files = (
-        INVENTORY in names and read_message(real / INVENTORY, Magic.INVENTORY, InventoryEntry).fdinfo_per_id
-    )
+    has_files = INVENTORY in names and _has_files(real / INVENTORY)
     with reading(real / STATS):
         made_at_s = os.lstat(real / STATS).st_mtime
+    parent, absolute_parent = _parent_of(real) if PARENT in names else (None, "")
     return Link(
         path=real,
         kind=kind,
-        parent=_parent_of(real) if PARENT in names else None,
+        parent=parent,
+        absolute_parent=absolute_parent,
         names=names,
         stats=stats,
         restorable=kind is LinkKind.DUMP and has_files,
@@ -194,30 +214,59 @@ def read_link(path: Path) -> Link:
     )
 
 
-def _parent_of(path: Path) -> Path:
-    """Where the `parent` of a link leads.
+def list_names(directory: Path) -> frozenset[str]:
+    """What there is in a directory.
 
     Raises:
-        BadImage: nowhere, or it is not a relative link.
+        BadImage: it cannot be read, or holds more files than any link.
+    """
+    with reading(directory), os.scandir(directory) as entries:
+        names = frozenset(entry.name for entry in islice(entries, limits.LINK_FILES + 1))
+    if len(names) > limits.LINK_FILES:
+        raise BadImage(f"{printable(str(directory))} holds more than {limits.LINK_FILES} files")
+    return names
+
+
+def _read_stats(path: Path) -> DumpStats | None:
+    stats = DumpStats.from_message(read_message(path, Magic.STATS, StatsEntry))
+    if stats is not None and stats.most_pages >= _PAGES_THERE_ARE:
+        raise BadImage(f"{printable(str(path))} tells of {stats.most_pages} pages: no memory has so many")
+    return stats
+
+
+def _has_files(inventory: Path) -> bool:
+    """Whether an inventory says that open files were saved too."""
+    found = read_message(inventory, Magic.INVENTORY, InventoryEntry)
+    if found.img_version > _NEWEST_VERSION:
+        raise UnknownFormat(
+            f"{printable(str(inventory))}: images of version {found.img_version}, and we know those up to "
+            f"{_NEWEST_VERSION}",
+            hint=NEWER_CRIU,
+        )
+    return found.fdinfo_per_id
+
+
+def _parent_of(path: Path) -> tuple[Path, str]:
+    """Where the `parent` of a link leads, and what it says if that is an absolute path.
+
+    Raises:
+        BadImage: nowhere, or it is no link.
     """
     shown = printable(str(path / PARENT))
     try:
         target = os.readlink(path / PARENT)
     except OSError as error:
         raise BadImage(f"{shown} is not a symbolic link") from error
-    if os.path.isabs(target):
-        raise BadImage(
-            f"{shown} is absolute ({printable(target)}): it leads elsewhere once the chain is moved",
-            hint=f"make it relative, as in ../{printable(os.path.basename(target))}",
-        )
     try:
         found = Path(os.path.realpath(path / PARENT, strict=True))
     except OSError as error:
         why = "is a loop of links" if error.errno == errno.ELOOP else "is not there"
         raise BadImage(f"{shown}: the parent {printable(target)} {why}") from error
-    if not found.is_dir():
+    with reading(found):
+        is_directory = stat.S_ISDIR(os.stat(found).st_mode)
+    if not is_directory:
         raise BadImage(f"{shown}: the parent {printable(target)} is not a directory")
-    return found
+    return found, target if os.path.isabs(target) else ""
 
 
 def _info(number: int, link: Link, common: Link | None) -> LinkInfo:

@@ -1,82 +1,107 @@
-"""The memory at a chain's end: each page from the newest link that has its data."""
+"""The memory at a chain's end: each page from the newest link that has its data.
+
+It is found and read a stretch of addresses at a time (`windows`), so that neither the memory nor the
+lists of its pages need fit into ours.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from engine.errors import BadImage
 from engine.images.files import open_image, reading
 from engine.images.framing import bad
-from engine.images.layout import pagemap_name
+from engine.images.layout import pagemap_name, pages_name
 from engine.images.link import Chain
 from engine.images.pagemap import Pagemap
+from engine.images.windows import PagemapCursor, windows
 from engine.pageset import EMPTY, PAGE_SHIFT, Int64Array, PageSet
 from engine.printable import printable
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 _CHUNK_PAGES: Final = (8 << 20) >> PAGE_SHIFT
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Layer:
-    """What one link contributes."""
+    """What one link contributes to a stretch."""
 
     pages_path: Path
     pagemap: Pagemap
     taken: PageSet
 
 
+class _Stretch(NamedTuple):
+    """Some of the memory, and where it is."""
+
+    pages: PageSet
+    lazy: PageSet
+    layers: tuple[_Layer, ...]
+
+
+class Piece(NamedTuple):
+    """The data of some pages."""
+
+    pages: PageSet
+    lazy: PageSet
+    """Which of them a restore may bring in late."""
+    data: memoryview
+    """Valid until the next piece is asked for."""
+
+
 class ChainMemory:
-    """The memory of one process at the end of a chain."""
+    """The memory of one process, or of one piece of shared memory, at the end of a chain."""
 
     def __init__(self, chain: Chain, pid: int) -> None:
-        """Find the link that each page comes from.
+        """Nothing is read before it is asked for.
+
+        Args:
+            chain: what holds it.
+            pid: the process, as it knows itself.
 
         Raises:
-            BadImage: the last link does not hold this process, a pagemap is damaged, or a page left
-                to a parent is nowhere to be found.
+            BadImage: the last link does not hold this process.
         """
-        self._resolve(chain, pagemap_name(pid))
+        self._begin(chain, pagemap_name(pid))
 
     @classmethod
     def named(cls, chain: Chain, name: str) -> ChainMemory:
         """The same for whatever the pagemap of this file name lists: shared memory, say."""
         made = cls.__new__(cls)
-        made._resolve(chain, name)
+        made._begin(chain, name)
         return made
 
-    def _resolve(self, chain: Chain, name: str) -> None:
-        last = chain.links[-1].pagemap_named(name)
-        self.pages = last.covered
-        """Every page that the process had."""
-        self.lazy = EMPTY
-        """Pages that a restore may bring in late."""
-        self._layers: list[_Layer] = []
-        missing = self.pages
-        for link in reversed(chain.links):
-            # Only what the younger link calls a hole is looked for here.
-            if not missing or name not in link.names:
+    def _begin(self, chain: Chain, name: str) -> None:
+        if name not in chain.links[-1].names:
+            raise BadImage(f"{printable(str(chain.links[-1].path / name))} is missing")
+        # The newest first. Only what a younger link calls a hole is looked for in an older one.
+        self._paths = [chain.links[-1].path]
+        for at in range(len(chain.links) - 2, -1, -1):
+            if name not in chain.links[at].names:
                 break
-            pagemap = link.pagemap_named(name)
-            taken = missing & pagemap.present
-            if taken:
-                self._layers.append(_Layer(link.pages_path(pagemap), pagemap, taken))
-                self.lazy |= taken & pagemap.lazy
-            lost = missing - pagemap.present - pagemap.in_parent
-            if lost:
-                raise _nowhere(link.path / name, lost)
-            missing -= taken
-        if missing:
-            raise _nowhere(chain.links[-1].path / name, missing)
+            self._paths.append(chain.links[at].path)
+        self._name = name
+
+    @cached_property
+    def pages(self) -> PageSet:
+        """Every page that there is.
+
+        Raises:
+            BadImage: a pagemap is damaged, or a page left to a parent is nowhere to be found.
+            UnknownFormat: a pagemap says more than we understand.
+        """
+        return PageSet.union_all(stretch.pages for stretch in self._stretches())
+
+    @cached_property
+    def lazy(self) -> PageSet:
+        """Pages that a restore may bring in late. Errors as of `pages`."""
+        return PageSet.union_all(stretch.lazy for stretch in self._stretches())
 
     def read(self, pages: PageSet | None = None) -> Iterator[tuple[PageSet, memoryview]]:
         """The data of these pages, or of all, in ascending order and pieces of bounded size.
@@ -87,62 +112,72 @@ class ChainMemory:
             pages: a part of `self.pages`.
 
         Raises:
-            BadImage: a pages file is missing or too short.
+            BadImage: a pages file is missing or too short, or as of `pages`.
         """
-        wanted = self.pages if pages is None else pages
-        self._check(wanted)
-        buffer = memoryview(bytearray(min(wanted.count, _CHUNK_PAGES) << PAGE_SHIFT))
-        with ExitStack() as files:
-            layers = self._open(wanted, files)
+        if pages is not None and not pages <= self.pages:
+            raise ValueError(f"the chain does not hold {pages - self.pages!r}")
+        for piece in self.pieces(pages):
+            yield piece.pages, piece.data
+
+    def pieces(self, pages: PageSet | None = None) -> Iterator[Piece]:
+        """The same, with what a restore may bring in late. Errors as of `read`."""
+        buffer = memoryview(b"")
+        for stretch in self._stretches():
+            wanted = stretch.pages if pages is None else stretch.pages & pages
+            size_bytes = min(wanted.count, _CHUNK_PAGES) << PAGE_SHIFT
+            if size_bytes > len(buffer):
+                buffer = memoryview(bytearray(size_bytes))
             for chunk in wanted.chunks(_CHUNK_PAGES):
                 data = buffer[: chunk.size_bytes]
-                _fill(data, chunk, layers)
-                yield chunk, data
+                for layer in stretch.layers:
+                    _fill(data, chunk, layer)
+                yield Piece(chunk, chunk & stretch.lazy, data)
 
-    def read_into(self, buffer: WriteableBuffer, pages: PageSet) -> None:
-        """Fill `buffer`, exactly `pages.size_bytes` long, with the data of these pages.
+    def _stretches(self) -> Iterator[_Stretch]:
+        cursors = [PagemapCursor(path / self._name, of=len(self._paths)) for path in self._paths]
+        for parts in windows(cursors):
+            for cursor in cursors:
+                if cursor.error is not None:
+                    raise cursor.error
+            stretch = self._resolve(parts)
+            if stretch.pages:
+                yield stretch
 
-        Errors as of `read`.
-        """
-        data = memoryview(buffer).cast("B")
-        if data.nbytes != pages.size_bytes:
-            raise ValueError(f"{data.nbytes} bytes do not fit the data of {pages.count} pages")
-        self._check(pages)
-        with ExitStack() as files:
-            _fill(data, pages, self._open(pages, files))
-
-    def _check(self, pages: PageSet) -> None:
-        if not pages <= self.pages:
-            raise ValueError(f"the chain does not hold {pages - self.pages!r}")
-
-    def _open(self, pages: PageSet, files: ExitStack) -> list[tuple[_Layer, int]]:
-        """The layers that hold any of these pages, each with a descriptor of its pages file."""
-        return [
-            (layer, files.enter_context(open_image(layer.pages_path)))
-            for layer in self._layers
-            if not pages.isdisjoint(layer.taken)
-        ]
+    def _resolve(self, parts: list[Pagemap]) -> _Stretch:
+        """Where each page of a stretch comes from."""
+        missing, lazy, layers = parts[0].covered, EMPTY, []
+        for path, part in zip(self._paths, parts, strict=True):
+            taken = missing & part.present
+            if taken:
+                layers.append(_Layer(path / pages_name(part.pages_id), part, taken))
+                lazy |= taken & part.lazy
+            if lost := missing - part.present - part.in_parent:
+                raise _nowhere(path / self._name, lost)
+            missing -= taken
+        if missing:
+            raise _nowhere(self._paths[0] / self._name, missing)
+        return _Stretch(parts[0].covered, lazy, tuple(layers))
 
 
-def _fill(buffer: memoryview, pages: PageSet, layers: list[tuple[_Layer, int]]) -> None:
-    for layer, fd in layers:
-        part = pages & layer.taken
-        pieces = _joined(
-            layer.pagemap.file_offsets(part),
-            pages.count_below(part.starts) << PAGE_SHIFT,
-            (part.ends - part.starts) << PAGE_SHIFT,
-        )
-        with reading(layer.pages_path):
-            for offset, at, size in zip(*(column.tolist() for column in pieces), strict=True):
-                _read_fully(fd, buffer[at : at + size], offset, layer.pages_path)
+def _fill(buffer: memoryview, pages: PageSet, layer: _Layer) -> None:
+    """Put the data of those of these pages that a layer has into their places."""
+    part = pages & layer.taken
+    if not part:
+        return
+    pieces = _joined(
+        layer.pagemap.file_offsets(part),
+        pages.count_below(part.starts) << PAGE_SHIFT,
+        (part.ends - part.starts) << PAGE_SHIFT,
+    )
+    with open_image(layer.pages_path) as fd, reading(layer.pages_path):
+        for offset, at, size in zip(*(column.tolist() for column in pieces), strict=True):
+            _read_fully(fd, buffer[at : at + size], offset, layer.pages_path)
 
 
 def _joined(
     offsets: Int64Array, at: Int64Array, sizes: Int64Array
 ) -> tuple[Int64Array, Int64Array, Int64Array]:
     """Join pieces that follow each other both in the file and in the buffer."""
-    if not len(sizes):
-        return offsets, at, sizes
     ends = np.cumsum(sizes)
     begins = np.ones(len(sizes), np.bool_)
     begins[1:] = (np.diff(offsets) != sizes[:-1]) | (np.diff(at) != sizes[:-1])

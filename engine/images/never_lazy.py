@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from engine.images.framing import Magic, read_message, read_messages
-from engine.images.layout import PSTREE, core_name, mm_name
+from engine.images.layout import PSTREE, core_name
+from engine.images.mappings import read_mappings
 from engine.images.proto.core_pb2 import CoreEntry
-from engine.images.proto.mm_pb2 import MmEntry
 from engine.images.proto.pstree_pb2 import PstreeEntry
 from engine.pageset import PAGE_SHIFT, PageSet
 
@@ -25,8 +25,7 @@ def never_lazy_pages(directory: Path, pid: int) -> PageSet:
     Raises:
         BadImage: an image is missing or damaged.
     """
-    mm = read_message(directory / mm_name(pid), Magic.MM, MmEntry)
-    locked = [vma for vma in mm.vmas if vma.flags & _MAP_LOCKED]
+    locked = [vma for vmas in read_mappings(directory, pid) for vma in vmas if vma.flags & _MAP_LOCKED]
     processes = read_messages(directory / PSTREE, Magic.PSTREE, PstreeEntry)
     threads = [thread for process in processes if process.pid == pid for thread in process.threads]
     stacks = [

@@ -1,168 +1,221 @@
-"""`pagemap-PID.img`: which pages a link holds, and which it leaves to its parent.
+"""Reads `pagemap-PID.img` from front to back, in pieces: it may have tens of millions of entries.
 
-The data of all entries with `PE_PRESENT` lies in `pages-<pages_id>.img`, end to end in the order of
-the entries (criu/pagemap.c).
+What comes out of each piece is checked: it is as CRIU writes it, whatever its version, or it is refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.images.files import read_image
-from engine.images.framing import Magic, bad, pack, parse, payload_bounds
-from engine.images.pagemap_entries import Columns, decode_entries, encode_entries
-from engine.images.proto.pagemap_pb2 import PagemapHead
-from engine.pageset import EMPTY, PAGE_SHIFT, PAGE_SIZE, Int64Array, PageSet
+from engine.errors import BadImage
+from engine.images import limits
+from engine.images.files import open_image, reading
+from engine.images.framing import (
+    LENGTH_BYTES,
+    Magic,
+    after_header,
+    bad,
+    cut_short,
+    message_length,
+    parse,
+)
+from engine.images.layout import pagemap_pid
+from engine.images.pagemap_entries import Columns, UInt64Array, decode_entries, require_known, unknown_entry
+from engine.images.proto.pagemap_pb2 import PagemapEntry, PagemapHead
+from engine.images.runs import PE_LAZY, PE_PARENT, PE_PRESENT, Pagemap, joined
+from engine.pageset import PAGE_SHIFT, PAGE_SIZE, Int64Array
+from engine.printable import printable
 
-PE_PARENT: Final = 1
-"""A hole: the page is as in the parent."""
-PE_LAZY: Final = 2
-"""A restore may bring it in late; without `PE_PRESENT`, a server of lazy pages was to have it."""
-PE_PRESENT: Final = 4
-"""Its data is in this link."""
+__all__ = ["PE_LAZY", "PE_PARENT", "PE_PRESENT", "Pagemap", "PagemapFile", "read_pagemap"]
 
-# One of the two fields for the length has only 32 bits.
-_LONGEST_RUN: Final = 2**32 - 1
-_PAGE_LIMIT: Final = np.uint64(1 << (64 - PAGE_SHIFT))
+MOST_PIECE_BYTES: Final = 1 << 20
+LEAST_PIECE_BYTES: Final = 2 * limits.PAGEMAP_ENTRY_BYTES
+_HEAD_BYTES: Final = 64
+"""Beyond what the header and the first message ever take."""
+_KNOWN_FLAGS: Final = np.uint64(PE_PARENT | PE_LAZY | PE_PRESENT)
 
 
-@dataclass(frozen=True, eq=False)
-class Pagemap:
-    """The entries of one pagemap, ascending and disjoint, one row each."""
+class PagemapFile:
+    """A pagemap that is read a piece at a time."""
 
-    pages_id: int
-    """The data is in `pages-<pages_id>.img`."""
-    starts: Int64Array
-    """First page number of each entry."""
-    ends: Int64Array
-    """Page number after its last."""
-    flags: Int64Array
-    """`PE_PARENT`, `PE_LAZY`, `PE_PRESENT`."""
-
-    @classmethod
-    def of(cls, pages_id: int, present: PageSet, holes: PageSet = EMPTY, lazy: PageSet = EMPTY) -> Pagemap:
-        """Lay out a link's pages.
+    def __init__(self, path: Path, piece_bytes: int = MOST_PIECE_BYTES) -> None:
+        """Read its beginning.
 
         Args:
-            pages_id: which pages file holds the data.
-            present: pages with data in this link.
-            holes: pages left to the parent; none of them is in `present`.
-            lazy: which of `present` a restore may bring in late.
-        """
-        if not present.isdisjoint(holes):
-            raise ValueError("a page cannot both be present and be left to the parent")
-        parts = (
-            (present & lazy, PE_PRESENT | PE_LAZY),
-            (present - lazy, PE_PRESENT),
-            (holes, PE_PARENT),
-        )
-        starts = np.concatenate([part.starts for part, _ in parts])
-        ends = np.concatenate([part.ends for part, _ in parts])
-        flags = np.concatenate([np.full(part.range_count, flag, np.int64) for part, flag in parts])
-        order = np.argsort(starts)
-        return cls(pages_id, *_split_long(starts[order], ends[order], flags[order]))
-
-    @cached_property
-    def covered(self) -> PageSet:
-        """Every page that is listed at all."""
-        return PageSet(self.starts, self.ends)
-
-    @cached_property
-    def present(self) -> PageSet:
-        """Pages with data in this link."""
-        return self._where((self.flags & PE_PRESENT) != 0)
-
-    @cached_property
-    def in_parent(self) -> PageSet:
-        """Holes: pages that the parent has."""
-        return self._where((self.flags & PE_PARENT) != 0)
-
-    @cached_property
-    def lazy(self) -> PageSet:
-        """Pages that a restore may bring in late."""
-        return self._where((self.flags & PE_LAZY) != 0)
-
-    def _where(self, chosen: NDArray[np.bool_]) -> PageSet:
-        return PageSet(self.starts[chosen], self.ends[chosen])
-
-    def file_offsets(self, pages: PageSet) -> Int64Array:
-        """Where in the pages file each range of `pages`, a part of `present`, begins, in bytes.
-
-        The data of one range lies in one piece.
-        """
-        return self.present.count_below(pages.starts) << PAGE_SHIFT
-
-    def encode(self) -> bytes:
-        """The whole file. Both fields for the length are filled, so that every CRIU can read it."""
-        return pack(Magic.PAGEMAP, [PagemapHead(pages_id=self.pages_id)]) + encode_entries(
-            self.starts.astype(np.uint64) << np.uint64(PAGE_SHIFT),
-            (self.ends - self.starts).astype(np.uint64),
-            self.flags.astype(np.uint64),
-        )
-
-    @classmethod
-    def decode(cls, data: bytes, path: Path) -> Pagemap:
-        """Read a whole file, as any version of CRIU has written it.
+            path: the file; whether it lists memory of a process or a shared object, its name says.
+            piece_bytes: how much of it to read at a time, from `LEAST_PIECE_BYTES` on.
 
         Raises:
-            BadImage: it is damaged; the message names `path` and where.
+            BadImage: there is no such file, it is larger than any pagemap, or it does not begin as one.
+            UnknownFormat: it says more than we understand.
         """
-        bounds = payload_bounds(data, Magic.PAGEMAP, path)
-        if not len(bounds):
-            raise bad(path, len(data), "the file ends before it says where its pages are")
-        head = parse(PagemapHead, data, int(bounds[0, 0]), int(bounds[0, 1]), path)
-        columns = decode_entries(data, bounds[1:], path)
-        starts, ends, flags = _normal(columns)
-        for wrong, why in _rules(columns, starts, ends, flags):
+        self.path = path
+        self._piece_bytes = piece_bytes
+        with open_image(path) as fd:
+            self._seen = os.fstat(fd)
+        bits = limits.OBJECT_SIZE_BITS if pagemap_pid(path.name) is None else limits.USER_ADDRESS_BITS
+        self._page_limit = np.uint64(1 << (bits - PAGE_SHIFT))
+        if self._seen.st_size > limits.PAGEMAP_BYTES:
+            raise BadImage(
+                f"{printable(str(path))} has {self._seen.st_size} bytes, and a pagemap never has more "
+                f"than {limits.PAGEMAP_BYTES}"
+            )
+        self.pages_id, self._entries_at = self._read_head()
+        self.is_at_end = self._entries_at == self._seen.st_size
+        """Whether `pieces` has nothing more to give."""
+
+    def _read(self, offset: int, size_bytes: int) -> bytes:
+        # Opened for each piece anew: a chain may have more links than we may have descriptors.
+        with open_image(self.path) as fd, reading(self.path):
+            if _identity(os.fstat(fd)) != _identity(self._seen):
+                raise BadImage(f"{printable(str(self.path))} was changed while it was read")
+            return os.pread(fd, size_bytes, offset)
+
+    def _read_head(self) -> tuple[int, int]:
+        data = self._read(0, _HEAD_BYTES)
+        at = after_header(data, Magic.PAGEMAP, self.path)
+        if len(data) == at:
+            raise bad(self.path, at, "the file ends before it says where its pages are")
+        if len(data) < at + LENGTH_BYTES:
+            raise bad(self.path, at, "the file ends within the length of a message")
+        length = message_length(data, at)
+        begin = at + LENGTH_BYTES
+        if length > self._seen.st_size - begin:
+            raise cut_short(self.path, at, length, self._seen.st_size - begin)
+        if length > len(data) - begin:
+            raise unknown_entry(self.path, at, f"a head of {length} bytes")
+        head = parse(PagemapHead, data, begin, begin + length, self.path)
+        require_known(head, self.path, begin)
+        return head.pages_id, begin + length
+
+    def pieces(self) -> Iterator[Pagemap]:
+        """The entries, some tens of thousands at a time; each part knows where its data lies.
+
+        Raises:
+            BadImage: the file is damaged, or was changed meanwhile. UnknownFormat: as of `__init__`.
+        """
+        at, count, after, pages_before = self._entries_at, 0, 0, 0
+        while at < self._seen.st_size:
+            data = self._read(at, self._piece_bytes)
+            bounds = self._bounds(data, at)
+            if count + len(bounds) > limits.PAGEMAP_ENTRIES:
+                raise bad(self.path, at, f"more than {limits.PAGEMAP_ENTRIES} entries")
+            part = self._decode(data, bounds, at, after, pages_before)
+            count += len(bounds)
+            after = int(part.ends[-1])
+            pages_before += part.present.count
+            at += int(bounds[-1, 1])
+            self.is_at_end = at == self._seen.st_size
+            yield part
+
+    def _bounds(self, data: bytes, base: int) -> Int64Array:
+        """Where each entry begins and ends that lies wholly in `data`: at least one, shape (n, 2)."""
+        at, size, begins = 0, len(data), []
+        # Each length says where the next one is: a loop, and a tight one, for there may be many.
+        while at + LENGTH_BYTES <= size:
+            begins.append(at + LENGTH_BYTES)
+            at += LENGTH_BYTES + message_length(data, at)
+        ends = [begin - LENGTH_BYTES for begin in begins[1:]]
+        if begins and at <= size:
+            ends.append(at)
+        if not ends:
+            raise self._no_entry(data, base)
+        return np.array((begins[: len(ends)], ends), np.int64).T
+
+    def _no_entry(self, data: bytes, base: int) -> BadImage:
+        """The error for a place where no whole entry follows."""
+        if len(data) < LENGTH_BYTES:
+            return bad(self.path, base, "the file ends within the length of a message")
+        length, left = message_length(data, 0), self._seen.st_size - base - LENGTH_BYTES
+        if length > left:
+            return cut_short(self.path, base, length, left)
+        why = f"an entry of {length} bytes"
+        if _has_unknown_field(data[LENGTH_BYTES:]):
+            return unknown_entry(self.path, base, why)
+        return bad(self.path, base, f"{why}, where some 20 would do")
+
+    def _decode(self, data: bytes, bounds: Int64Array, base: int, after: int, pages_before: int) -> Pagemap:
+        columns = decode_entries(data, bounds, self.path, base)
+        starts, ends, flags = _normal(columns, self._page_limit)
+        strange = flags > _KNOWN_FLAGS
+        if strange.any():
+            row = int(np.argmax(strange))
+            offset = base + int(bounds[row, 0])
+            raise unknown_entry(
+                self.path, offset, f"flags {int(flags[row]):#x}, of which we know {_KNOWN_FLAGS:#x}"
+            )
+        for wrong, why in _rules(columns, starts, ends, flags, after, self._page_limit):
             if wrong.any():
-                raise bad(path, int(bounds[1 + int(np.argmax(wrong)), 0]), why)
-        return cls(head.pages_id, starts.astype(np.int64), ends.astype(np.int64), flags.astype(np.int64))
+                raise bad(self.path, base + int(bounds[int(np.argmax(wrong)), 0]), why)
+        return Pagemap(
+            self.pages_id,
+            starts.astype(np.int64),
+            ends.astype(np.int64),
+            flags.astype(np.uint8),
+            pages_before,
+            lacks_old_lengths=bool((columns.compat_nr_pages == 0).any()),
+        )
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def read_pagemap(path: Path) -> Pagemap:
-    """Read a pagemap. Errors as of `Pagemap.decode`, and `BadImage` if there is no such file."""
-    return Pagemap.decode(read_image(path), path)
+    """All of a pagemap at once: some 20 bytes of memory for each entry, as many for each set of its pages.
+
+    Raises:
+        BadImage: there is no such file, or it is damaged; the message says where.
+        UnknownFormat: it says more than we understand.
+    """
+    file = PagemapFile(path)
+    return joined(file.pages_id, list(file.pieces()))
 
 
-def _split_long(
-    starts: Int64Array, ends: Int64Array, flags: Int64Array
-) -> tuple[Int64Array, Int64Array, Int64Array]:
-    """Cut entries to a length that fits either field."""
-    pieces = -(-(ends - starts) // _LONGEST_RUN)
-    if (pieces == 1).all():
-        return starts, ends, flags
-    row = np.repeat(np.arange(len(starts)), pieces)
-    nth = np.arange(len(row)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
-    cut = starts[row] + nth * _LONGEST_RUN
-    return cut, np.minimum(cut + _LONGEST_RUN, ends[row]), flags[row]
+def _has_unknown_field(data: bytes) -> bool:
+    """Whether something that begins as an entry goes on with a field that is none of an entry's."""
+    at, known = 0, PagemapEntry.DESCRIPTOR.fields_by_number
+    while at < len(data) and (data[at] & 7) == 0 and data[at] >> 3 in known:
+        at += 1
+        while at < len(data) and data[at] & 0x80:
+            at += 1
+        at += 1
+    return 0 < at < len(data) and data[at] >> 3 not in known and data[at] >> 3 != 0
 
 
-def _normal(columns: Columns) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint64]]:
+def _normal(columns: Columns, page_limit: np.uint64) -> tuple[UInt64Array, UInt64Array, UInt64Array]:
     """First pages, end pages and flags, read as CRIU reads what its older versions wrote."""
     flags = columns.flags | (columns.in_parent * np.uint64(PE_PARENT))
     flags = np.where(flags == 0, np.uint64(PE_PRESENT), flags)
-    lengths = np.where(columns.nr_pages == 0, columns.compat_nr_pages, columns.nr_pages)
+    lengths = np.where(columns.has_nr_pages, columns.nr_pages, columns.compat_nr_pages)
     starts = columns.vaddr >> np.uint64(PAGE_SHIFT)
-    return starts, starts + np.minimum(lengths, _PAGE_LIMIT), flags
+    return starts, starts + np.minimum(lengths, page_limit), flags
 
 
 def _rules(
-    columns: Columns, starts: NDArray[np.uint64], ends: NDArray[np.uint64], flags: NDArray[np.uint64]
+    columns: Columns,
+    starts: UInt64Array,
+    ends: UInt64Array,
+    flags: UInt64Array,
+    after: int,
+    page_limit: np.uint64,
 ) -> tuple[tuple[NDArray[np.bool_], str], ...]:
     """What no sound entry breaks: for each entry whether it does, and why that is wrong."""
-    backwards = np.zeros(len(starts), np.bool_)
-    backwards[1:] = starts[1:] < ends[:-1]
+    backwards = starts < np.concatenate(([np.uint64(after)], ends[:-1]))
     both = np.uint64(PE_PARENT | PE_PRESENT)
+    compat = columns.compat_nr_pages
     return (
         (columns.vaddr % np.uint64(PAGE_SIZE) != 0, "an address that is no multiple of the page size"),
         (ends == starts, "an entry of no pages"),
-        (ends > _PAGE_LIMIT, "an entry beyond the end of the address space"),
+        (ends > page_limit, "an entry beyond the end of the address space"),
         (backwards, "the entries are not in ascending order"),
         ((flags & both) == both, "an entry that is both present and left to the parent"),
+        # CRIU before 4.2 knows only the one, and would restore something else than later ones.
+        (columns.has_nr_pages & (compat != 0) & (compat != columns.nr_pages), "an entry of two lengths"),
     )

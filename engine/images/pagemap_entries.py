@@ -7,15 +7,19 @@ byte, what protobuf would write. What is read and is not of that plain shape is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
+from google.protobuf.message import Message
 from numpy.typing import NDArray
 
-from engine.images.framing import parse
+from engine.errors import UnknownFormat
+from engine.images.framing import NEWER_CRIU, bad, parse, unknown_fields
 from engine.images.proto.pagemap_pb2 import PagemapEntry
 from engine.pageset import Int64Array
+from engine.printable import printable
 
 UInt64Array = NDArray[np.uint64]
 _Bytes = NDArray[np.uint8]
@@ -26,6 +30,7 @@ _TAG: Final = {field: field << 3 for field in range(1, 6)}
 _LONGEST_VARINT: Final = 10
 # Protobuf lets a field come twice. More than this is not worth being fast at.
 _MOST_FIELDS: Final = 8
+_MOST_NUMBERS: Final = 4
 _U32_MASK: Final = np.uint64(0xFFFFFFFF)
 
 
@@ -37,6 +42,8 @@ class Columns(NamedTuple):
     in_parent: UInt64Array
     flags: UInt64Array
     nr_pages: UInt64Array
+    has_nr_pages: NDArray[np.bool_]
+    """Whether the field is there, be it 0."""
 
 
 def encode_entries(vaddr: UInt64Array, nr_pages: UInt64Array, flags: UInt64Array) -> bytes:
@@ -76,26 +83,64 @@ def _put_varints(out: _Bytes, at: Int64Array, values: UInt64Array, lengths: Int6
         out[at[rows] + index] = byte | more
 
 
-def decode_entries(data: bytes, bounds: Int64Array, path: Path) -> Columns:
-    """What the entries of a file say.
+def decode_entries(data: bytes, bounds: Int64Array, path: Path, base: int) -> Columns:
+    """What the entries of a part of a file say.
 
     Args:
-        data: the whole file.
-        bounds: where each entry begins and ends, shape (n, 2).
-        path: its name, for errors.
+        data: that part.
+        bounds: where in it each entry begins and ends, shape (n, 2).
+        path: the file's name, for errors.
+        base: where in the file `data` begins, for errors.
 
     Raises:
         BadImage: one of them is no pagemap entry.
+        UnknownFormat: one of them says more than we understand.
     """
     columns = _decode_plain(data, bounds)
     if columns is not None:
         return columns
-    entries = [parse(PagemapEntry, data, start, end, path) for start, end in bounds.tolist()]
+    entries = []
+    for start, end in bounds.tolist():
+        entry = parse(PagemapEntry, data, start, end, path, base=base)
+        require_known(entry, path, base + start)
+        entries.append(entry)
+
+    def column(value: Callable[[PagemapEntry], int]) -> UInt64Array:
+        return np.fromiter(map(value, entries), np.uint64, len(entries))
+
     return Columns(
-        *(
-            np.fromiter((getattr(entry, name) for entry in entries), np.uint64, len(entries))
-            for name in Columns._fields
-        )
+        column(lambda entry: entry.vaddr),
+        column(lambda entry: entry.compat_nr_pages),
+        column(lambda entry: entry.in_parent),
+        column(lambda entry: entry.flags),
+        column(lambda entry: entry.nr_pages),
+        column(lambda entry: entry.HasField("nr_pages")) != 0,
+    )
+
+
+def require_known(message: Message, path: Path, offset: int) -> None:
+    """Make sure that a message of a pagemap says nothing that we do not understand.
+
+    CRIU from 4.3 on can compress pages, and then says so in further fields of each entry. A reader that
+    passes over these takes compressed bytes for pages.
+
+    Raises:
+        UnknownFormat: it does. BadImage: a field that we know has a type that it never has.
+    """
+    unknown = {field.number for field in unknown_fields(message)}
+    if not unknown:
+        return
+    if unknown & set(type(message).DESCRIPTOR.fields_by_number):
+        raise bad(path, offset, f"not a {type(message).DESCRIPTOR.name} (a field of another type)")
+    numbers = ", ".join(map(str, sorted(unknown)[:_MOST_NUMBERS]))
+    raise unknown_entry(path, offset, f"fields that are not known here ({numbers})")
+
+
+def unknown_entry(path: Path, offset: int, what: str) -> UnknownFormat:
+    """The error for a pagemap that says more than we understand."""
+    return UnknownFormat(
+        f"{printable(str(path))}: at byte {offset}: {what}: made by a newer CRIU (compressed pages, perhaps)",
+        hint=NEWER_CRIU,
     )
 
 
@@ -124,7 +169,14 @@ def _decode_plain(data: bytes, bounds: Int64Array) -> Columns | None:
         return None
     columns[[_COMPAT_NR_PAGES, _FLAGS]] &= _U32_MASK
     columns[_IN_PARENT] = columns[_IN_PARENT] != 0
-    return Columns(*columns[_VADDR:])
+    return Columns(
+        columns[_VADDR],
+        columns[_COMPAT_NR_PAGES],
+        columns[_IN_PARENT],
+        columns[_FLAGS],
+        columns[_NR_PAGES],
+        seen[_NR_PAGES],
+    )
 
 
 def _get_varints(octets: _Bytes, at: Int64Array) -> tuple[UInt64Array, Int64Array] | None:

@@ -28,11 +28,6 @@ _NEW: Final = "spliced.img"
 _BEYOND: Final = 1 << 62
 
 
-def promised_pages(pagemap: Pagemap) -> PageSet:
-    """What a dump lists without having it: left to a server of lazy pages."""
-    return pagemap.covered - pagemap.present - pagemap.in_parent
-
-
 def splice(
     images: PartialDirectory,
     name: str,
@@ -65,7 +60,7 @@ def splice(
     """
     with images.reading() as place:
         theirs = read_pagemap(place / name)
-    promised = promised_pages(theirs) | unlisted
+    promised = theirs.promised | unlisted
     if promised != saved | holes:
         nowhere = promised - saved - holes
         raise LinkFailed(

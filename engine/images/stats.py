@@ -34,6 +34,19 @@ class DumpStats:
     memwrite_us: int = 0
     """Of that, writing them."""
 
+    @property
+    def most_pages(self) -> int:
+        """The largest of its numbers of pages."""
+        return max(
+            self.pages_written,
+            self.pages_skipped_parent,
+            self.pages_scanned,
+            self.pages_lazy,
+            self.shpages_written,
+            self.shpages_skipped_parent,
+            self.shpages_scanned,
+        )
+
     def to_message(self) -> StatsEntry:
         """As it is stored. Times saturate at 71 minutes, where CRIU's wrap."""
         return StatsEntry(

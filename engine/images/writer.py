@@ -33,6 +33,7 @@ from engine.images.layout import (
     pages_name,
 )
 from engine.images.pagemap import Pagemap
+from engine.images.pagemap_writer import PagemapWriter
 from engine.images.partial import PartialDirectory
 from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.stats import DumpStats
@@ -250,15 +251,19 @@ class PagesWriter:
         self._name = name
         self._fd = fd
         self._written: list[PageSet] = []
+        self._list: PagemapWriter | None = None
+        self._list_fd = -1
         self._next_page = 0
 
-    def write(self, buffer: ReadableBuffer, pages: PageSet) -> None:
+    def write(self, buffer: ReadableBuffer, pages: PageSet, lazy: PageSet | None = None) -> None:
         """Append the data of pages that all come after those appended before.
 
         Args:
             buffer: exactly `pages.size_bytes` of contiguous data, in ascending order of pages; of a NumPy
                 array, its `data`.
             pages: which pages these are.
+            lazy: which of them a restore may bring in late, if that is known already; then it has to be
+                said with every call, nothing can be left to a parent, and no list of pages is kept.
 
         Raises:
             LinkFailed: the disk would not take it.
@@ -273,8 +278,22 @@ class PagesWriter:
         with writing(self._link.path / pages_name(self.pages_id), "write pages"):
             write_fully(self._fd, data)
         self._next_page = int(pages.ends[-1])
-        self._written.append(pages)
         self._link.pages_written += pages.count
+        if lazy is None:
+            self._written.append(pages)
+        else:
+            self._listing().add(pages, lazy)
+
+    def _listing(self) -> PagemapWriter:
+        """The pagemap, begun."""
+        if self._list is None:
+            self._list_fd = self._link.create(self._name)
+            self._list = PagemapWriter(self.pages_id, self._append_to_list)
+        return self._list
+
+    def _append_to_list(self, data: bytes) -> None:
+        with writing(self._link.path / self._name, "write it"):
+            write_fully(self._list_fd, memoryview(data))
 
     def finish(self, holes: PageSet = EMPTY, lazy: PageSet = EMPTY) -> None:
         """Write the pagemap; the process's memory is then complete.
@@ -286,7 +305,12 @@ class PagesWriter:
         Raises:
             LinkFailed: the disk would not take it.
         """
-        self._list(self._name, holes, lazy)
+        if self._list is not None:
+            if self._written or holes:
+                raise ValueError("what is listed as it is written is all that can be listed")
+            self._list.finish()
+        else:
+            self._write_list(self._name, holes, lazy)
         self.is_finished = True
         with writing(self._link.path / pages_name(self.pages_id), "write pages"):
             self.close()
@@ -302,18 +326,29 @@ class PagesWriter:
         Raises:
             LinkFailed: the disk would not take it.
         """
-        self._list(pagemap_name(pid), holes, lazy)
+        self._write_list(pagemap_name(pid), holes, lazy)
 
-    def _list(self, name: str, holes: PageSet, lazy: PageSet) -> None:
+    def _write_list(self, name: str, holes: PageSet, lazy: PageSet) -> None:
         pagemap = Pagemap.of(self.pages_id, PageSet.union_all(self._written), holes, lazy)
-        self._link.write(name, pagemap.encode())
+        fd = self._link.create(name)
+        try:
+            with writing(self._link.path / name, "write it"):
+                for piece in pagemap.encoded_pieces():
+                    write_fully(fd, memoryview(piece))
+        finally:
+            os.close(fd)
         self._link.pages_in_parent += holes.count
 
     def close(self) -> None:
-        """Let go of the pages file. Harmless if called again. Raises OSError: only now did writing fail."""
-        if self._fd >= 0:
-            fd, self._fd = self._fd, -1
-            os.close(fd)
+        """Let go of its files. Harmless if called again. Raises OSError: only now did writing fail."""
+        list_fd, self._list_fd = self._list_fd, -1
+        fd, self._fd = self._fd, -1
+        try:
+            if list_fd >= 0:
+                os.close(list_fd)
+        finally:
+            if fd >= 0:
+                os.close(fd)
 
 
 def _seen_from(link: Path, parent: Path, above: OpenDirectory | None) -> str:

@@ -82,19 +82,22 @@ def require_unchangeable(path: Path) -> None:
         return  # it leads nowhere: there is nothing to use
 
 
-def read_obeyed(path: Path) -> bytes:
+def read_obeyed(path: Path, most_bytes: int = 1 << 20) -> bytes:
     """The content of a file of options, read once.
 
     Raises:
         NotTrusted: we are root, and others could exchange or write it.
-        OSError: it cannot be read, or is no plain file.
+        OSError: it cannot be read, is no plain file, or is larger than that.
     """
     with _walked_by_root(path, _HINT_FILE) as real:
         fd = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(fd, "rb") as file:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 raise OSError(errno.EINVAL, "it is no plain file", str(path))
-            return file.read()
+            content = file.read(most_bytes + 1)
+            if len(content) > most_bytes:
+                raise OSError(errno.EFBIG, "it is too large for a file of options", str(path))
+            return content
 
 
 @contextmanager

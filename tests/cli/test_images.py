@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.workloads import Workload
-from tests.cli.shell import Shell
+from tests.cli.shell import Shell, objects
 
 pytestmark = pytest.mark.usefixtures("no_criu")
 
@@ -52,6 +53,72 @@ def test_a_chain_whose_parent_is_gone_cannot_be_read(shell: Shell, chain: Path) 
         assert (code, output) == (1, "")
         assert complaints.splitlines()[0].startswith(f"dirtytop: {chain / '2'}")
     assert not (chain / "flat").exists()
+
+
+def cut_a_pages_file(link: Path) -> None:
+    (pages,) = link.glob("pages-*.img")
+    os.truncate(pages, pages.stat().st_size - 1)
+
+
+def test_the_list_says_what_can_be_done_only_of_a_sound_chain(shell: Shell, chain: Path) -> None:
+    cut_a_pages_file(chain / "2")
+    code, output, _ = shell.run("images", chain)
+    assert code == 0
+    assert output.splitlines()[-1] == f"in {chain}; not sound: 1 problem, which `dirtytop verify` names"
+    rows = objects(shell.run("images", chain, "--json")[1])
+    assert [row["sound"] for row in rows] == [True, False, False]
+
+
+def test_nothing_is_made_of_what_verify_rejects(shell: Shell, chain: Path) -> None:
+    cut_a_pages_file(chain / "1")
+    assert shell.run("verify", chain)[0] == 1
+    code, output, complaints = shell.run("flatten", chain, chain / "flat")
+    assert (code, output) == (1, "")
+    assert complaints.startswith(f"dirtytop: the chain is not sound: {chain / '1'}: pages-1.img has")
+    assert not (chain / "flat").exists()
+
+
+def test_a_newest_link_that_lost_its_statistics_is_not_passed_over(shell: Shell, chain: Path) -> None:
+    (chain / "3" / "stats-dump").unlink()
+    assert shell.run("verify", chain) == (
+        1,
+        f"{chain / '3'}: stats-dump is missing: the link is incomplete\n",
+        "",
+    )
+    assert shell.run("verify", chain / "2")[0] == 0
+
+
+def test_a_chain_with_an_absolute_parent_is_listed(shell: Shell, chain: Path) -> None:
+    (chain / "3" / "parent").unlink()
+    (chain / "3" / "parent").symlink_to(chain / "2")
+    code, output, complaints = shell.run("images", chain)
+    assert (code, complaints) == (0, "")
+    assert [line.split()[0] for line in output.splitlines()[1:-1]] == ["1", "2", "3"]
+
+
+def test_verify_does_not_advise_to_verify(shell: Shell, chain: Path) -> None:
+    os.truncate(chain / "1" / "stats-dump", 9)
+    code, output, complaints = shell.run("verify", chain)
+    assert (code, output) == (1, "")
+    assert "stats-dump: at byte 8: the file ends" in complaints
+    assert "hint:" not in complaints
+    assert "hint: `dirtytop verify DIR`" in shell.run("images", chain)[2]
+
+
+def test_a_format_that_is_not_known_is_neither_sound_nor_damaged(shell: Shell, chain: Path) -> None:
+    (pagemap,) = (chain / "2").glob("pagemap-*.img")
+    entry = b"\x08\x00\x10\x01\x20\x04\x32\x02\x08\x10"
+    with open(pagemap, "ab") as file:
+        file.write(struct.pack("<I", len(entry)) + entry)
+    for command in (["verify", chain], ["flatten", chain, chain / "flat"]):
+        code, output, complaints = shell.run(*command)
+        assert (code, output) == (5, "")
+        assert "made by a newer CRIU (compressed pages, perhaps)" in complaints.splitlines()[0]
+        assert complaints.splitlines()[1].startswith("hint: ")
+    code, output, _ = shell.run("images", chain)
+    assert code == 0
+    assert "made by a newer CRIU" in output.splitlines()[-1]
+    assert {row["sound"] for row in objects(shell.run("images", chain, "--json")[1])} == {None}
 
 
 def test_flatten_never_writes_over_anything(shell: Shell, chain: Path) -> None:

@@ -360,6 +360,25 @@ def test_it_is_asked_once_and_again_when_it_was_changed(pretends: Pretender) -> 
     assert (again.version_text, again.has_memory_tracking) == ("4.2", False)
 
 
+def test_a_file_of_options_is_passed_on_and_read_now(
+    pretends: Pretender, session: Session, chain_directory: Path, tmp_path: Path
+) -> None:
+    given = tmp_path / "criu.conf"
+    given.write_text("tcp-close\n")
+    chain = CriuChain(
+        session, chain_directory, CriuOptions(config_file=given), pretends.is_to("make", "make", "make")
+    )
+    chain.pre_dump()
+    assert pretends.requests[-1]["config"].split() == ["tcp-close"]
+    given.write_text("skip-in-flight\n")
+    chain.pre_dump()
+    assert pretends.requests[-1]["config"].split() == ["skip-in-flight"]
+    given.write_text("stream\n")
+    with pytest.raises(NotSupported, match=r"criu\.conf, line 1: `stream`"):
+        chain.dump()
+    assert len(pretends.requests) == 2
+
+
 def test_others_than_root_are_told_so(tmp_path: Path) -> None:
     asking = "from engine.checkpoint.criu.features import examine_criu; examine_criu()"
     done = subprocess.run(

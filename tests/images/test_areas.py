@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import BadImage
 from engine.images.areas import GONE, Area, link_areas
 from engine.images.link import read_link
+from engine.images.pagemap import Pagemap
 from engine.kernel.maps import Maps, parse_line
+from engine.pageset import PageSet
 
 WriteLink = Callable[..., Path]
 
@@ -59,6 +62,19 @@ def test_a_link_that_has_gone_is_an_error_that_names_it(tmp_path: Path, write_li
         link_areas(link, {42: MAPS})
 
 
+def test_a_list_that_is_read_in_pieces_makes_no_more_areas(tmp_path: Path, write_link: WriteLink) -> None:
+    link = write_link(tmp_path / "1", {42: {0x10: 1}})
+    pages = PageSet.from_pages(np.arange(100_000) * 2)
+    (link / "pagemap-42.img").write_bytes(Pagemap.of(1, pages).encode())
+    before, heap, between, library, after = link_areas(read_link(link), {42: MAPS})
+    assert [area.name for area in (heap, library)] == ["[heap]", "/usr/lib/libc.so.6"]
+    assert (before.start, between.end) == (0, 0x3F000)
+    assert (after.start, after.end) == (0x42000, (2 * 99_999 + 1) << 12)
+    total = sum(area.written_pages for area in (before, heap, between, library, after))
+    assert total == 100_000
+
+
+@settings(deadline=None)
 @given(pages=st.sets(st.integers(0, 0x60), max_size=40), held=st.sets(st.integers(0, 0x60), max_size=40))
 def test_every_page_is_counted_once(
     tmp_path_factory: pytest.TempPathFactory, write_link: WriteLink, pages: set[int], held: set[int]

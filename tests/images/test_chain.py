@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from engine.errors import BadImage, Cancelled, LinkFailed
 from engine.images.chain import ChainMemory, flatten, read_chain, verify
 from engine.images.framing import Magic, pack
-from engine.images.layout import LinkKind
+from engine.images.layout import SIDECAR, LinkKind
 from engine.images.pagemap import Pagemap
 from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.stats import DumpStats
@@ -115,10 +115,9 @@ def test_a_chain_ends_in_the_memory_that_it_was_made_of(
             assert as_dict(ChainMemory(chain, pid)) == expected
             assert as_dict(ChainMemory(flat, pid)) == expected
             assert ChainMemory(flat, pid).lazy == ChainMemory(chain, pid).lazy
-            pages = PageSet.from_pages(sorted(some & values.keys()))
-            buffer = bytearray(pages.size_bytes)
-            ChainMemory(chain, pid).read_into(buffer, pages)
-            assert bytes(buffer) == b"".join(expected[page] for page in pages.pages().tolist())
+            pages = some & values.keys()
+            part = as_dict(ChainMemory(chain, pid), PageSet.from_pages(sorted(pages)))
+            assert part == {page: expected[page] for page in pages}
 
 
 @pytest.fixture
@@ -178,6 +177,15 @@ def test_a_directory_without_images_is_no_chain(tmp_path: Path) -> None:
         read_chain(tmp_path)
 
 
+def test_a_chain_whose_parent_is_absolute_is_listed(chain_dir: Path) -> None:
+    (chain_dir / "3" / "parent").unlink()
+    (chain_dir / "3" / "parent").symlink_to(chain_dir / "2")
+    chain = read_chain(chain_dir)
+    assert [info.number for info in chain.infos()] == [1, 2, 3]
+    (problem,) = verify(chain)
+    assert problem.text.startswith("parent is absolute")
+
+
 # -- reading
 
 
@@ -185,8 +193,6 @@ def test_pages_that_were_not_there_cannot_be_read(chain_dir: Path) -> None:
     memory = ChainMemory(read_chain(chain_dir), 42)
     with pytest.raises(ValueError, match="does not hold"):
         list(memory.read(PageSet.from_pages([8, 9])))
-    with pytest.raises(ValueError, match="do not fit"):
-        memory.read_into(bytearray(PAGE_SIZE + 1), PageSet.from_pages([8]))
 
 
 def test_a_process_that_is_not_in_the_last_link_is_not_in_the_chain(chain_dir: Path) -> None:
@@ -271,11 +277,38 @@ def test_flattening_can_be_ended_and_leaves_nothing(chain_dir: Path, tmp_path: P
     assert [found.name for found in tmp_path.iterdir()] == ["chain"]
 
 
-def test_an_unsound_chain_is_not_flattened(chain_dir: Path, tmp_path: Path) -> None:
-    os.truncate(chain_dir / "1" / "pages-1.img", PAGE_SIZE)
-    with pytest.raises(BadImage):
+@pytest.mark.parametrize("size_pages", [1, 9], ids=["too short", "too long"])
+def test_an_unsound_chain_is_not_flattened(chain_dir: Path, tmp_path: Path, size_pages: int) -> None:
+    os.truncate(chain_dir / "1" / "pages-1.img", size_pages * PAGE_SIZE)
+    with pytest.raises(BadImage, match="the chain is not sound"):
         flatten(read_chain(chain_dir), tmp_path / "flat")
     assert [found.name for found in tmp_path.iterdir()] == ["chain"]
+
+
+def test_what_two_processes_claim_is_given_to_neither(chain_dir: Path, tmp_path: Path) -> None:
+    last = chain_dir / "3"
+    (last / "pagemap-43.img").write_bytes((last / "pagemap-42.img").read_bytes())
+    with pytest.raises(BadImage, match="claimed both by"):
+        flatten(read_chain(chain_dir), tmp_path / "flat")
+
+
+def test_more_than_there_is_room_for_is_refused_before_anything_is_written(
+    chain_dir: Path, tmp_path: Path
+) -> None:
+    with open(chain_dir / "3" / "files.img", "wb") as file:
+        file.truncate(1 << 43)
+    with pytest.raises(LinkFailed, match=r"bytes are to be written, and \d+ are free"):
+        flatten(read_chain(chain_dir), tmp_path / "flat")
+    assert [found.name for found in tmp_path.iterdir()] == ["chain"]
+
+
+def test_what_dirtytop_says_of_a_dump_stays_with_it_flattened(chain_dir: Path, tmp_path: Path) -> None:
+    (chain_dir / "3" / SIDECAR).write_text("{}")
+    (chain_dir / "2" / SIDECAR).write_text("{}")
+    flatten(read_chain(chain_dir), tmp_path / "flat")
+    assert (tmp_path / "flat" / SIDECAR).read_text() == "{}"
+    flatten(read_chain(chain_dir / "2"), tmp_path / "flat of a pre-dump")
+    assert not (tmp_path / "flat of a pre-dump" / SIDECAR).exists()
 
 
 def test_flattening_does_not_copy_what_a_symbolic_link_points_to(chain_dir: Path, tmp_path: Path) -> None:

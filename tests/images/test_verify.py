@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import BadImage
-from engine.images.chain import read_chain, verify
+from engine.images.chain import read_chain, require_sound, verify
 from engine.images.framing import Magic, header, pack, read_message
 from engine.images.layout import LinkKind
 from engine.images.pagemap import Pagemap, read_pagemap
@@ -236,6 +236,26 @@ def skipped_parent(chain: Path) -> None:
     reparent(chain / "3", "../1")
 
 
+def incomplete_newest(chain: Path) -> None:
+    shutil.copytree(chain / "3", chain / "4", symlinks=True)
+    (chain / "4" / "stats-dump").unlink()
+
+
+def fifo_for_files(chain: Path) -> None:
+    os.mkfifo(chain / "3" / "files.img")
+
+
+def two_lengths(chain: Path) -> None:
+    entry = PagemapEntry(vaddr=5 << PAGE_SHIFT, compat_nr_pages=1, nr_pages=2)
+    data = pack(Magic.PAGEMAP, [PagemapHead(pages_id=2), entry])
+    (chain / "1" / "pagemap-43.img").write_bytes(data)
+
+
+def twice_in_the_tree(chain: Path) -> None:
+    tree = [PstreeEntry(pid=pid, ppid=0, pgid=1, sid=1, threads=[pid]) for pid in (42, 43, 42)]
+    (chain / "3" / "pstree.img").write_bytes(pack(Magic.PSTREE, tree))
+
+
 DAMAGE: dict[Callable[[Path], None], str] = {
     truncate_pages: "1/pages-1.img has 28672 bytes; pagemap-42.img says 32768",
     lengthen_pages: "1/pages-1.img has 36864 bytes; pagemap-42.img says 32768",
@@ -276,6 +296,10 @@ DAMAGE: dict[Callable[[Path], None], str] = {
     parent_is_a_file: "3/parent: the parent ../2/stats-dump is not a directory",
     parent_is_no_link: "3/parent is not a symbolic link",
     partial_parent: "2.partial has not been completed",
+    incomplete_newest: "4/stats-dump is missing: the link is incomplete",
+    fifo_for_files: "3/files.img is not a plain file",
+    two_lengths: "1/pagemap-43.img: at byte 18: an entry of two lengths",
+    twice_in_the_tree: "3/pstree.img names process 42 twice",
     no_parent: "2/pagemap-42.img: pages left to the parent, and there is no parent: 7, the first at 0x1000",
     skipped_parent: "3/pagemap-43.img: pages left to the parent, "
     "which does not list them: 1, the first at 0x5000",
@@ -308,6 +332,31 @@ def test_a_zombie_has_neither_memory_nor_mappings(chain: Path) -> None:
     stats = DumpStats(pages_written=1, pages_skipped_parent=7)
     (last / "stats-dump").write_bytes(pack(Magic.STATS, [stats.to_message()]))
     assert complaints(chain) == []
+
+
+def test_an_empty_directory_with_a_number_is_no_incomplete_link(chain: Path) -> None:
+    (chain / "4").mkdir()
+    assert complaints(chain) == []
+
+
+def test_what_is_said_of_several_is_counted_where_something_was_to_be_made(chain: Path) -> None:
+    truncate_pages(chain)
+    no_registers(chain)
+    with pytest.raises(BadImage, match=r"^the chain is not sound: .*/1: pages-1\.img has .*, and 1 more$"):
+        require_sound(read_chain(chain))
+
+
+def test_a_sound_chain_is_measured(chain: Path) -> None:
+    found = require_sound(read_chain(chain))
+    assert found.size_bytes == 10 * PAGE_SIZE
+    assert not found.lacks_old_lengths
+
+
+def test_lengths_that_only_new_criu_reads_are_noticed_anywhere_in_the_chain(chain: Path) -> None:
+    entry = PagemapEntry(vaddr=5 << PAGE_SHIFT, compat_nr_pages=0, nr_pages=1, flags=4)
+    data = pack(Magic.PAGEMAP, [PagemapHead(pages_id=2), entry])
+    (chain / "1" / "pagemap-43.img").write_bytes(data)
+    assert require_sound(read_chain(chain)).lacks_old_lengths
 
 
 def test_an_unreadable_pagemap_does_not_hide_other_damage(chain: Path) -> None:

@@ -367,7 +367,7 @@ def test_a_chain_ends_with_its_dump(chain: SplicedChain) -> None:
 def test_the_users_own_file_of_options_still_counts(
     criu: Criu, judge: Outliving, session: Session, tmp_path: Path
 ) -> None:
-    (tmp_path / "options").write_text("shell-job\nlog-file of-the-user.log")
+    (tmp_path / "options").write_text("shell-job\nghost-limit 2M")
     options = CriuOptions(config_file=tmp_path / "options")
     chain = SplicedChain(session, tmp_path / "chain", options, criu)
     chain.pre_dump()

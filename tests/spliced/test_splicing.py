@@ -17,7 +17,7 @@ from engine.images.pagemap import PE_LAZY, PE_PRESENT, Pagemap, read_pagemap
 from engine.images.pagemap_entries import encode_entries
 from engine.images.partial import PartialDirectory
 from engine.images.proto.pagemap_pb2 import PagemapHead
-from engine.images.splicing import promised_pages, splice
+from engine.images.splicing import splice
 from engine.pageset import EMPTY, PAGE_SHIFT, PAGE_SIZE, PageSet
 
 _NAME = pagemap_name(7)
@@ -60,7 +60,7 @@ def test_every_page_has_its_data_or_is_left_to_the_parent(
     images = PartialDirectory(tmp_path_factory.mktemp("images") / "1")
     try:
         write_theirs(images, theirs, saved | holes, there)
-        assert promised_pages(read_pagemap(images.partial_path / _NAME)) == saved | holes
+        assert read_pagemap(images.partial_path / _NAME).promised == saved | holes
         saved, holes = saved | saved_unlisted, holes | (unlisted - saved_unlisted)
         splice(
             images,
@@ -76,7 +76,7 @@ def test_every_page_has_its_data_or_is_left_to_the_parent(
         assert made.present == theirs | there | saved
         assert made.in_parent == holes
         assert made.lazy == there | saved
-        assert promised_pages(made) == EMPTY
+        assert made.promised == EMPTY
         if made.present:
             assert (images.partial_path / pages_name(3)).read_bytes() == data(made.present)
         assert sorted(os.listdir(images.partial_path)) == sorted(set(images.names))

@@ -11,7 +11,6 @@ from typing import Final
 import click
 
 from engine.checkpoint.link import Engine
-from engine.errors import BadImage
 from engine.printable import printable
 from engine.workloads import SCENARIOS, Scenario, start
 from tui.commands.arguments import DIRECTORY, TRUSTED_TO_HOLD, example, trust_option
@@ -115,7 +114,7 @@ def _run_as_lines(scenario: Scenario, pid: int, directory: Path, trusts_director
     # The dashboard needs none of these, and a terminal should not wait for them.
     from engine.checkpoint.link import After
     from engine.checkpoint.memory import MemoryChain
-    from engine.images.chain import read_chain, verify
+    from engine.images.chain import read_chain, require_sound
     from engine.tracking.session import Session
     from tui.commands.checkpoint import emit_link, make_links
     from tui.commands.interruption import Interruption
@@ -128,7 +127,5 @@ def _run_as_lines(scenario: Scenario, pid: int, directory: Path, trusts_director
         follow(session, _INTERVAL_S, _TICKS, interruption, Lines().emit)
         chain = MemoryChain(session, directory, trusts_directory=trusts_directory)
         make_links(chain, _PRE_DUMPS, _INTERVAL_S, After.RUN, interruption, emit_link)
-    problems = verify(read_chain(directory))
-    if problems:
-        raise BadImage(f"{printable(str(problems[0].path))}: {problems[0].text}")
+    require_sound(read_chain(directory))
     emit(f"verified: {len(chain.links)} links, and nothing wrong with them")

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from engine.errors import Cancelled
+from engine.errors import BadImage, Cancelled, UnknownFormat
 from engine.images.chain import flatten as flatten_chain
 from engine.images.chain import read_chain
 from engine.images.chain import verify as problems_of
@@ -18,7 +18,7 @@ from engine.printable import printable
 from engine.trust.directory import open_directory
 from tui.commands.arguments import DIRECTORY, example, json_option, trust_option
 from tui.commands.interruption import Interruption
-from tui.commands.output import emit, emit_json
+from tui.commands.output import complain, emit, emit_json
 from tui.commands.progress import ProgressLine
 from widgets.units import format_bytes, format_count, format_duration
 
@@ -37,17 +37,32 @@ _HEADER: Final = (
 def images(directory: Path, as_json: bool) -> None:
     """List the chain of checkpoints in DIR, oldest link first.
 
-    DIR is a link, or holds links 1, 2, … and then the chain of the newest is meant.
+    DIR is a link, or holds links 1, 2, … and then the chain of the newest is meant. The last line says
+    what can be done with it, once all of it has been checked as `verify` does.
     """
-    infos = read_chain(directory).infos()
+    chain = read_chain(directory)
+    infos = chain.infos()
+    try:
+        problems, unknown = problems_of(chain), ""
+    except UnknownFormat as error:
+        problems, unknown = (), error.message
     if as_json:
+        wrong, is_sound = {problem.path for problem in problems}, True
         for info in infos:
-            emit_json(info.as_json())
+            is_sound &= info.path not in wrong  # and so are those that build on it
+            emit_json(info.as_json() | {"sound": None if unknown else is_sound})
         return
     emit(_HEADER)
     for info in infos:
         emit(_line(info))
-    emit(f"in {printable(str(infos[-1].path.parent))}; {_use(infos[-1])}")
+    where = printable(str(infos[-1].path.parent))
+    emit(f"in {where}; {unknown or _problems(len(problems)) or _use(infos[-1])}")
+
+
+def _problems(count: int) -> str:
+    if not count:
+        return ""
+    return f"not sound: {count} {'problem' if count == 1 else 'problems'}, which `dirtytop verify` names"
 
 
 def _line(info: LinkInfo) -> str:
@@ -73,8 +88,15 @@ def verify(directory: Path) -> int:
 
     Ends with 1 if there is anything wrong, and names each problem on a line.
     """
-    chain = read_chain(directory)
-    problems = problems_of(chain)
+    try:
+        chain = read_chain(directory)
+        problems = problems_of(chain)
+    except UnknownFormat:
+        raise
+    except BadImage as error:
+        # The usual hint of such an error is to do what is being done here.
+        complain(error.message, error.hint)
+        return _UNSOUND
     for problem in problems:
         emit(f"{printable(str(problem.path))}: {problem.text}")
     if problems:
@@ -95,7 +117,10 @@ def _links(count: int) -> str:
 @click.argument("out", metavar="OUT", type=DIRECTORY)
 @trust_option("Do it although others than you and root can change DIR, or exchange OUT.")
 def flatten(directory: Path, out: Path, trusts_directory: bool) -> None:
-    """Write the memory at the end of the chain in DIR as a single link without a parent, into OUT."""
+    """Write the memory at the end of the chain in DIR as a single link without a parent, into OUT.
+
+    The chain is checked first, as `verify` does; of one that is not sound nothing is made.
+    """
     chain = read_chain(directory)
     if not trusts_directory:
         require_ours(chain)  # what is made of it looks as if it were ours from the start

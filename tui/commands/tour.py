@@ -10,13 +10,12 @@ from typing import Final
 from engine.checkpoint.criu.restore import restore
 from engine.checkpoint.engines import Chain, close_chain, open_chain
 from engine.checkpoint.link import After, Engine
-from engine.errors import BadImage, Cancelled, NotPermitted, NotSupported, TargetGone
+from engine.errors import Cancelled, NotPermitted, NotSupported, TargetGone
 from engine.forecast import words
 from engine.forecast.advisor import Advice, Advisor
 from engine.forecast.trigger import Action, QuietFor, Trigger
-from engine.images.chain import read_chain, verify
+from engine.images.chain import read_chain, require_sound
 from engine.images.layout import LinkKind
-from engine.printable import printable
 from engine.tracking.session import Session
 from engine.workloads.tour import STOP_BUDGET_S, Phase, Tour
 from tui.commands.checkpoint import emit_link
@@ -66,9 +65,7 @@ def narrate(
             guide.to_the_dump(chain)
         finally:
             close_chain(chain)
-        problems = verify(read_chain(directory))
-        if problems:
-            raise BadImage(f"{printable(str(problems[0].path))}: {problems[0].text}")
+        require_sound(read_chain(directory))
         emit(f"verified: {len(chain.links)} links, and nothing wrong with them")
         if not chain.links[-1].restorable:
             guide.to_the_end()

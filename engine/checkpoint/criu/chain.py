@@ -18,18 +18,20 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
+from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.job import LinkJob, LinkMade, LinkOrder
 from engine.checkpoint.criu.mapped_root import open_to_mapped_root
+from engine.checkpoint.criu.obeyed import require_config
 from engine.checkpoint.criu.options import CriuOptions, require_session_leader
 from engine.checkpoint.criu.selection import choices, would_write
 from engine.checkpoint.criu.unseen import why_not_left_out
 from engine.checkpoint.directory import ChainDirectory, Listing
 from engine.checkpoint.fingerprint import Fingerprint
 from engine.checkpoint.going_on import read_open_chain, require_chain_of, why_not_the_same
-from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
-from engine.checkpoint.sidecar import Sidecar, sidecar_of
+from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress, never, unheeded
+from engine.checkpoint.sidecar import Sidecar, sidecar_of, sidecar_of_dump
 from engine.errors import AlreadyTraced, DirtytopError, LinkFailed, NotTrusted, TargetGone
 from engine.images.layout import SIDECAR, LinkKind
 from engine.images.link import read_link
@@ -46,15 +48,6 @@ _PRE_DUMPS_LACK: Final = ("all but private memory: registers, open files, shared
 
 
 _DEFAULT_OPTIONS: Final = CriuOptions()
-
-
-def _unheeded(progress: LinkProgress) -> None:
-    """Nobody wants to know."""
-
-
-def _wanted() -> bool:
-    """Never cancelled."""
-    return False
 
 
 class CriuChain:
@@ -102,6 +95,7 @@ class CriuChain:
         self.criu = criu or examine_criu()
         self.criu.require_dump()
         options.require_possible(self.criu)
+        require_config(Use.LINK, options.config_file)
         if not options.shell_job:
             require_session_leader(session.root.pid)
         self.directory = directory
@@ -140,7 +134,6 @@ class CriuChain:
             Whatever chain the session is in the middle of then goes on as if nothing had been asked.
         """
         images = read_open_chain(directory)
-        last = images.links[-1]
         sidecar = require_chain_of(images, session.root, cls.engine)
         chain = cls.__new__(cls)
         chain._begin(session, directory, options, criu)
@@ -154,7 +147,7 @@ class CriuChain:
             {process.identity: process.marks for process in sidecar.processes},
         )
         chain.broken = (
-            why_not_the_same(last, sidecar) or chain._other_program(sidecar) or chain._watch.disturbance()
+            why_not_the_same(images, sidecar) or chain._other_program(sidecar) or chain._watch.disturbance()
         )
         session.forget_images(chain)
         if not chain.broken:
@@ -166,7 +159,7 @@ class CriuChain:
         """Where the next link will be."""
         return self.directory / str(self._next_number)
 
-    def pre_dump(self, progress: Progress = _unheeded, cancelled: Cancelled = _wanted) -> LinkResult:
+    def pre_dump(self, progress: Progress = unheeded, cancelled: Cancelled = never) -> LinkResult:
         """Save what was written since the last link; the target is stopped for a part of it.
 
         Ticks of the session wait while the target is stopped.
@@ -194,7 +187,7 @@ class CriuChain:
         return self._add(LinkKind.PRE_DUMP, After.RUN, progress, cancelled)
 
     def dump(
-        self, after: After = After.RUN, progress: Progress = _unheeded, cancelled: Cancelled = _wanted
+        self, after: After = After.RUN, progress: Progress = unheeded, cancelled: Cancelled = never
     ) -> LinkResult:
         """Stop the tree, save all that a restore needs, and end the chain.
 
@@ -243,12 +236,14 @@ class CriuChain:
                 session_waits.close()
 
             def add_sidecar(directory: CriuDirectory) -> None:
-                if kind is LinkKind.PRE_DUMP:  # nothing goes on after a dump
-                    with directory.reading() as place:
-                        sidecar = sidecar_of(
-                            self._session, self.engine, place, self._watch.canaries, self._watch.marks
-                        )
-                    directory.write(SIDECAR, sidecar.encode())
+                version, watch = self.criu.version_text, self._watch
+                with directory.reading() as place:
+                    sidecar = (
+                        sidecar_of(self._session, self.engine, place, watch.canaries, watch.marks, version)
+                        if kind is LinkKind.PRE_DUMP
+                        else sidecar_of_dump(self._session, self.engine, place, version)
+                    )
+                directory.write(SIDECAR, sidecar.encode())
 
             made = LinkJob(self.criu, self.options, order, progress, cancelled, thawed, add_sidecar).run()
             if kind is LinkKind.DUMP and parent:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.checkpoint.criu.client import NoAnswer, Overseer, Worker
+from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import LOG, CriuDirectory
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.log import find_cause
@@ -27,6 +28,7 @@ from engine.errors import BadImage, DirtytopError, LinkFailed, TargetGone
 from engine.errors import Cancelled as CancelledError
 from engine.images.framing import Magic, pack, read_message
 from engine.images.layout import STATS, LinkKind, is_pagemap, pagemap_pid
+from engine.images.lengths import fill_old_lengths
 from engine.images.pagemap import read_pagemap
 from engine.images.proto.rpc_pb2 import DUMP, PRE_DUMP, SINGLE_PRE_DUMP, CriuReq
 from engine.images.proto.stats_pb2 import StatsEntry
@@ -75,6 +77,8 @@ def _nothing_more(directory: CriuDirectory) -> None:
 
 class LinkJob:
     """Has CRIU make one link."""
+
+    _use = Use.LINK
 
     def __init__(
         self,
@@ -174,11 +178,19 @@ class LinkJob:
         options.work_dir_fd = directory.work.fileno()
         options.log_file = LOG
         options.pid = order.root.pid
-        if order.parent is not None:
-            options.parent_img = os.path.join(os.pardir, order.parent.name)
-        config = write_config(directory.work, self._options.config_file, self._options_of_ours())
+        # What no request of ours sets another file may have set.
+        options.lazy_pages = options.auto_dedup = False
+        config = write_config(
+            directory.work,
+            self._use,
+            self._options.config_file,
+            ours=self._config_lines(),
+            ends_target=order.kind is LinkKind.DUMP and order.after is After.KILL,
+        )
         if config is not None:
             options.config_file = config
+        if order.parent is not None:
+            options.parent_img = os.path.join(os.pardir, order.parent.name)
         if order.kind is LinkKind.PRE_DUMP:
             # Always said: where tracking is absent CRIU then refuses, instead of aborting in the target.
             options.track_mem = True
@@ -191,9 +203,9 @@ class LinkJob:
         options.notify_scripts = True
         return CriuReq(type=DUMP, opts=options)
 
-    def _options_of_ours(self) -> str:
-        """Options that CRIU takes from a file only, one a line."""
-        return ""
+    def _config_lines(self) -> tuple[str, ...]:
+        """Options that can only be said in a file."""
+        return ()
 
     def _watch(self, directory: CriuDirectory) -> None:
         done_bytes = directory.page_bytes()
@@ -228,6 +240,7 @@ class LinkJob:
         if self._order.after is not After.RUN:
             done_bytes = directory.page_bytes()
             self._progress(LinkProgress("syncing", done_bytes, done_bytes))
+            fill_old_lengths(directory)
             # Should we be killed now, this tells that what we leave behind is whole.
             directory.complete(pack(Magic.STATS, [self._count(directory).to_message()]))
         if self._order.after is After.STOP:
@@ -276,6 +289,7 @@ class LinkJob:
     # -- the end
 
     def _finish(self, directory: CriuDirectory, notes: list[str]) -> LinkMade:
+        fill_old_lengths(directory)
         size_bytes = directory.page_bytes()
         stats = self._stats(directory)
         if (stats.pages_written + stats.shpages_written) * PAGE_SIZE != size_bytes:

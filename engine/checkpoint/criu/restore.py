@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine.checkpoint.criu.client import NoAnswer, Worker
+from engine.checkpoint.criu.compatibility import require_not_older
+from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import LOG
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.log import Cause, find_cause
 from engine.checkpoint.criu.mapped_root import let_mapped_root_read
 from engine.checkpoint.criu.obeyed import write_config
 from engine.errors import BadImage, DirtytopError, NotTrusted, TargetGone
-from engine.images.chain import Chain, read_chain, verify
+from engine.images.chain import Chain, read_chain, require_sound
 from engine.images.files import reading
 from engine.images.framing import Magic, read_messages
 from engine.images.layout import PSTREE, LinkKind
@@ -93,7 +95,8 @@ def restore(
     Raises:
         NotTrusted: others can change the images, and are not trusted.
         BadImage: there is nothing to restore from, or the chain is not sound.
-        NotSupported: there is no CRIU, or it does not work here.
+        UnknownFormat: it is newer than what we understand.
+        NotSupported: there is no CRIU, it does not work here, or it is older than the one that made the dump.
         NotPermitted: we are not root.
         RestoreFailed: a pid is taken, or CRIU failed; the message says why, and where its log is.
     """
@@ -107,9 +110,11 @@ def restore(
             raise
         is_ours = False
     dump = _require_restorable(chain)
+    found = require_sound(chain)
     tree = read_messages(dump.path / PSTREE, Magic.PSTREE, PstreeEntry)
     criu = criu or examine_criu()
     criu.require_dump()
+    require_not_older(criu, dump, found)
     _require_free(tree)
     if is_ours:  # in a directory of somebody else's, he would have us give rights to something else
         let_mapped_root_read(chain)
@@ -140,10 +145,6 @@ def _require_restorable(chain: Chain) -> Link:
             f"{shown} is a dump of memory and registers, without open files: it cannot be restored from",
             hint="`dirtytop checkpoint --engine criu` makes dumps that can",
         )
-    problems = verify(chain)
-    if problems:
-        first = problems[0]
-        raise BadImage(f"the chain is not sound: {printable(str(first.path))}: {first.text}")
     return dump
 
 
@@ -221,8 +222,10 @@ class _Restoration:
             tcp_established=any(name.startswith("tcp-stream-") for name in names),
             file_locks="filelocks.img" in names,
             ext_unix_sk=True,
+            lazy_pages=False,
+            auto_dedup=False,
         )
-        config = write_config(work, self._config_file)
+        config = write_config(work, Use.RESTORE, self._config_file)
         if config is not None:
             options.config_file = config
         return options

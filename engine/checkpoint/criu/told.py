@@ -14,13 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from engine.checkpoint.criu.features import Criu
+from engine.checkpoint.criu.obeyed import PLUGINS_VARIABLE, option_files
 from engine.checkpoint.criu.options import CriuOptions
 from engine.preflight.dumper import GHOST_LIMIT_BYTES, NEWEST_KNOWN, Dumper
 
-_SYSTEM: Final = Path("/etc/criu/default.conf")
-_OF_USER: Final = ".criu/default.conf"
-_VARIABLE: Final = "CRIU_CONFIG_FILE"
-_LIBRARIES: Final = "CRIU_LIBS_DIR"
 _PLUGINS: Final = ("/usr/lib/criu", "/usr/lib64/criu", "/usr/local/lib/criu")
 _BPF_LIBRARY: Final = b"libbpf.so"
 _ELF: Final = b"\x7fELF"
@@ -38,7 +35,7 @@ def dumper_of(criu: Criu | None, options: CriuOptions) -> Dumper:
         criu: which one; None if there is none: then the newest that is known.
         options: what it is going to be told.
     """
-    said = [each for path in _own_files() for each in _read(path) if each[0] not in _SET_BY_US]
+    said = [each for path in option_files(os.environ) for each in _read(path) if each[0] not in _SET_BY_US]
     said += _requested(options)
     if options.config_file is not None:
         said += _read(options.config_file)
@@ -55,15 +52,6 @@ def dumper_of(criu: Criu | None, options: CriuOptions) -> Dumper:
         plugins=_plugins(last.get("libdir", "")),
         has_bpf_maps=criu is not None and _has_bpf_maps(criu.program, criu.program.stat().st_mtime_ns),
     )
-
-
-def _own_files() -> Iterator[Path]:
-    """Those that it reads unasked, the last of which overrules the others."""
-    yield _SYSTEM
-    if "HOME" in os.environ:
-        yield Path(os.environ["HOME"], _OF_USER)
-    if _VARIABLE in os.environ:
-        yield Path(os.environ[_VARIABLE])
 
 
 def _requested(options: CriuOptions) -> Iterator[tuple[str, str]]:
@@ -98,7 +86,7 @@ def _bytes_of(size: str) -> int:
 
 def _plugins(directory: str) -> frozenset[str]:
     """The names of those it would load."""
-    named = directory or os.environ.get(_LIBRARIES, "")
+    named = directory or os.environ.get(PLUGINS_VARIABLE, "")
     found: set[str] = set()
     for place in (named,) if named else _PLUGINS:
         try:

@@ -17,28 +17,21 @@ from typing import Final, Self
 from engine.checkpoint.copy_buffer import copy_buffer
 from engine.checkpoint.copying import Gauge
 from engine.checkpoint.criu.chain import require_untraced
+from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.job import LinkOrder
 from engine.checkpoint.criu.mapped_root import open_to_mapped_root
 from engine.checkpoint.criu.options import CriuOptions, require_session_leader
-from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, LinkTimes, Progress
+from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, LinkTimes, Progress, never, unheeded
 from engine.checkpoint.memory import MemoryChain
+from engine.checkpoint.sidecar import sidecar_of_dump
 from engine.checkpoint.spliced.frozen_pages import FrozenPages
 from engine.checkpoint.spliced.job import SpliceJob
-from engine.images.layout import LinkKind
+from engine.images.layout import SIDECAR, LinkKind
 from engine.kernel.process import require_same
 from engine.tracking.session import Session
 
 _DEFAULT_OPTIONS: Final = CriuOptions()
-
-
-def _unheeded(progress: LinkProgress) -> None:
-    """Nobody wants to know."""
-
-
-def _wanted() -> bool:
-    """Never cancelled."""
-    return False
 
 
 def _usable(criu: Criu | None, options: CriuOptions, session: Session) -> Criu:
@@ -101,8 +94,13 @@ class SplicedChain(MemoryChain):
         chain.options = options
         return chain
 
+    def _add_sidecar(self, directory: CriuDirectory) -> None:
+        with directory.reading() as place:
+            sidecar = sidecar_of_dump(self._session, self.engine, place, self.criu.version_text)
+        directory.write(SIDECAR, sidecar.encode())
+
     def dump(
-        self, after: After = After.RUN, progress: Progress = _unheeded, cancelled: Cancelled = _wanted
+        self, after: After = After.RUN, progress: Progress = unheeded, cancelled: Cancelled = never
     ) -> LinkResult:
         """Stop the tree, save all that a restore needs, and end the chain.
 
@@ -145,7 +143,14 @@ class SplicedChain(MemoryChain):
                 with ExitStack() as session_waits:
                     session_waits.enter_context(self._session.lock)
                     job = SpliceJob(
-                        self.criu, self.options, order, progress, cancelled, pages, session_waits.close
+                        self.criu,
+                        self.options,
+                        order,
+                        progress,
+                        cancelled,
+                        pages,
+                        session_waits.close,
+                        self._add_sidecar,
                     )
                     made = job.run()
                 self._session.finish_link(self, pages.covered)

@@ -26,7 +26,7 @@ from engine.images.layout import PARENT, pagemap_name, pagemap_pid
 from engine.images.never_lazy import never_lazy_pages
 from engine.images.pagemap import read_pagemap
 from engine.images.partial import PartialDirectory
-from engine.images.splicing import promised_pages, splice
+from engine.images.splicing import splice
 from engine.kernel.maps import read_maps
 from engine.kernel.memory import MOST_RANGES, PageBuffer, TargetMemory
 from engine.kernel.process import Identity, child_processes, innermost_pid, require_same
@@ -157,7 +157,7 @@ class FrozenPages:
             pid, plan = identities[inner_pid].pid, plans.get(inner_pid)
             withheld = self._find_withheld(pid, plan) - listed.covered
             looked_through.add(pid)
-            promised = promised_pages(listed) | withheld
+            promised = listed.promised | withheld
             held = plan.held if plan else EMPTY
             holes = promised & held & self._listed.get(inner_pid, EMPTY)
             memory = TargetMemory(pid, self._relatives, is_stopped=True)

@@ -21,6 +21,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Final
 
+from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.job import LinkJob, LinkMade, LinkOrder
@@ -39,6 +40,8 @@ _FROZEN: Final = "query-ext-files"
 class SpliceJob(LinkJob):
     """Has CRIU make a dump, and adds the pages that it leaves to us."""
 
+    _use = Use.SPLICE
+
     def __init__(
         self,
         criu: Criu,
@@ -48,6 +51,7 @@ class SpliceJob(LinkJob):
         cancelled: Cancelled,
         pages: FrozenPages,
         thawed: Callable[[], None],
+        added: Callable[[CriuDirectory], None],
     ) -> None:
         """Nothing is done yet.
 
@@ -59,8 +63,9 @@ class SpliceJob(LinkJob):
             cancelled: asked some twenty times a second, until the tree has been told to stop or to end.
             pages: what we save.
             thawed: called once the tree goes on, or has ended.
+            added: called when all of it is written, to write what belongs into the link besides.
         """
-        super().__init__(criu, options, order, progress, cancelled, thawed)
+        super().__init__(criu, options, order, progress, cancelled, thawed, added)
         self._pages = pages
         if can_withhold(criu, order.root):
             self._overseer = pages.withheld
@@ -86,9 +91,9 @@ class SpliceJob(LinkJob):
         request.opts.track_mem = False
         return request
 
-    def _options_of_ours(self) -> str:
+    def _config_lines(self) -> tuple[str, ...]:
         # RPC has a field for a socket, and CRIU does not look at it where lazy pages are asked for.
-        return f"ps-socket {self._inherited[0]}"
+        return (f"ps-socket {self._inherited[0]}",)
 
     def _approve(self, script: str, directory: CriuDirectory) -> bool:
         if script == _BEFORE_FREEZING:
