@@ -97,7 +97,8 @@ def _copy(source: Link, name: str, target: LinkWriter) -> None:
                 with writing(target.path / name, "write it"):
                     write_fully(out, memoryview(data))
         finally:
-            os.close(out)
+            with writing(target.path / name, "write it"):
+                os.close(out)
 
 
 def _stats(last: Link, counts: dict[bool, int]) -> DumpStats:

@@ -122,7 +122,7 @@ class PartialDirectory:
             yield Path(place)
         except BadImage as error:
             known = error.message.replace(place, printable(str(self.partial_path)))
-            raise BadImage(known, pid=error.pid, hint=error.hint) from error
+            raise type(error)(known, pid=error.pid, hint=error.hint) from error
 
     @property
     def partial_path(self) -> Path:

@@ -74,7 +74,7 @@ def mapped_pages(link: Link, pid: int) -> PageSet:
 
 def _task_problems(link: Link, task: PstreeEntry) -> Iterator[str]:
     # One whose first thread has ended before the others is saved without it.
-    has_leader = not task.threads or task.pid in task.threads
+    has_leader = core_name(task.pid) in link.names or not task.threads or task.pid in task.threads
     leader = (yield from _registers(link, task.pid)) if has_leader else None
     if leader is not None and not leader.HasField("tc"):
         yield f"{core_name(task.pid)} does not say what state process {task.pid} was in"

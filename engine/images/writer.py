@@ -331,12 +331,12 @@ class PagesWriter:
     def _write_list(self, name: str, holes: PageSet, lazy: PageSet) -> None:
         pagemap = Pagemap.of(self.pages_id, PageSet.union_all(self._written), holes, lazy)
         fd = self._link.create(name)
-        try:
-            with writing(self._link.path / name, "write it"):
+        with writing(self._link.path / name, "write it"):
+            try:
                 for piece in pagemap.encoded_pieces():
                     write_fully(fd, memoryview(piece))
-        finally:
-            os.close(fd)
+            finally:
+                os.close(fd)
         self._link.pages_in_parent += holes.count
 
     def close(self) -> None:

@@ -172,7 +172,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home in which CRIU finds no options of its own."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("CRIU_CONFIG_FILE", raising=False)
-    monkeypatch.setattr("engine.checkpoint.criu.told._SYSTEM", tmp_path / "default.conf")
+    monkeypatch.setattr("engine.checkpoint.criu.obeyed._SYSTEM", tmp_path / "default.conf")
     return tmp_path
 
 
