@@ -50,6 +50,7 @@ _LIMITS: Final = {
     Magic.CORE: limits.CORE,
     Magic.MM: limits.MM,
     Magic.STATS: limits.STATS,
+    Magic.USERNS: limits.USERNS,
 }
 
 

@@ -21,6 +21,8 @@ STATS: Final = Limit(64 << 10, 16)
 """One message of some 60 bytes."""
 INVENTORY: Final = Limit(1 << 20, 16)
 """One message; the names of plugins are the only thing in it that grows."""
+USERNS: Final = Limit(1 << 20, 16)
+"""One message; the kernel lets a namespace have 340 ranges of users, and of groups."""
 PSTREE: Final = Limit(32 << 20, 1 << 18)
 """A message for each process, and five bytes for each thread: six million threads."""
 CORE: Final = Limit(16 << 20, 16)

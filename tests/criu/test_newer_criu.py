@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,7 +44,11 @@ class Files:
     """The images of a link, as the code that makes them has them."""
 
     def __init__(self, path: Path) -> None:
-        self.path = self.partial_path = path
+        self.path = path
+
+    @contextmanager
+    def reading(self) -> Iterator[Path]:
+        yield self.path
 
     def write(self, name: str, content: bytes) -> None:
         (self.path / name).write_bytes(content)
