@@ -99,6 +99,8 @@ class EventKind(Enum):
     """Another program cleared the soft-dirty bits: the next image must be a full one."""
     HUGE_PAGES = "huge pages"
     """Writes to huge pages began to show as more pages than were written; once for each process."""
+    SEAMS = "seams"
+    """What being armed means for a target that is watched by write-protection; once, when it is armed."""
     COST = "cost"
     """Something is put off because tracking would cost the target more than its budget, or no longer is."""
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from engine.errors import DirtytopError, EpochLent, KernelThread, NotSupported, TargetGone
 from engine.kernel.huge_pages import pages_per_huge_page
@@ -35,6 +35,11 @@ from engine.tracking.tracked_process import TrackedProcess
 from engine.tracking.tracker import Tracker
 from engine.tracking.uffd_source import UffdSource
 from engine.tracking.write_protect import WriteProtectTracker
+
+_SEAMS: Final = (
+    "armed by write-protection: memory mapped right behind other memory stays apart from it until the next "
+    "tick, and an mremap of both at once fails till then"
+)
 
 
 class Session:
@@ -119,6 +124,8 @@ class Session:
             self._told_of_huge_pages.clear()
             if again:
                 self._tree.note(EventKind.REARMED, self.root.pid, "re-armed: counts begin anew")
+            elif self.tracker is TrackerKind.WRITE_PROTECT:
+                self._tree.note(EventKind.SEAMS, self.root.pid, _SEAMS)
 
     def require_own_epoch(self) -> None:
         """Make sure that nobody relies on bits that are to be cleared. Raises EpochLent."""

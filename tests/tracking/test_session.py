@@ -211,7 +211,7 @@ def test_one_that_starts_program_after_program_is_never_lost(
     finally:
         restless.kill()
         restless.wait()
-    assert {event.kind for event in events} <= {EventKind.EXECED}
+    assert {event.kind for event in events} <= {EventKind.EXECED, EventKind.SEAMS}
 
 
 def test_the_end_of_the_tree_is_an_event(session: Session, target: ScriptedTarget) -> None:
@@ -293,3 +293,11 @@ def _is_kernel_thread(pid: int) -> bool:
         return read_stat(pid).is_kernel_thread
     except TargetGone:
         return False
+
+
+def test_it_says_once_what_write_protection_means_for_mappings(session: Session) -> None:
+    session.arm()
+    (first, second) = session.tick(), session.tick()
+    session.arm()
+    told = [event.kind for sample in (first, second, session.tick()) for event in sample.events]
+    assert told.count(EventKind.SEAMS) == (session.tracker is TrackerKind.WRITE_PROTECT)
