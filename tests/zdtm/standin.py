@@ -149,6 +149,8 @@ def main(arguments: Sequence[str]) -> int:
     if call.action not in ("pre-dump", "dump"):
         os.execv(options.criu, [str(options.criu), *theirs])
     os.environ["DIRTYTOP_CRIU"] = str(options.criu)
+    # zdtm lets everybody write to its directories, for tests that are not root.
+    os.environ.pop("CRIU_LIBS_DIR", None)
     # Beside zdtm's own, as deep: some tests give paths that start from the images.
     path = call.images.parent.with_suffix(".dirtytop")
     if options.mode.is_restored:
@@ -192,7 +194,8 @@ class RunningChain:
     def start(self, call: Call, mode: Mode, pre_dumps: int) -> None:
         """Start the dirtytop that makes all links; it outlives this call."""
         command = _dirtytop(
-            *("checkpoint", call.value("--tree"), self._path, "--engine", mode.value, "--after", "kill"),
+            *("checkpoint", call.value("--tree"), self._path, "--trust-directory"),
+            *("--engine", mode.value, "--after", "kill"),
             *("--pre-dumps", pre_dumps, "--every", _EVERY_S, "--json"),
             *call.write_options(self._path.with_suffix(".conf")),
         )
@@ -234,7 +237,7 @@ class RunningChain:
 def _touches(call: Call, mode: Mode, path: Path) -> Iterator[list[str]]:
     """The commands that do to a target all that dirtytop does to one that it does not end."""
     pid = call.value("--tree")
-    checkpoint = ("checkpoint", pid, path, "--pre-dumps", 2, "--every", 0.5, "--after", "run")
+    checkpoint = ("checkpoint", pid, path, "--trust-directory", "--pre-dumps", 2, "--every", 0.5)
     if mode is Mode.LEFT:
         config = path.with_suffix(".conf")
         yield _dirtytop(*checkpoint, "--engine", "spliced", *call.write_options(config))
