@@ -153,10 +153,11 @@ def main(arguments: Sequence[str]) -> int:
     os.environ.pop("CRIU_LIBS_DIR", None)
     # Beside zdtm's own, as deep: some tests give paths that start from the images.
     path = call.images.parent.with_suffix(".dirtytop")
+    config = options.report.with_name("criu.conf")
     if options.mode.is_restored:
         chain = RunningChain(path)
         if call.number == 1:
-            chain.start(call, options.mode, options.pre_dumps)
+            chain.start(call, options.mode, options.pre_dumps, config)
         return chain.answer(call)
     report = Report()
     root = int(call.value("--tree"))
@@ -167,7 +168,7 @@ def main(arguments: Sequence[str]) -> int:
         if options.mode is Mode.PLAIN_LEFT:
             code = subprocess.run([options.criu, *theirs]).returncode
     else:
-        for command in _touches(call, options.mode, path):
+        for command in _touches(call, options.mode, path, config):
             code |= report.run(command)
     report.differences += differences(before, view_tree(root))
     report.write(options.report)
@@ -191,13 +192,13 @@ class RunningChain:
         self._ended = path.with_suffix(".ended")
         """Its exit code, once there is one."""
 
-    def start(self, call: Call, mode: Mode, pre_dumps: int) -> None:
+    def start(self, call: Call, mode: Mode, pre_dumps: int, config: Path) -> None:
         """Start the dirtytop that makes all links; it outlives this call."""
         command = _dirtytop(
             *("checkpoint", call.value("--tree"), self._path, "--trust-directory"),
             *("--engine", mode.value, "--after", "kill"),
             *("--pre-dumps", pre_dumps, "--every", _EVERY_S, "--json"),
-            *call.write_options(self._path.with_suffix(".conf")),
+            *call.write_options(config),
         )
         with self._links.open("wb") as out, self._said.open("wb") as said:
             subprocess.Popen(
@@ -234,12 +235,11 @@ class RunningChain:
         return None
 
 
-def _touches(call: Call, mode: Mode, path: Path) -> Iterator[list[str]]:
+def _touches(call: Call, mode: Mode, path: Path, config: Path) -> Iterator[list[str]]:
     """The commands that do to a target all that dirtytop does to one that it does not end."""
     pid = call.value("--tree")
     checkpoint = ("checkpoint", pid, path, "--trust-directory", "--pre-dumps", 2, "--every", 0.5)
     if mode is Mode.LEFT:
-        config = path.with_suffix(".conf")
         yield _dirtytop(*checkpoint, "--engine", "spliced", *call.write_options(config))
     else:
         yield _dirtytop("watch", pid, "--count", 3, "--interval", 0.3)
