@@ -356,7 +356,10 @@ class MemoryChain:
 
     def _done(self, result: LinkResult) -> LinkResult:
         if self._count_foreign_clears() > self._foreign_clears:
-            note = "another program cleared the soft-dirty bits meanwhile: this link is a full one"
+            note = (
+                "another program cleared the soft-dirty bits meanwhile, or the process itself: "
+                "this link is a full one"
+            )
             result = replace(result, notes=(*result.notes, note))
         self.links = (*self.links, result)
         self._next_number = result.number + 1

@@ -112,7 +112,7 @@ class EpochWatch:
             except TargetGone:
                 continue
             if not intact:
-                return f"another program cleared the soft-dirty bits of process {pid}"
+                return f"another program cleared the soft-dirty bits of process {pid}, or the process itself"
         return ""
 
 

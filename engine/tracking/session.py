@@ -313,7 +313,7 @@ class Session:
             self._tree.note(
                 EventKind.FOREIGN_CLEAR,
                 process.identity.pid,
-                f"another program cleared the soft-dirty bits of {process.command}: "
+                f"another program cleared the soft-dirty bits of {process.command}, or the process itself: "
                 "writes may have gone unseen, and the next image will be a full one",
             )
 
