@@ -26,13 +26,14 @@ from engine.errors import (
     TargetGone,
     from_os_error,
 )
-from engine.kernel.libc import checked, libc
+from engine.kernel.libc import MACHINE, checked, libc, system_call
 from engine.kernel.process import read_stat, read_status
 
 _PEEK_USER: Final = 3
 _CONT: Final = 7
 _DETACH: Final = 17
 _SYSCALL: Final = 24
+_GETSIGINFO: Final = 0x4202
 _GETREGSET: Final = 0x4204
 _SETREGSET: Final = 0x4205
 _SEIZE: Final = 0x4206
@@ -50,6 +51,9 @@ SUSPEND_SECCOMP: Final = 1 << 21
 """Seize option: seccomp filters do not apply while traced (needs CAP_SYS_ADMIN; Linux 4.3)."""
 
 _EVENT_STOP: Final = 128
+_SIGNAL_BYTES: Final = 128
+_SENT_TO_THREAD: Final = -6  # SI_TKILL
+_TGKILL: Final = {"x86_64": 234, "aarch64": 131}.get(MACHINE, -1)
 _SYSTEM_CALL_STOP: Final = signal.SIGTRAP | 0x80
 _WAIT_ALL: Final = 0x40000000  # __WALL: threads too
 
@@ -111,6 +115,8 @@ class Tracee:
         self.pid = pid
         self.tid = tid
         self._held_back = 0
+        self._is_for_thread = False
+        """Whether what is held back was sent to this thread, and not to the process."""
         self._is_job_stopped = False
         try:
             self._call(_SEIZE, 0, options | _MARK_SYSTEM_CALLS)
@@ -213,18 +219,28 @@ class Tracee:
             if event == 0:
                 # Only SIGSTOP gets past a full signal mask: it is handed over at the end.
                 self._held_back = number
+                self._is_for_thread = self._signal_code() == _SENT_TO_THREAD
         self.finish_call(deadline)
 
     def release(self) -> None:
         """Let it go on as it was. It must be stopped; a thread that has exited needs no release."""
         with suppress(ProcessLookupError):
             try:
-                if self._held_back:  # to the process, as it was sent
+                if self._held_back and self._is_for_thread:  # where it waited, so that it waits there again
+                    system_call(_TGKILL, self.pid, self.tid, self._held_back)
+                elif self._held_back:
                     os.kill(self.pid, self._held_back)
             except PermissionError:
                 self._call(_DETACH, 0, self._held_back)
             else:
                 self._call(_DETACH)
+
+    def _signal_code(self) -> int:
+        """`si_code` of the signal that it has stopped at."""
+        found = (ctypes.c_int32 * (_SIGNAL_BYTES // 4))()
+        with _gone_is_an_error(self.pid):
+            self._call(_GETSIGINFO, 0, ctypes.addressof(found))
+        return int(found[2])
 
     def _wait(self, deadline: float) -> tuple[int, int]:
         """The next stop as (ptrace event, signal number)."""

@@ -12,7 +12,7 @@ from functools import partial
 
 import pytest
 
-from engine.kernel.libc import MACHINE
+from engine.kernel.libc import MACHINE, system_call
 from engine.kernel.process import read_stat, read_status, task_with_memory, thread_ids
 from engine.kernel.registers import NATIVE
 from engine.kernel.remote_syscall import borrowed_thread, remote_call
@@ -232,14 +232,22 @@ def test_a_process_that_was_stopped_by_a_signal_runs_nothing_meanwhile(stop: Cal
         assert count_of(target) == before
 
 
+def to_thread(pid: int, number: int) -> None:
+    """To the first thread alone, where it waits apart from what waits for the process."""
+    system_call({"x86_64": 234, "aarch64": 131}[MACHINE], pid, pid, number)  # tgkill
+
+
+@pytest.mark.parametrize("send", [os.kill, to_thread])
 @pytest.mark.parametrize("stop", [stop_all, borrow_one])
-def test_a_signal_that_waits_for_a_stopped_process_goes_on_waiting(stop: Callable[[int], None]) -> None:
+def test_a_signal_that_waits_for_a_stopped_process_goes_on_waiting(
+    stop: Callable[[int], None], send: Callable[[int, int], None]
+) -> None:
     with CompiledTarget("trapping", "handled") as target:
         os.kill(target.pid, signal.SIGSTOP)
         while read_stat(target.pid).state != "T":
             time.sleep(0.001)
         for number in (signal.SIGSTOP, signal.SIGTRAP, signal.SIGUSR1):
-            os.kill(target.pid, number)
+            send(target.pid, number)
         before = signals(target.pid)
         for _ in range(3):
             stop(target.pid)
