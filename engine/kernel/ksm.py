@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.errors import kernel_errors
+from engine.kernel.process import memory_file
 
 _SYSTEM: Final = Path("/sys/kernel/mm/ksm")
 
@@ -25,10 +26,10 @@ def merges_pages_of(pid: int) -> bool:
     if not _SYSTEM.exists():
         return False
     for name in ("ksm_stat", "ksm_merging_pages"):
-        path = Path(f"/proc/{pid}/{name}")
+        path = Path(memory_file(pid, name))
         if path.exists():
             with kernel_errors(pid, "read what is merged of it"):
                 words = path.read_text("ascii").split()
-            # The first number of ksm_stat counts the pages that are looked at.
-            return int(words[1] if name == "ksm_stat" else words[0]) > 0
+            # The first number of ksm_stat counts the pages that are looked at. One that exits tells nothing.
+            return bool(words) and int(words[1] if name == "ksm_stat" else words[0]) > 0
     return int((_SYSTEM / "pages_shared").read_text("ascii")) > 0

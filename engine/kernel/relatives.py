@@ -14,7 +14,8 @@ import time
 from enum import Enum, auto
 from typing import Final
 
-from engine.errors import TargetGone
+from engine.errors import NotPermitted, TargetGone
+from engine.kernel.ksm import merges_pages_of
 from engine.kernel.process import ProcessStat, read_stat, read_status
 
 _PF_FORKNOEXEC: Final = 0x40
@@ -170,11 +171,9 @@ def _may_be_merged(pid: int) -> bool:
     except FileNotFoundError:  # a kernel that cannot
         return False
     try:
-        with open(f"/proc/{pid}/ksm_stat", "rb", 0) as file:
-            counts = dict(line.split() for line in file.read().splitlines() if line.count(b" ") == 1)
-    except OSError:  # a kernel before 6.1 (commit cb4df4cae4f2), or not ours to read
+        return merges_pages_of(pid)
+    except (NotPermitted, TargetGone):
         return True
-    return counts.get(b"ksm_rmap_items") != b"0"
 
 
 def _read_number(path: str) -> int:

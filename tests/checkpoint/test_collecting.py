@@ -33,10 +33,10 @@ def test_it_is_told_and_the_next_link_is_a_full_one(
         chain = MemoryChain(session, chain_directory)
         chain.pre_dump()
         collector.ask()
-        assert EventKind.FOREIGN_CLEAR in [event.kind for event in session.tick().events]
-        result = chain.pre_dump()
-        assert result.pages_in_parent == 0
-        assert any("or the process itself" in note for note in result.notes)
+        told = [event.text for event in session.tick().events if event.kind is EventKind.FOREIGN_CLEAR]
+        assert len(told) == 1
+        assert "or the process itself" in told[0]
+        assert chain.pre_dump().pages_in_parent == 0
 
 
 def test_no_page_is_lost(kind: TrackerKind, collector: CompiledTarget, chain_directory: Path) -> None:
