@@ -17,29 +17,27 @@ from textual.screen import Screen
 from textual.signal import Signal
 
 from engine.checkpoint.link import Engine
-from engine.errors import Cancelled
-from engine.images.layout import LinkKind
 from engine.kernel.process import read_stat
 from engine.printable import printable
 from engine.tracking.cost_budget import CostBudget
-from engine.tracking.sample import EventKind, TrackerKind
-from tui import keys, messages
+from engine.tracking.sample import TrackerKind
+from tui import keys
 from tui.backend import Backend, EngineBackend
-from tui.desk import Clock, Desk, Options, What
+from tui.changes import What
+from tui.desk import Clock, Desk, Options
 from tui.endings import end_on_signals, thread_failures_go_to
+from tui.hearing import Hearing
 from tui.help import command_entries
 from tui.settings import Settings, load_settings, save_settings, settings_path
-from tui.target import Severity, Stage, Target
+from tui.target import Severity, Target
 from tui.theme import DEFAULT_THEME, THEMES
+from tui.told import TargetsPicked, ThreadFailed, Told
 from tui.watchlist import WatchList
-from tui.words import KINDS, describe_cost, describe_link, link_name, probe_text, restore_command
 
 _WIDTHS: Final = [(0, "-narrow"), (100, "-wide"), (160, "-very-wide")]
 _HEIGHTS: Final = [(0, "-low"), (34, "-high")]
 _HOLD_S: Final = 1.0
 """How long suspending waits for a tick to end."""
-_TOASTED: Final = (EventKind.EXECED, EventKind.UNTRACKABLE, EventKind.FOREIGN_CLEAR)
-"""Events that change what the figures mean; the others only go to the log."""
 
 
 class SystemClock:
@@ -95,6 +93,7 @@ class DirtytopApp(App[None]):
             changed=Signal(self, "changed"),
             tell=self.tell,
         )
+        self._hearing = Hearing(self.desk)
         self._settings_problem = settings_problem
         for theme in THEMES:
             self.register_theme(theme)
@@ -146,136 +145,12 @@ class DirtytopApp(App[None]):
 
     # What the threads say.
 
-    @on(messages.TargetOpened)
-    def _opened(self, message: messages.TargetOpened) -> None:
-        message.target.opened(message.tracker, message.modes)
-        self.desk.note(message.target, f"watched by {message.tracker.value}")
-        self.desk.announce(message.target, What.STATUS)
+    @on(Told)
+    def _told(self, message: Told) -> None:
+        self._hearing.hear(message.target, message.what)
 
-    @on(messages.Sampled)
-    def _sampled(self, message: messages.Sampled) -> None:
-        target = message.target
-        named, was_armed = target.command, target.is_armed
-        was_lent = target.is_lent
-        target.sampled(
-            message.sample,
-            armed=message.armed,
-            lent=message.lent,
-            history=message.history,
-            advice=message.advice,
-            heat=message.heat,
-        )
-        if target.stage is Stage.GONE:
-            self.desk.note(target, "the target has exited", "warning")
-            self.desk.triggers.target_lost(target, "the target has exited")
-            self.desk.announce(target, What.STATUS)
-        if target.is_armed and not was_armed:
-            if was_lent:
-                self._broken(target, "arming")
-            self.desk.note(target, "armed")
-            self.desk.foresee(target)
-            self.desk.announce(target, What.STATUS)
-        if target.is_lent is not was_lent:
-            self.desk.announce(target, What.STATUS)
-        self.desk.announce(target, What.SAMPLE)
-        if target.command != named:
-            self.desk.announce(target, What.TARGETS)
-
-    @on(messages.EventsSeen)
-    def _events_seen(self, message: messages.EventsSeen) -> None:
-        for event in message.events:
-            severity: Severity = "warning" if event.kind in _TOASTED else "information"
-            if event.kind is EventKind.FOREIGN_CLEAR:
-                severity = "error"
-                self._broken(message.target, "a foreign clear")
-            elif event.kind is EventKind.REARMED and message.target.is_lent:
-                self._broken(message.target, "arming")
-            self.desk.note(message.target, event.text, severity)
-            if event.kind in _TOASTED:
-                self.tell(printable(event.text), title=event.kind.value, severity=severity)
-
-    def _broken(self, target: Target, by: str) -> None:
-        target.chain_broken(f"broken by {by} at {self.desk.clock.time_of_day()}")
-        self.desk.announce(target, What.STATUS, What.LINKS)
-
-    @on(messages.SamplingFailed)
-    def _sampling_failed(self, message: messages.SamplingFailed) -> None:
-        message.target.failed(message.error)
-        self.desk.note(message.target, message.error.message, "error")
-        self.desk.triggers.target_lost(message.target, message.error.message)
-        self.desk.announce(message.target, What.STATUS)
-
-    @on(messages.CommandFailed)
-    def _command_failed(self, message: messages.CommandFailed) -> None:
-        self.desk.report(message.target, message.error, "Refused")
-
-    @on(messages.DiskProbed)
-    def _disk_probed(self, message: messages.DiskProbed) -> None:
-        self.desk.note(message.target, probe_text(message.directory))
-
-    @on(messages.CostsMeasured)
-    def _costs_measured(self, message: messages.CostsMeasured) -> None:
-        self.desk.triggers.measured(message.target, message.wait)
-
-    @on(messages.CostsNotMeasured)
-    def _costs_not_measured(self, message: messages.CostsNotMeasured) -> None:
-        if message.wait is not None:
-            self.desk.triggers.refused(message.target, message.wait, message.error)
-        else:
-            self.desk.note(message.target, f"no forecast: {message.error.message}", "warning")
-
-    @on(messages.TriggerRefused)
-    def _trigger_refused(self, message: messages.TriggerRefused) -> None:
-        self.desk.triggers.refused(message.target, message.wait, message.error)
-
-    @on(messages.TriggerDecided)
-    def _trigger_decided(self, message: messages.TriggerDecided) -> None:
-        self.desk.triggers.decided(message.target, message.wait, message.decision)
-
-    @on(messages.LinkProgressed)
-    def _link_progressed(self, message: messages.LinkProgressed) -> None:
-        if message.target.is_busy:
-            message.target.progress = message.progress
-            self.desk.announce(message.target, What.PROGRESS)
-
-    @on(messages.LinkMade)
-    def _link_made(self, message: messages.LinkMade) -> None:
-        target, result = message.target, message.result
-        target.link_made(message.chain, result)
-        self.desk.note(target, f"{link_name(result)}: {describe_link(result)}, {describe_cost(result)}")
-        self.desk.triggers.link_made(target, result)
-        self.desk.announce(target, What.LINKS, What.PROGRESS, What.STATUS)
-        for note in result.notes:
-            self.desk.note(target, f"{link_name(result)}: {note}", "warning")
-        lines = [describe_link(result), describe_cost(result), *result.notes]
-        if result.restorable:
-            lines.append(f"y copies: {restore_command(result)}")
-        elif result.kind is LinkKind.DUMP:
-            lines.append("not restorable: Enter says what it does not hold")
-        self.tell(
-            "\n".join(map(printable, lines)),
-            title=f"{link_name(result)} · {target.command} {target.pid}",
-            severity="warning" if result.notes else "information",
-        )
-
-    @on(messages.LinkNotMade)
-    def _link_not_made(self, message: messages.LinkNotMade) -> None:
-        target, error = message.target, message.error
-        target.link_not_made(error, why_full=message.why_full, log=message.log)
-        self.desk.triggers.link_not_made(target, message.request, error)
-        what = KINDS[message.request.kind]
-        if isinstance(error, Cancelled):
-            then = "the next link will be a full one" if message.why_full else "its pages are pending again"
-            self.desk.note(target, f"{what} cancelled; {then}", "warning")
-            self.tell(f"Nothing is lost: {then}.", title=f"{what} cancelled")
-        else:
-            self.desk.report(target, error, f"{what} failed")
-            if message.log is not None:
-                self.desk.note(target, "L shows the log", "information")
-        self.desk.announce(target, What.LINKS, What.PROGRESS, What.STATUS)
-
-    @on(messages.TargetsPicked)
-    def _picked(self, message: messages.TargetsPicked) -> None:
+    @on(TargetsPicked)
+    def _picked(self, message: TargetsPicked) -> None:
         from tui.screens.watch import WatchScreen
 
         for pick in message.picked:
@@ -354,10 +229,10 @@ class DirtytopApp(App[None]):
 
     def thread_failed(self, error: Exception) -> None:
         """End with the traceback of a thread that broke. May be called from any thread."""
-        self.post_message(messages.ThreadFailed(error))
+        self.post_message(ThreadFailed(error))
 
-    @on(messages.ThreadFailed)
-    def _thread_failed(self, message: messages.ThreadFailed) -> None:
+    @on(ThreadFailed)
+    def _thread_failed(self, message: ThreadFailed) -> None:
         raise message.error
 
 

@@ -8,16 +8,15 @@ because none of them is needed for the first frame.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from engine.checkpoint.link import Engine
 from engine.tracking.cost_budget import CostBudget
 from engine.tracking.sample import RateMode, Sample, TrackerKind
+from tui.orders import ChainOrder
 
 if TYPE_CHECKING:
-    from engine.checkpoint.criu.options import CriuOptions
     from engine.checkpoint.engines import Chain, EarlierChain, EngineReport
     from engine.checkpoint.link import Cancelled
     from engine.forecast.advisor import Advisor
@@ -26,19 +25,6 @@ if TYPE_CHECKING:
     from engine.kernel.process import Identity
     from engine.processes import ProcessLister, ProcessRow
     from engine.tracking.session import Session
-
-
-@dataclass(frozen=True, slots=True)
-class ChainOrder:
-    """Which chain is to be begun, or gone on with."""
-
-    directory: Path
-    engine: Engine | None = None
-    """None: the one that saves most of this target, found out when the chain is begun."""
-    options: CriuOptions | None = None
-    """For CRIU; None leaves all of them off."""
-    is_there: bool = False
-    """Go on with the chain that is in the directory."""
 
 
 class Tracking(Protocol):

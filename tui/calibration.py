@@ -6,26 +6,19 @@ For that a file is written there for a moment (`engine.forecast.calibrate`), whi
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-from textual.message import Message
 
 from engine.errors import Cancelled, DirtytopError
-from tui.messages import CostsMeasured, CostsNotMeasured, DiskProbed
-
-if TYPE_CHECKING:
-    from engine.forecast.advisor import Advisor
-    from tui.backend import Backend, ChainOrder
-    from tui.target import Target
-    from tui.wait import Wait
+from engine.forecast.advisor import Advisor
+from tui.backend import Backend, Tracking
+from tui.messages import CostsMeasured, CostsNotMeasured, DiskProbed, Post
+from tui.orders import ChainOrder, Wait
 
 
 class Calibration:
     """Has an advisor measure where the first chain would go.
 
     Args:
-        target: named in the message.
+        tracking: the target.
         advisor: learns what was found.
         order: where links would go, and who would make them.
         backend: does it.
@@ -35,21 +28,21 @@ class Calibration:
 
     def __init__(
         self,
-        target: Target,
+        tracking: Tracking,
         advisor: Advisor,
         order: ChainOrder,
         backend: Backend,
-        post: Callable[[Message], object],
+        post: Post,
         wait: Wait | None = None,
     ) -> None:
-        self._target = target
+        self._tracking = tracking
         self._advisor = advisor
         self._order = order
         self._backend = backend
         self._post = post
         self._wait = wait
         self._cancelled = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"calibrate {target.pid}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"calibrate {tracking.root.pid}", daemon=True)
 
     def start(self) -> None:
         """Begin. It runs once."""
@@ -67,15 +60,12 @@ class Calibration:
     def _run(self) -> None:
         try:
             if self._advisor.needs_probe(self._order.directory):
-                self._post(DiskProbed(self._target, self._order.directory))
-            tracking = self._target.tracking
-            if tracking is None:  # it is no longer watched
-                return
-            self._backend.calibrate(tracking, self._advisor, self._order, self._cancelled.is_set)
+                self._post(DiskProbed(self._order.directory))
+            self._backend.calibrate(self._tracking, self._advisor, self._order, self._cancelled.is_set)
         except Cancelled:
             return  # whoever asked for it no longer wants to know
         except DirtytopError as error:
-            self._post(CostsNotMeasured(self._target, error, self._wait))
+            self._post(CostsNotMeasured(error, self._wait))
         else:
             if self._wait is not None:
-                self._post(CostsMeasured(self._target, self._wait))
+                self._post(CostsMeasured(self._wait))

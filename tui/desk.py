@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,10 +15,13 @@ from engine.forecast import words
 from engine.printable import printable
 from engine.tracking.cost_budget import CostBudget
 from engine.tracking.sample import TrackerKind
-from tui.backend import Backend, ChainOrder
-from tui.directory import default_directory
-from tui.settings import Settings
+from tui.backend import Backend
+from tui.changes import Change, Tell, What
+from tui.directory import chain_name
+from tui.orders import ChainOrder
+from tui.settings import Settings, checkpoints_path
 from tui.target import Severity, Target
+from tui.triggers import Triggers
 from tui.watchlist import WatchList
 
 
@@ -47,26 +49,6 @@ class Options:
     """Whether others than us and root may be able to exchange the directories of chains."""
 
 
-class What(Enum):
-    """Which part of a target has changed."""
-
-    SAMPLE = auto()
-    STATUS = auto()
-    LINKS = auto()
-    PROGRESS = auto()
-    LOG = auto()
-    TARGETS = auto()
-    """Which targets are watched, or which of them is in view."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """News for the screens."""
-
-    target: Target | None
-    what: What
-
-
 class Clock(Protocol):
     """The time, so that a test can hold it still."""
 
@@ -85,13 +67,6 @@ class Clock(Protocol):
     def stamp(self) -> str:
         """As in "20250131-123456": part of the name of a chain's directory."""
         ...
-
-
-class Tell(Protocol):
-    """Shows a toast of literal text."""
-
-    def __call__(self, text: str, *, title: str = "", severity: Severity = "information") -> None:
-        """Show `text`, which may hold anything."""
 
 
 class Desk:
@@ -115,8 +90,6 @@ class Desk:
         self.clock = clock
         self.changed = changed
         self.tell = tell
-        from tui.triggers import Triggers  # which needs what is defined here
-
         self.triggers = Triggers(self)
 
     @property
@@ -173,8 +146,27 @@ class Desk:
         """Have it found out what links would cost where the next chain would go; read-only writes nothing."""
         if self.options.readonly or target.wait is not None:  # for a trigger that is done anyway
             return
-        directory = default_directory(self, target)
-        self.watched.calibrate(target, ChainOrder(directory, self.engine))
+        self.watched.calibrate(target, ChainOrder(self.default_directory(target), self.engine))
+
+    def default_directory(self, target: Target) -> Path:
+        """What the command line says; else a new directory beside the last one, or where such things go."""
+        wanted = self.first_directory(target)
+        if wanted is not None:
+            return wanted
+        base = Path(self.settings.last_directory) if self.settings.last_directory else checkpoints_path()
+        return base / self._chain_name(target)
+
+    def first_directory(self, target: Target) -> Path | None:
+        """Where the command line says that the first chain goes; None if it does not say, or it is taken."""
+        directory = self.options.directory
+        if directory is None or target.links:
+            return None
+        if len(self.watched.targets) > 1:
+            directory /= self._chain_name(target)
+        return None if directory == target.refused_directory else directory
+
+    def _chain_name(self, target: Target) -> str:
+        return chain_name(target.command, target.pid, self.clock.stamp())
 
     def note(self, target: Target, text: str, severity: Severity = "information") -> None:
         """Add a line to a target's event log."""

@@ -13,12 +13,9 @@ from engine.errors import NotTrusted
 from engine.images.layout import is_image
 from engine.printable import printable
 from engine.trust.directory import OPTION, open_directory
-from tui.settings import checkpoints_path
 
 if TYPE_CHECKING:
     from engine.checkpoint.engines import EarlierChain
-    from tui.desk import Desk
-    from tui.target import Target
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_LENGTH = 40
@@ -42,26 +39,6 @@ def chain_name(command: str, pid: int, stamp: str) -> str:
     """A directory name that says what and when, made of harmless characters only."""
     name = _UNSAFE.sub("_", command).strip("._-")[:_NAME_LENGTH] or "process"
     return f"{name}-{pid}-{stamp}"
-
-
-def default_directory(desk: Desk, target: Target) -> Path:
-    """What the command line says; else a new directory beside the last one, or where such things go."""
-    wanted = first_directory(desk, target)
-    if wanted is not None:
-        return wanted
-    last = desk.settings.last_directory
-    base = Path(last) if last else checkpoints_path()
-    return base / chain_name(target.command, target.pid, desk.clock.stamp())
-
-
-def first_directory(desk: Desk, target: Target) -> Path | None:
-    """Where the command line says that the first chain goes; None if it does not say, or it is taken."""
-    directory = desk.options.directory
-    if directory is None or target.links:
-        return None
-    if len(desk.watched.targets) > 1:
-        directory /= chain_name(target.command, target.pid, desk.clock.stamp())
-    return None if directory == target.refused_directory else directory
 
 
 def examine_directory(

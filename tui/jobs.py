@@ -8,42 +8,28 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from textual.message import Message
-
-from engine.checkpoint.link import After, LinkProgress, LinkResult
+from engine.checkpoint.link import LinkProgress, LinkResult
 from engine.errors import DirtytopError
+from engine.forecast.advisor import Advisor
 from engine.images.layout import LinkKind
-from tui.messages import LinkMade, LinkNotMade, LinkProgressed
+from tui.backend import Backend, Tracking
+from tui.messages import LinkMade, LinkNotMade, LinkProgressed, Post
+from tui.orders import LinkRequest
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # heavy, and only named here
     from engine.checkpoint.engines import Chain
-    from engine.forecast.advisor import Advisor
-    from tui.backend import Backend, ChainOrder, Tracking
-    from tui.target import Target
-
-
-@dataclass(frozen=True, slots=True)
-class LinkRequest:
-    """What the user asked for."""
-
-    kind: LinkKind
-    chain: ChainOrder | None = None
-    """Begin this chain, or go on with one that is there; None: go on with the one under way."""
-    after: After = After.RUN
-    """What becomes of the target; only a dump looks at it."""
 
 
 class LinkJob:
     """Makes one link.
 
     Args:
-        target: named in every message.
+        tracking: the target.
         request: what to make.
-        tracking: the target itself.
+        under_way: the chain to which a link can be added, if there is one.
         advisor: of the target; learns from every link.
         backend: where chains come from.
         post: where messages go; must be safe to call from a thread.
@@ -51,28 +37,22 @@ class LinkJob:
 
     def __init__(
         self,
-        target: Target,
-        request: LinkRequest,
         tracking: Tracking,
+        request: LinkRequest,
+        under_way: Chain | None,
         advisor: Advisor,
         backend: Backend,
-        post: Callable[[Message], object],
+        post: Post,
     ) -> None:
         self.request = request
-        self._target = target
         self._tracking = tracking
         self._advisor = advisor
         self._backend = backend
-        self._under_way = target.open_chain
+        self._under_way = under_way
         self._post = post
         self._cancelled = threading.Event()
-        name = f"{request.kind.value} {target.pid}"
+        name = f"{request.kind.value} {tracking.root.pid}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether it has been asked to give up."""
-        return self._cancelled.is_set()
 
     def start(self) -> None:
         """Begin. A job runs once."""
@@ -92,14 +72,14 @@ class LinkJob:
         try:
             chain = self._chain()
         except DirtytopError as error:
-            self._post(LinkNotMade(self._target, self.request, error))
+            self._post(LinkNotMade(self.request, error))
             return
         try:
             result = self._make(chain)
         except DirtytopError as error:
             self._post(self._failure(chain, error, began_s))
         else:
-            self._post(LinkMade(self._target, chain, result))
+            self._post(LinkMade(chain, result))
 
     def _chain(self) -> Chain:
         """The chain under way, or the one that is to take its place. A slow disk may make this wait."""
@@ -132,9 +112,9 @@ class LinkJob:
         log = self._backend.find_log(chain.next_path, began_s)
         if chain is not self._under_way:
             self._backend.close_chain(chain)
-            return LinkNotMade(self._target, self.request, error, log=log)
+            return LinkNotMade(self.request, error, log=log)
         why_full = self._backend.why_next_is_full(chain)
-        return LinkNotMade(self._target, self.request, error, why_full=why_full, log=log)
+        return LinkNotMade(self.request, error, why_full=why_full, log=log)
 
     def _progress(self, progress: LinkProgress) -> None:
-        self._post(LinkProgressed(self._target, progress))
+        self._post(LinkProgressed(progress))

@@ -1,223 +1,154 @@
-"""What threads tell the app. Each message is frozen data; the app's handlers only pass it on."""
+"""What the threads of a target tell: frozen data, which names no target and knows no screen.
+
+A thread is given a `Post` that adds whose it is (`tui.told.Told`); `tui.hearing` does what is to be done.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
-
-from textual.message import Message
 
 from engine.checkpoint.link import LinkProgress, LinkResult
 from engine.errors import DirtytopError
 from engine.forecast.advisor import NO_ADVICE, Advice
+from engine.forecast.trigger import Decision
+from engine.tracking.heat import HeatColumn
 from engine.tracking.sample import Event, RateMode, Sample, TrackerKind
+from tui.orders import LinkRequest, Wait
+from widgets.rate_chart import ChartPoint
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+if TYPE_CHECKING:  # heavy, and only named here
     from engine.checkpoint.engines import Chain
-    from engine.forecast.trigger import Decision
-    from engine.processes import ProcessRow
-    from engine.tracking.heat import HeatColumn
-    from tui.jobs import LinkRequest
-    from tui.target import Target
-    from tui.wait import Wait
-    from widgets.process_table import ProcessIdentity
-    from widgets.rate_chart import ChartPoint
 
 
-class TargetOpened(Message):
+@dataclass(frozen=True, slots=True)
+class TargetOpened:
     """The engine has taken a target; samples follow."""
 
-    def __init__(self, target: Target, tracker: TrackerKind, modes: tuple[RateMode, ...]) -> None:
-        super().__init__()
-        self.target = target
-        self.tracker = tracker
-        self.modes = modes
+    tracker: TrackerKind
+    modes: tuple[RateMode, ...]
 
 
-class Sampled(Message):
+@dataclass(frozen=True, slots=True)
+class Sampled:
     """A tick. Only the newest counts: what must not be lost (events, history) is kept elsewhere."""
 
-    def __init__(
-        self,
-        target: Target,
-        sample: Sample,
-        armed: bool,
-        history: tuple[ChartPoint, ...],
-        *,
-        lent: bool = False,
-        advice: Advice = NO_ADVICE,
-        heat: tuple[HeatColumn, ...] = (),
-    ) -> None:
-        super().__init__()
-        self.target = target
-        self.sample = sample
-        self.advice = advice
-        self.heat = heat
-        self.armed = armed
-        self.lent = lent
-        self.history = history
-
-    def can_replace(self, message: Message) -> bool:
-        """Another sample of the same target makes this one stale."""
-        return isinstance(message, Sampled) and message.target is self.target
+    sample: Sample
+    armed: bool
+    history: tuple[ChartPoint, ...]
+    lent: bool = False
+    """Whether a chain of CRIU's owns the soft-dirty bits."""
+    advice: Advice = NO_ADVICE
+    heat: tuple[HeatColumn, ...] = ()
 
 
-class EventsSeen(Message):
-    """Things that happened to the tree; never coalesced."""
+@dataclass(frozen=True, slots=True)
+class EventsSeen:
+    """Things that happened to the tree."""
 
-    def __init__(self, target: Target, events: tuple[Event, ...]) -> None:
-        super().__init__()
-        self.target = target
-        self.events = events
+    events: tuple[Event, ...]
 
 
-class SamplingFailed(Message):
+@dataclass(frozen=True, slots=True)
+class SamplingFailed:
     """The target cannot be sampled (any more)."""
 
-    def __init__(self, target: Target, error: DirtytopError) -> None:
-        super().__init__()
-        self.target = target
-        self.error = error
+    error: DirtytopError
 
 
-class CommandFailed(Message):
+@dataclass(frozen=True, slots=True)
+class CommandFailed:
     """Arming or a change of mode was refused; sampling goes on."""
 
-    def __init__(self, target: Target, error: DirtytopError) -> None:
-        super().__init__()
-        self.target = target
-        self.error = error
+    error: DirtytopError
 
 
-class DiskProbed(Message):
+@dataclass(frozen=True, slots=True)
+class DiskProbed:
     """For a moment a file without a name is written to where links would go."""
 
-    def __init__(self, target: Target, directory: Path) -> None:
-        super().__init__()
-        self.target = target
-        self.directory = directory
+    directory: Path
 
 
-class CostsMeasured(Message):
+@dataclass(frozen=True, slots=True)
+class CostsMeasured:
     """What the links of a trigger would cost is known."""
 
-    def __init__(self, target: Target, wait: Wait) -> None:
-        super().__init__()
-        self.target = target
-        self.wait = wait
+    wait: Wait
 
 
-class CostsNotMeasured(Message):
-    """What links would cost could not be found: there is no forecast yet.
+@dataclass(frozen=True, slots=True)
+class CostsNotMeasured:
+    """What links would cost could not be found: there is no forecast yet."""
 
-    Args:
-        target: whose links.
-        error: why not.
-        wait: the trigger that they were to be made for; None: a forecast was all that was wanted.
-    """
-
-    def __init__(self, target: Target, error: DirtytopError, wait: Wait | None = None) -> None:
-        super().__init__()
-        self.target = target
-        self.error = error
-        self.wait = wait
+    error: DirtytopError
+    wait: Wait | None = None
+    """The trigger that they were to be made for; None: a forecast was all that was wanted."""
 
 
-class TriggerDecided(Message):
-    """The armed trigger says what to do; never coalesced, because it says so once."""
+@dataclass(frozen=True, slots=True)
+class TriggerDecided:
+    """The armed trigger says what to do; it says so once."""
 
-    def __init__(self, target: Target, wait: Wait, decision: Decision) -> None:
-        super().__init__()
-        self.target = target
-        self.wait = wait
-        self.decision = decision
+    wait: Wait
+    decision: Decision
 
 
-class TriggerRefused(Message):
+@dataclass(frozen=True, slots=True)
+class TriggerRefused:
     """The target cannot be waited for."""
 
-    def __init__(self, target: Target, wait: Wait, error: DirtytopError) -> None:
-        super().__init__()
-        self.target = target
-        self.wait = wait
-        self.error = error
+    wait: Wait
+    error: DirtytopError
 
 
-class LinkProgressed(Message):
-    """How far the running job is."""
+@dataclass(frozen=True, slots=True)
+class LinkProgressed:
+    """How far the running job is. Only the newest counts."""
 
-    def __init__(self, target: Target, progress: LinkProgress) -> None:
-        super().__init__()
-        self.target = target
-        self.progress = progress
-
-    def can_replace(self, message: Message) -> bool:
-        """Newer progress of the same target makes this one stale."""
-        return isinstance(message, LinkProgressed) and message.target is self.target
+    progress: LinkProgress
 
 
-class LinkMade(Message):
+@dataclass(frozen=True, slots=True)
+class LinkMade:
     """A pre-dump or dump is complete."""
 
-    def __init__(self, target: Target, chain: Chain, result: LinkResult) -> None:
-        super().__init__()
-        self.target = target
-        self.chain = chain
-        self.result = result
+    chain: Chain
+    result: LinkResult
 
 
-class LinkNotMade(Message):
-    """A pre-dump or dump failed or was cancelled; its pages are pending again.
+@dataclass(frozen=True, slots=True)
+class LinkNotMade:
+    """A pre-dump or dump failed or was cancelled; its pages are pending again."""
 
-    Args:
-        target: whose link it would have been.
-        request: what was asked for.
-        error: why there is no link.
-        why_full: why the next link of the chain will be a full one; empty if it will not, for this.
-        log: of the program that failed, if it left one.
-    """
-
-    def __init__(
-        self,
-        target: Target,
-        request: LinkRequest,
-        error: DirtytopError,
-        *,
-        why_full: str = "",
-        log: Path | None = None,
-    ) -> None:
-        super().__init__()
-        self.target = target
-        self.request = request
-        self.error = error
-        self.why_full = why_full
-        self.log = log
+    request: LinkRequest
+    error: DirtytopError
+    why_full: str = ""
+    """Why the next link of the chain will be a full one; empty if it will not, for this."""
+    log: Path | None = None
+    """Of the program that failed, if it left one."""
 
 
-class ProcessesListed(Message):
-    """The processes of this machine, looked up for the picker."""
+OfTarget = (
+    TargetOpened
+    | Sampled
+    | EventsSeen
+    | SamplingFailed
+    | CommandFailed
+    | DiskProbed
+    | CostsMeasured
+    | CostsNotMeasured
+    | TriggerDecided
+    | TriggerRefused
+    | LinkProgressed
+    | LinkMade
+    | LinkNotMade
+)
 
-    def __init__(self, rows: tuple[ProcessRow, ...]) -> None:
-        super().__init__()
-        self.rows = rows
+Post = Callable[[OfTarget], object]
+"""Where a thread's messages go; safe to call from any."""
 
-    def can_replace(self, message: Message) -> bool:
-        """A newer list makes this one stale."""
-        return isinstance(message, ProcessesListed)
-
-
-class TargetsPicked(Message):
-    """The user chose what to watch."""
-
-    def __init__(self, picked: tuple[ProcessIdentity, ...]) -> None:
-        super().__init__()
-        self.picked = picked
-
-
-class ThreadFailed(Message):
-    """A thread met an error that nobody foresaw."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
+NEWEST_COUNTS = (Sampled, LinkProgressed)
+"""Of these one that has not been looked at yet is made stale by the next."""

@@ -9,7 +9,7 @@ from typing import Final
 from textual.message import Message
 
 from tui.backend import Backend
-from tui.messages import ProcessesListed
+from tui.told import ProcessesListed
 
 PERIOD_S: Final = 2.0
 

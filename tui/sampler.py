@@ -16,32 +16,28 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
-
-from textual.message import Message
+from typing import Final
 
 from engine.errors import DirtytopError
 from engine.forecast.advisor import NO_ADVICE, Advisor
 from engine.forecast.trigger import Action
 from engine.tracking.heat import HeatColumn
 from engine.tracking.sample import RateMode, Sample
+from tui.backend import Tracking
+from tui.jobs import LinkJob
 from tui.messages import (
     CommandFailed,
     EventsSeen,
+    Post,
     Sampled,
     SamplingFailed,
     TargetOpened,
     TriggerDecided,
     TriggerRefused,
 )
+from tui.orders import Wait
 from tui.waiting import INTERVAL_S, see_every_write
 from widgets.rate_chart import ChartPoint
-
-if TYPE_CHECKING:
-    from tui.backend import Tracking
-    from tui.jobs import LinkJob
-    from tui.target import Target
-    from tui.wait import Wait
 
 ADVICE_S: Final = 0.45
 """Advice is given anew no more often: it takes some 15 ms of CPU. Less than `INTERVAL_S`, so that a trigger
@@ -97,7 +93,7 @@ class Sampler:
     """Opens a target, ticks at a steady interval and posts what it sees, until stopped.
 
     Args:
-        target: named in every message.
+        pid: of the target.
         opening: takes the target; called in the thread, because it may have to stop processes.
         post: where messages go; must be safe to call from a thread.
         interval_s: from tick to tick.
@@ -106,9 +102,9 @@ class Sampler:
 
     def __init__(
         self,
-        target: Target,
+        pid: int,
         opening: Callable[[], Tracking],
-        post: Callable[[Message], object],
+        post: Post,
         *,
         interval_s: float,
         arm: bool,
@@ -120,7 +116,6 @@ class Sampler:
         self._advised_s = -math.inf
         self._wait: Wait | None = None
         self._mode_before: RateMode | None = None
-        self._target = target
         self._opening = opening
         self._post = post
         self._interval_s = interval_s
@@ -130,7 +125,7 @@ class Sampler:
         self._history: deque[ChartPoint] = deque(maxlen=HISTORY_POINTS)
         self._heat: deque[HeatColumn] = deque(maxlen=HEAT_COLUMNS)
         self._turn = threading.Lock()  # held while the target may be stopped
-        self._thread = threading.Thread(target=self._run, name=f"sample {target.pid}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"sample {pid}", daemon=True)
 
     def start(self) -> None:
         """Begin. A sampler runs once."""
@@ -194,15 +189,15 @@ class Sampler:
         try:
             tracking = self._opening()
         except DirtytopError as error:
-            self._post(SamplingFailed(self._target, error))
+            self._post(SamplingFailed(error))
             return
         with closing(tracking):
             self.tracking = tracking
-            self._post(TargetOpened(self._target, tracking.tracker, tracking.modes))
+            self._post(TargetOpened(tracking.tracker, tracking.modes))
             try:
                 stop = self._watch(tracking)
             except DirtytopError as error:
-                self._post(SamplingFailed(self._target, error))
+                self._post(SamplingFailed(error))
                 stop = None
             # A target that is gone stays open until it is left: a dump of it may still be going on.
             while stop is None:
@@ -258,7 +253,7 @@ class Sampler:
                 else:
                     tracking.set_mode(command.mode)
         except DirtytopError as error:
-            self._post(CommandFailed(self._target, error))
+            self._post(CommandFailed(error))
 
     def _begin_to_wait(self, tracking: Tracking, wait: Wait) -> None:
         """The same as `dirtytop checkpoint --when` does before it waits."""
@@ -268,7 +263,7 @@ class Sampler:
                     tracking.arm()
                 before = see_every_write(tracking)
         except DirtytopError as error:
-            self._post(TriggerRefused(self._target, wait, error))
+            self._post(TriggerRefused(wait, error))
             return
         if before is not None:
             self._mode_before = before
@@ -294,9 +289,9 @@ class Sampler:
             sample = tracking.tick()
             lent = tracking.is_lent
         if sample.events:
-            self._post(EventsSeen(self._target, sample.events))
+            self._post(EventsSeen(sample.events))
         if not sample.processes:
-            self._post(Sampled(self._target, sample, tracking.is_armed, tuple(self._history), lent=lent))
+            self._post(Sampled(sample, tracking.is_armed, tuple(self._history), lent=lent))
             return False
         if tracking.is_armed and not self._advise(sample):
             return True
@@ -304,11 +299,7 @@ class Sampler:
         if tracking.is_armed and sample.number > 0:
             self._heat.append(sample.heat)
         history, heat = tuple(self._history), tuple(self._heat)
-        self._post(
-            Sampled(
-                self._target, sample, tracking.is_armed, history, lent=lent, advice=self._advice, heat=heat
-            )
-        )
+        self._post(Sampled(sample, tracking.is_armed, history, lent=lent, advice=self._advice, heat=heat))
         return True
 
     def _advise(self, sample: Sample) -> bool:
@@ -327,7 +318,7 @@ class Sampler:
             self._advice = self.advisor.advise(datetime.now())
             decision = self._advice.decision
             if self._wait is not None and decision.action is not Action.WAIT:
-                self._post(TriggerDecided(self._target, self._wait, decision))
+                self._post(TriggerDecided(self._wait, decision))
         return not is_close
 
 

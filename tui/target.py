@@ -19,19 +19,20 @@ from engine.errors import Cancelled, DirtytopError
 from engine.forecast.advisor import NO_ADVICE, Advice
 from engine.images.layout import LinkKind
 from engine.tracking.cost_words import say_budget
+from engine.tracking.heat import HeatColumn
 from engine.tracking.sample import RateMode, Sample, TrackerKind
+from tui.backend import Tracking
+from tui.jobs import LinkJob
+from tui.messages import Sampled
+from tui.sampler import Sampler
+from tui.wait import Waiting
 from tui.words import inflation_text, lent_text
 from widgets.measured import has_rates, is_tracked
 from widgets.rate_chart import ChartMark, ChartPoint
 from widgets.target_header import Notice, TargetState, TargetStatus
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # heavy, and only named here
     from engine.checkpoint.engines import Chain, EngineReport
-    from engine.tracking.heat import HeatColumn
-    from tui.backend import Tracking
-    from tui.jobs import LinkJob
-    from tui.sampler import Sampler
-    from tui.wait import Wait
 
 Severity = Literal["information", "warning", "error"]
 
@@ -98,7 +99,7 @@ class Target:
         self.live = View()
         self.job: LinkJob | None = None
         self.progress: LinkProgress | None = None
-        self.wait: Wait | None = None
+        self.wait: Waiting | None = None
         """The trigger that is armed."""
         self.failed_log: Path | None = None
         """The log of the program that failed to make the last link."""
@@ -239,24 +240,15 @@ class Target:
         self.tracker = tracker
         self.modes = modes
 
-    def sampled(
-        self,
-        sample: Sample,
-        *,
-        armed: bool,
-        lent: bool,
-        history: tuple[ChartPoint, ...],
-        advice: Advice = NO_ADVICE,
-        heat: tuple[HeatColumn, ...] = (),
-    ) -> None:
+    def sampled(self, tick: Sampled) -> None:
         """A tick has been taken; the last one, without processes, says that it is gone."""
-        if not sample.processes:
+        if not tick.sample.processes:
             self.stage = Stage.GONE
             return
-        self.is_armed = armed
-        self.is_lent = lent
-        self.live = View(sample, history, advice, heat)
-        self.command = sample.processes[0].command
+        self.is_armed = tick.armed
+        self.is_lent = tick.lent
+        self.live = View(tick.sample, tick.history, tick.advice, tick.heat)
+        self.command = tick.sample.processes[0].command
 
     def failed(self, error: DirtytopError) -> None:
         """It cannot be sampled, or not any more."""

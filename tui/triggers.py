@@ -9,25 +9,37 @@ next link is a full one then, and nothing is lost.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from engine.checkpoint.link import LinkResult
 from engine.errors import Cancelled, DirtytopError
 from engine.forecast.trigger import Action, Decision
 from engine.images.layout import LinkKind
 from engine.printable import printable
-from tui.desk import Desk, What
+from tui.changes import Tell, What
+from tui.orders import LinkRequest, Wait
 from tui.target import Severity, Target
-from tui.wait import Wait, deadline_text
+from tui.wait import Waiting, deadline_text
+from tui.watchlist import WatchList
 
-if TYPE_CHECKING:
-    from tui.jobs import LinkRequest
+
+class Room(Protocol):
+    """Where triggers are: the targets, and the ways to reach the user (`tui.desk.Desk`)."""
+
+    watched: WatchList
+    tell: Tell
+
+    def announce(self, target: Target | None, *what: What) -> None:
+        """Tell the screens what has changed."""
+
+    def note(self, target: Target, text: str, severity: Severity = "information") -> None:
+        """Add a line to a target's event log."""
 
 
 class Triggers:
     """What is done about them. To be used from the app's thread."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Room) -> None:
         self._desk = desk
 
     # What the user does.
@@ -36,7 +48,7 @@ class Triggers:
         """Wait for this, in place of whatever was waited for; first find out what its links would cost."""
         if target.wait is not None:
             self.disarm(target, "another takes its place")
-        target.wait = wait
+        target.wait = Waiting(wait)
         self._desk.note(target, f"trigger armed: {wait.trigger}{deadline_text(wait.trigger)}")
         order = wait.request.chain
         if order is not None:
@@ -67,30 +79,36 @@ class Triggers:
 
     def measured(self, target: Target, wait: Wait) -> None:
         """What its links would cost is known: from now on it waits."""
-        if target.wait is wait and target.sampler is not None:
-            wait.is_measuring = False
+        waiting = self._current(target, wait)
+        if waiting is not None and target.sampler is not None:
+            waiting.is_measuring = False
             target.sampler.wait_for(wait)
 
     def refused(self, target: Target, wait: Wait, error: DirtytopError) -> None:
         """It cannot be waited for."""
-        if target.wait is wait:
+        if self._current(target, wait):
             hint = f" ({error.hint})" if error.hint else ""
             self.disarm(target, f"{error.message}{hint}", "error")
 
     def decided(self, target: Target, wait: Wait, decision: Decision) -> None:
         """The trigger says what to do now."""
-        if target.wait is not wait:  # it was decided before it was disarmed
+        waiting = self._current(target, wait)
+        if waiting is None:  # it was decided before it was disarmed
             return
         if target.is_busy:  # the last link is made, but nobody here has been told yet
-            wait.held = decision
+            waiting.held = decision
             return
         if decision.action is Action.GIVE_UP:
             self.disarm(target, decision.reason, "warning")
             return
-        request = wait.next_link(decision.action)
+        request = waiting.next_link(decision.action)
         self._desk.note(target, f"trigger {wait.trigger}: {decision.action.value}, {decision.reason}")
         self._desk.watched.make_link(target, request)
         self._desk.announce(target, What.STATUS, What.TARGETS)
+
+    def _current(self, target: Target, wait: Wait) -> Waiting | None:
+        """How far a wait is; None if it is not the one that the target has."""
+        return target.wait if target.wait is not None and target.wait.order is wait else None
 
     # What becomes of links, whoever asked for them.
 
@@ -104,7 +122,7 @@ class Triggers:
             self.disarm(target, "it has dumped")
         elif wait.held is not None:
             decision, wait.held = wait.held, None
-            self.decided(target, wait, decision)
+            self.decided(target, wait.order, decision)
 
     def link_not_made(self, target: Target, request: LinkRequest, error: DirtytopError) -> None:
         """Do not try again and again."""

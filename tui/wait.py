@@ -1,19 +1,16 @@
-"""A trigger that waits in the dashboard, what it is to make, and how that is said in one line."""
+"""A trigger that waits in the dashboard: how far it is, and how that is said in one line."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from engine.checkpoint.link import After
 from engine.forecast import words
+from engine.forecast.advisor import Advice
 from engine.forecast.trigger import Action, AtDeadline, Decision, Trigger
 from engine.images.layout import LinkKind
-from tui.jobs import LinkRequest
-from tui.waiting import LINKS
-
-if TYPE_CHECKING:
-    from engine.forecast.advisor import Advice
+from tui.orders import LINKS, LinkRequest, Wait
 
 AT_DEADLINE: Final = {AtDeadline.DUMP: "dump anyhow", AtDeadline.GIVE_UP: "give up"}
 
@@ -26,12 +23,10 @@ def deadline_text(trigger: Trigger) -> str:
 
 
 @dataclass(slots=True, eq=False)
-class Wait:
-    """Armed by the user; each time is one of its own, however alike."""
+class Waiting:
+    """A wait that was begun, and how far it is."""
 
-    trigger: Trigger
-    request: LinkRequest
-    """What the dump is to be. Its chain is begun by the first link."""
+    order: Wait
     is_measuring: bool = True
     """Whether it is still being found out what links cost; until then it waits for nothing."""
     has_begun: bool = False
@@ -39,11 +34,16 @@ class Wait:
     held: Decision | None = None
     """What is to be done once the link is ready that is being made."""
 
+    @property
+    def trigger(self) -> Trigger:
+        """What it waits for."""
+        return self.order.trigger
+
     def next_link(self, action: Action) -> LinkRequest:
         """What to ask for if this is what the trigger says."""
         kind = LINKS[action]
-        after = self.request.after if kind is LinkKind.DUMP else After.RUN
-        return LinkRequest(kind, None if self.has_begun else self.request.chain, after)
+        after = self.order.request.after if kind is LinkKind.DUMP else After.RUN
+        return LinkRequest(kind, None if self.has_begun else self.order.request.chain, after)
 
     def line(self, advice: Advice, *, is_busy: bool) -> str:
         """What it waits for, what is the case, what is left, and how to be rid of it.

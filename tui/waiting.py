@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from engine.forecast.advisor import Advice
-from engine.forecast.trigger import Action
-from engine.images.layout import LinkKind
 from engine.tracking.sample import RateMode
 from widgets.units import format_duration, say_bytes
 
@@ -15,9 +13,6 @@ if TYPE_CHECKING:
 
 INTERVAL_S: Final = 0.5
 """A target that is waited for is looked at no less often than this."""
-
-LINKS: Final = {Action.PRE_DUMP: LinkKind.PRE_DUMP, Action.DUMP: LinkKind.DUMP}
-"""What a trigger asks for, as links; nothing else it says is one."""
 
 
 class Tracked(Protocol):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import Final
 
 from textual.message import Message
 
@@ -13,14 +14,14 @@ from engine.errors import TargetGone
 from engine.forecast.verdict import STOP_BUDGET_S
 from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
 from engine.tracking.sample import TrackerKind
+from tui.backend import Backend, Tracking
 from tui.calibration import Calibration
-from tui.jobs import LinkJob, LinkRequest
+from tui.jobs import LinkJob
+from tui.messages import Post
+from tui.orders import ChainOrder, LinkRequest, Wait
 from tui.sampler import Sampler
 from tui.target import Stage, Target
-
-if TYPE_CHECKING:
-    from tui.backend import Backend, ChainOrder, Tracking
-    from tui.wait import Wait
+from tui.told import Told
 
 JOIN_S: Final = 5.0
 """How long leaving waits for a job to give up and for targets to be let go."""
@@ -78,14 +79,17 @@ class WatchList:
                 self.current = target
                 return target
         target = Target(pid, start_ticks=start_ticks, command=command, interval_s=interval_s)
-        target.sampler = Sampler(
-            target, lambda: self._open(pid, start_ticks), self._post, interval_s=interval_s, arm=arm
-        )
+        opening = partial(self._open, pid, start_ticks)
+        target.sampler = Sampler(pid, opening, self._post_of(target), interval_s=interval_s, arm=arm)
         target.sampler.advisor.set_budget(stop_budget_s)
         self.targets.append(target)
         self.current = target
         target.sampler.start()
         return target
+
+    def _post_of(self, target: Target) -> Post:
+        """Where a thread's messages go, with whose they are."""
+        return lambda what: self._post(Told(target, what))
 
     def _open(self, pid: int, start_ticks: int | None) -> Tracking:
         tracking = self._backend.open_target(pid, self._tracker, self._cost_budget)
@@ -114,7 +118,14 @@ class WatchList:
         sampler = target.sampler
         if sampler is None or sampler.tracking is None:
             return
-        target.job = LinkJob(target, request, sampler.tracking, sampler.advisor, self._backend, self._post)
+        target.job = LinkJob(
+            sampler.tracking,
+            request,
+            target.open_chain,
+            sampler.advisor,
+            self._backend,
+            self._post_of(target),
+        )
         target.job.start()
 
     def calibrate(self, target: Target, order: ChainOrder) -> None:
@@ -134,8 +145,11 @@ class WatchList:
             self._leaving.append(calibration)
 
     def _start_calibration(self, target: Target, order: ChainOrder, wait: Wait | None = None) -> None:
-        assert target.sampler is not None
-        calibration = Calibration(target, target.sampler.advisor, order, self._backend, self._post, wait)
+        sampler = target.sampler
+        if sampler is None or sampler.tracking is None:
+            return
+        post = self._post_of(target)
+        calibration = Calibration(sampler.tracking, sampler.advisor, order, self._backend, post, wait)
         self._calibrations[target] = calibration
         calibration.start()
 

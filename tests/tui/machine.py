@@ -32,7 +32,7 @@ from engine.processes import ProcessRow
 from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
 from engine.tracking.sample import Event, ProcessSample, RateMode, Sample, Totals, TrackerKind
 from tui.app import DirtytopApp
-from tui.backend import ChainOrder
+from tui.orders import ChainOrder
 from tui.settings import Settings
 from tui.target import Target
 

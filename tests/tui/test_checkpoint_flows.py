@@ -21,6 +21,7 @@ from tui.screens.dump import DumpScreen
 from tui.screens.links import LinksScreen
 from tui.screens.watch import WatchScreen
 from tui.target import Stage
+from tui.told import Told
 from widgets.process_table import ProcessTable
 from widgets.target_header import TargetState
 
@@ -41,7 +42,7 @@ async def test_the_dialog_follows_what_the_target_writes_meanwhile(
         await until(pilot, lambda: isinstance(app.screen, DumpScreen))
         sample = machine.opened[POSTGRES].sample(5)
         later = replace(sample, totals=replace(sample.totals, pending_pages=1792))
-        app.post_message(messages.Sampled(current(app), later, True, ()))
+        app.post_message(Told(current(app), messages.Sampled(later, True, ())))
         await until(
             pilot, lambda: "writes about 7.0 MiB" in str(app.screen.query_one("#go-on", Choice).label)
         )

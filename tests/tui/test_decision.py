@@ -19,6 +19,7 @@ from tui import messages
 from tui.app import DirtytopApp
 from tui.settings import Settings
 from tui.target import Target
+from tui.told import Told
 from widgets.big_letters import big_word, huge_word
 from widgets.curve_chart import CurveChart
 from widgets.heat_map import HeatMap
@@ -39,7 +40,7 @@ async def show(pilot: Pilot[Any], app: DirtytopApp, machine: ScriptedMachine, un
     target = current(app)
     await until(pilot, lambda: POSTGRES in machine.opened and machine.opened[POSTGRES].is_armed)
     sample = machine.opened[POSTGRES].sample(5)
-    app.post_message(messages.Sampled(target, sample, True, (), advice=ADVICE))
+    app.post_message(Told(target, messages.Sampled(sample, True, (), advice=ADVICE)))
     await until(pilot, partial(is_shown, target, sample))
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from textual.message import Message
 
 from engine.checkpoint.link import After
 from engine.errors import Cancelled, DirtytopError, NotPermitted, TargetGone
@@ -18,37 +17,37 @@ from engine.forecast.expectation import CLOSE_LOOK_S
 from engine.images.layout import LinkKind
 from engine.tracking.sample import Event, EventKind, RateMode
 from tests.tui.machine import ScriptedMachine
-from tui.backend import ChainOrder
-from tui.jobs import LinkJob, LinkRequest
+from tui.jobs import LinkJob
 from tui.messages import (
     CommandFailed,
     EventsSeen,
     LinkMade,
     LinkNotMade,
     LinkProgressed,
-    ProcessesListed,
     Sampled,
     SamplingFailed,
     TargetOpened,
 )
+from tui.orders import ChainOrder, LinkRequest
 from tui.processes import ProcessWatcher
 from tui.sampler import HISTORY_POINTS, Sampler
 from tui.target import Target
+from tui.told import ProcessesListed, Told
 from tui.watchlist import WatchList
 
 PID = 40
 SOON_S = 30.0
-M = TypeVar("M", bound=Message)
+M = TypeVar("M")
 
 
 class Posted:
     """Where the threads post to."""
 
     def __init__(self) -> None:
-        self._messages: queue.Queue[Message] = queue.Queue()
+        self._messages: queue.Queue[object] = queue.Queue()
 
-    def __call__(self, message: Message) -> None:
-        self._messages.put(message)
+    def __call__(self, message: object) -> None:
+        self._messages.put(message.what if isinstance(message, Told) else message)
 
     def next(self, kind: type[M]) -> M:
         """The next message of this kind; others are passed over."""
@@ -67,9 +66,8 @@ class Sampling:
     """A sampler of the scripted target."""
 
     def __init__(self, machine: ScriptedMachine, posted: Posted, interval_s: float = 0.001) -> None:
-        self.target = Target(PID)
         self.sampler = Sampler(
-            self.target, lambda: machine.open_target(PID, None), posted, interval_s=interval_s, arm=False
+            PID, lambda: machine.open_target(PID, None), posted, interval_s=interval_s, arm=False
         )
         self.sampler.start()
 
@@ -144,10 +142,12 @@ def test_events_are_posted_apart_so_that_coalescing_loses_none(
 
 def test_only_a_sample_of_the_same_target_replaces_a_sample(sampling: Sampling, posted: Posted) -> None:
     sample, newer = posted.next(Sampled), posted.next(Sampled)
-    other = Sampled(Target(41), newer.sample, False, ())
-    assert sample.can_replace(newer)
-    assert not sample.can_replace(other)
-    assert not sample.can_replace(EventsSeen(sampling.target, ()))
+    target = Target(PID)
+    told = Told(target, sample)
+    assert told.can_replace(Told(target, newer))
+    assert not told.can_replace(Told(Target(41), newer))
+    assert not told.can_replace(Told(target, EventsSeen(())))
+    assert not Told(target, EventsSeen(())).can_replace(Told(target, EventsSeen(())))
 
 
 def test_a_target_that_exits_stays_open_until_it_is_left(
@@ -206,21 +206,19 @@ def test_a_sampler_in_the_midst_of_a_tick_cannot_be_held(
             pass
 
 
-def job(machine: ScriptedMachine, posted: Posted, request: LinkRequest) -> tuple[LinkJob, Target]:
-    tracking, target = machine.open_target(PID, None), Target(PID)
-    job = LinkJob(target, request, tracking, Advisor(), machine, posted)
+def job(machine: ScriptedMachine, posted: Posted, request: LinkRequest) -> LinkJob:
+    job = LinkJob(machine.open_target(PID, None), request, None, Advisor(), machine, posted)
     job.start()
-    return job, target
+    return job
 
 
 @pytest.mark.parametrize("kind", list(LinkKind))
 def test_a_job_tells_its_progress_and_its_result(
     machine: ScriptedMachine, posted: Posted, tmp_path: Path, kind: LinkKind
 ) -> None:
-    done, target = job(machine, posted, LinkRequest(kind, ChainOrder(tmp_path)))
+    done = job(machine, posted, LinkRequest(kind, ChainOrder(tmp_path)))
     assert posted.next(LinkProgressed).progress.total_bytes
     made = posted.next(LinkMade)
-    assert made.target is target
     assert made.result.kind is kind
     assert done.join(SOON_S)
 
@@ -235,7 +233,7 @@ def test_a_dump_is_told_what_becomes_of_the_target(
 
 def test_a_cancelled_job_ends(machine: ScriptedMachine, posted: Posted, tmp_path: Path) -> None:
     machine.linking.clear()
-    running, _ = job(machine, posted, LinkRequest(LinkKind.PRE_DUMP, ChainOrder(tmp_path)))
+    running = job(machine, posted, LinkRequest(LinkKind.PRE_DUMP, ChainOrder(tmp_path)))
     posted.next(LinkProgressed)
     running.cancel()
     assert isinstance(posted.next(LinkNotMade).error, Cancelled)

@@ -24,6 +24,7 @@ from tui.screens.compare import CompareScreen
 from tui.screens.target_strip import TargetStrip
 from tui.screens.watch import WatchScreen
 from tui.target import Target
+from tui.told import Told
 from widgets.drawing import SpanView
 from widgets.side_by_side import SideBySide
 from widgets.target_trends import TargetTrends
@@ -55,7 +56,7 @@ async def advise(
     await until(pilot, lambda: len(machine.opened) == len(stops_s))
     for target in app.desk.watched.targets:
         sample = machine.opened[target.pid].sample(5)
-        app.post_message(messages.Sampled(target, sample, True, (), advice=advice(stops_s[target.pid])))
+        app.post_message(Told(target, messages.Sampled(sample, True, (), advice=advice(stops_s[target.pid]))))
         await until(pilot, partial(is_shown, target, sample))
 
 

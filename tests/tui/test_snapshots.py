@@ -30,6 +30,7 @@ from tui.sampler import chart_point
 from tui.screens.tour import TourScreen
 from tui.settings import Settings
 from tui.target import Stage, Target
+from tui.told import Told
 from widgets.area_table import AreaTable
 from widgets.heat_map import HeatMap
 from widgets.process_table import ProcessTable
@@ -114,7 +115,7 @@ def filled(app: DirtytopApp, machine: ScriptedMachine, until: Until, *keys: str)
         samples = [replace(tracking.sample(number), curve=scenes.curve()) for number in range(TICKS)]
         history, heat = tuple(chart_point(sample, armed=True) for sample in samples), _heat()
         for sample in samples[-TREND:]:
-            app.post_message(messages.Sampled(target, sample, True, history, advice=ADVICE, heat=heat))
+            app.post_message(Told(target, messages.Sampled(sample, True, history, advice=ADVICE, heat=heat)))
             await until(pilot, partial(_is_shown, target, sample))
 
     async def press(pilot: Pilot[Any], target: Target) -> None:
@@ -318,10 +319,12 @@ def test_a_chain_of_criu_broken_by_a_foreign_clear(
         await fill(pilot)
         target = app.desk.watched.targets[0]
         assert target.live.sample is not None
-        app.post_message(messages.Sampled(target, target.live.sample, True, target.live.history, lent=True))
+        app.post_message(
+            Told(target, messages.Sampled(target.live.sample, True, target.live.history, lent=True))
+        )
         await until(pilot, lambda: target.is_lent)
         event = Event(EventKind.FOREIGN_CLEAR, POSTGRES, "another program cleared the soft-dirty bits")
-        app.post_message(messages.EventsSeen(target, (event,)))
+        app.post_message(Told(target, messages.EventsSeen((event,))))
         await until(pilot, lambda: target.broken)
         app.clear_notifications()
         await pilot.pause(0.2)
@@ -358,7 +361,7 @@ def test_a_trigger_is_armed(
             gauges=(Gauge("stop 140 ms", "< 100 ms", 0.71),),
         )
         history = target.live.history
-        app.post_message(messages.Sampled(target, sample, True, history, advice=advice))
+        app.post_message(Told(target, messages.Sampled(sample, True, history, advice=advice)))
         await until(pilot, partial(_is_shown, target, sample))
         await pilot.pause(0.2)
 

@@ -22,7 +22,8 @@ from tui.screens.dump import DumpScreen
 from tui.screens.target_strip import TargetStrip
 from tui.screens.watch import WatchScreen
 from tui.screens.when import WhenScreen
-from tui.wait import Wait
+from tui.told import Told
+from tui.wait import Waiting
 from widgets.target_header import TargetHeader
 
 POSTGRES = 40
@@ -43,7 +44,7 @@ def is_on(app: DirtytopApp, screen: type[Any]) -> bool:
     return isinstance(app.screen, screen)
 
 
-def wait_of(app: DirtytopApp) -> Wait:
+def wait_of(app: DirtytopApp) -> Waiting:
     wait = current(app).wait
     assert wait is not None
     return wait
@@ -62,7 +63,7 @@ async def go_on(pilot: Pilot[Any], app: DirtytopApp, until: Until) -> None:
     await until(pilot, lambda: not app.screen.query_one("#make", Button).disabled)
 
 
-async def arm(pilot: Pilot[Any], app: DirtytopApp, until: Until) -> Wait:
+async def arm(pilot: Pilot[Any], app: DirtytopApp, until: Until) -> Waiting:
     """Arm what is suggested."""
     await open_dialog(pilot, app, until)
     await go_on(pilot, app, until)
@@ -75,9 +76,9 @@ def has_links(app: DirtytopApp, count: int) -> bool:
     return len(current(app).links) == count
 
 
-def decide(app: DirtytopApp, wait: Wait, action: Action, reason: str = "it stops 14 ms") -> None:
+def decide(app: DirtytopApp, wait: Waiting, action: Action, reason: str = "it stops 14 ms") -> None:
     """Have the trigger say so."""
-    app.post_message(messages.TriggerDecided(current(app), wait, Decision(action, reason)))
+    app.post_message(Told(current(app), messages.TriggerDecided(wait.order, Decision(action, reason))))
 
 
 async def test_it_is_chosen_armed_seen_and_disarmed_with_one_key(
@@ -453,7 +454,7 @@ async def test_it_is_said_beforehand_what_would_dump_at_once(
         await open_dialog(pilot, app, until)
         machine.ticking.clear()
         sample = machine.opened[POSTGRES].sample(5)
-        app.post_message(messages.Sampled(current(app), sample, True, (), advice=ADVICE))
+        app.post_message(Told(current(app), messages.Sampled(sample, True, (), advice=ADVICE)))
         now = app.screen.query_one("#now-stop", Static)
         await until(pilot, lambda: str(now.content) == "now 40 ms: dumps at once")
         app.screen.query_one("#stop", Input).value = "30ms"

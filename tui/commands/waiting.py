@@ -23,7 +23,8 @@ from tui.commands.interruption import Interruption
 from tui.commands.output import OutputClosed, emit, emit_json
 from tui.commands.progress import ProgressLine
 from tui.commands.when_options import When
-from tui.waiting import INTERVAL_S, LINKS, see_every_write, verdict_line
+from tui.orders import LINKS
+from tui.waiting import INTERVAL_S, see_every_write, verdict_line
 
 _SAID_AGAIN_S: Final = 10.0
 """Without a terminal, what is being waited for is said this often, if nothing changes."""

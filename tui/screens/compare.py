@@ -11,8 +11,9 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from tui.changes import Change, What
 from tui.comparing import curve_of, name_of, pairs_of, sentence, trend_of
-from tui.desk import Change, Desk, What
+from tui.desk import Desk
 from tui.keys import HELP, key
 from tui.target import Target
 from widgets.curve_pair import CurvePair

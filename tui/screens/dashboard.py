@@ -16,8 +16,9 @@ from engine.pageset import PAGE_SIZE
 from engine.printable import printable
 from engine.tracking.curve import NO_CURVE
 from engine.tracking.sample import RateMode
+from tui.changes import Change, What
 from tui.comparing import trend_of
-from tui.desk import Change, Desk, What
+from tui.desk import Desk
 from tui.screens.filter_bar import FilterBar
 from tui.screens.target_strip import TargetStrip
 from tui.target import Stage, Target, View

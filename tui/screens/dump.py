@@ -26,17 +26,17 @@ from engine.checkpoint.link import After, Engine
 from engine.forecast.trigger import Trigger
 from engine.images.layout import LinkKind
 from engine.printable import printable
-from tui.backend import ChainOrder
-from tui.desk import Change, Desk, What
-from tui.directory import DirectoryReport, default_directory, examine_directory, first_directory
-from tui.jobs import LinkRequest
+from tui.changes import Change, What
+from tui.desk import Desk
+from tui.directory import DirectoryReport, examine_directory
 from tui.keys import key
+from tui.orders import ChainOrder, LinkRequest, Wait
 from tui.screens.choice import Choice, Tick
 from tui.screens.confirm import ConfirmScreen
 from tui.screens.engine_choice import EngineChoice
 from tui.screens.findings import Findings
 from tui.target import Target
-from tui.wait import Wait, deadline_text
+from tui.wait import deadline_text
 from tui.words import AFTER, ENGINES, KINDS, going_on_text, killed_text, link_name
 from widgets.units import say_bytes
 
@@ -85,7 +85,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         self._kind = kind
         self._chain = target.open_chain
         # A path the user chose may hold what cannot be typed or shown; the line shows it printable.
-        self._path = default_directory(desk, target)
+        self._path = desk.default_directory(target)
         self._report: DirectoryReport | None = None
         self._engines = EngineChoice(desk.backend.engines(), kind, desk.engine)
 
@@ -371,7 +371,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
             return
         engine = self._engines.engine
         self._desk.remember(engine=engine.value)
-        if self._path != first_directory(self._desk, self._target):  # that was for this run alone
+        if self._path != self._desk.first_directory(self._target):  # that was for this run alone
             self._desk.remember(last_directory=str(self._path.parent))
         order = ChainOrder(self._path, engine, self._engines.options, is_there=self._is_there)
         self._give(LinkRequest(self._kind, order, self._after))

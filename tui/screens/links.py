@@ -21,7 +21,8 @@ from engine.checkpoint.link import LinkResult
 from engine.errors import BadImage
 from engine.images.areas import Area
 from engine.printable import printable
-from tui.desk import Change, Desk, What
+from tui.changes import Change, What
+from tui.desk import Desk
 from tui.keys import HELP, key
 from tui.screens.maker_log import show_maker_log
 from tui.screens.restore import copy_restore

@@ -9,7 +9,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from tui.desk import Change, Desk, What
+from tui.changes import Change, What
+from tui.desk import Desk
 from tui.keys import key
 from tui.target import Target
 from widgets.event_log import EventLog

@@ -15,9 +15,9 @@ from textual.widgets import Footer, Static
 from engine.processes import ProcessRow
 from tui import keys
 from tui.desk import Desk
-from tui.messages import ProcessesListed, TargetsPicked
 from tui.processes import ProcessWatcher
 from tui.screens.filter_bar import FilterBar
+from tui.told import ProcessesListed, TargetsPicked
 from widgets.line_table import LineTable
 from widgets.process_table import ProcessIdentity, ProcessTable
 

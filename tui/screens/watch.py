@@ -14,17 +14,15 @@ from engine.forecast.trigger import Trigger
 from engine.images.layout import LinkKind
 from engine.tracking.sample import RateMode
 from tui import keys
-from tui.backend import ChainOrder
-from tui.desk import Change, Desk, What
-from tui.directory import first_directory
-from tui.jobs import LinkRequest
+from tui.changes import Change, What
+from tui.desk import Desk
+from tui.orders import ChainOrder, LinkRequest, Wait
 from tui.screens.dashboard import Dashboard
 from tui.screens.maker_log import show_maker_log
 from tui.screens.restore import copy_restore
 from tui.screens.target_strip import TargetStrip
 from tui.settings import INTERVALS_S, STOP_BUDGETS_S, next_above, next_below
 from tui.target import Target
-from tui.wait import Wait
 from tui.words import lent_text
 from widgets.heat_map import HeatMap
 from widgets.line_table import LineTable
@@ -183,7 +181,7 @@ class WatchScreen(Screen[None]):
         if target.open_chain is not None:
             self._make(target, LinkRequest(LinkKind.PRE_DUMP))
             return
-        directory = first_directory(self._desk, target)
+        directory = self._desk.first_directory(target)
         if directory is not None:
             self._make(target, LinkRequest(LinkKind.PRE_DUMP, ChainOrder(directory, self._desk.engine)))
         else:

@@ -18,7 +18,8 @@ from engine.forecast.suggestion import Suggestion, suggest
 from engine.forecast.trigger import AtDeadline, AtTime, Condition, Every, QuietFor, StopBelow, Trigger
 from engine.forecast.trigger_text import BadTrigger, parse_condition, parse_duration
 from engine.printable import printable
-from tui.desk import Change, Desk, What
+from tui.changes import Change, What
+from tui.desk import Desk
 from tui.keys import key
 from tui.screens.choice import Choice, Tick
 from tui.target import Target
