@@ -14,13 +14,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 
+from engine.checkpoint.apart import Apart
 from engine.checkpoint.copy_buffer import copy_buffer
 from engine.checkpoint.copying import Gauge
-from engine.checkpoint.criu.chain import require_untraced
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.job import LinkOrder
 from engine.checkpoint.criu.mapped_root import open_to_mapped_root
-from engine.checkpoint.criu.options import CriuOptions, require_session_leader
+from engine.checkpoint.criu.options import CriuOptions, require_session_leader, require_untraced
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, LinkTimes, Progress
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.spliced.frozen_pages import FrozenPages
@@ -111,7 +111,7 @@ class SplicedChain(MemoryChain):
             cancelled: asked some twenty times a second, until all is written.
 
         Raises:
-            LinkFailed: CRIU failed, or the disk would not take it; the message says why.
+            LinkFailed: CRIU failed, or the disk would not take it; the message says why. `FrozenTooLong`.
             AlreadyTraced: a process of the tree is being debugged.
             TargetGone: the root has exited. Cancelled: `cancelled` said so.
             In each case there is no link, the tree runs on, and its pages are pending as before.
@@ -123,12 +123,13 @@ class SplicedChain(MemoryChain):
         for process in self._session.processes:
             require_untraced(process.identity.pid)
         parent = self._place.read_listing(*self._fingerprints[-1]) if self._fingerprints else None
-        gauge = Gauge(progress, cancelled)
+        apart = Apart()
+        gauge = Gauge(apart.unless_left(progress), lambda: apart.is_left or cancelled())
         try:
-            with (
-                copy_buffer(self._session) as buffer,
-                FrozenPages(self._session, self.criu, parent, buffer, gauge) as pages,
-            ):
+            with apart, apart.things() as held:
+                buffer = held.enter_context(copy_buffer(self._session))
+                pages = held.enter_context(FrozenPages(self._session, self.criu, parent, buffer, gauge))
+                pending_bytes = sum(process.pending.size_bytes for process in self._session.processes)
                 order = LinkOrder(
                     kind=LinkKind.DUMP,
                     root=self._session.root,
@@ -136,12 +137,20 @@ class SplicedChain(MemoryChain):
                     above=self._place.opened,
                     parent=None,
                     after=after,
-                    expected_bytes=sum(p.pending.size_bytes for p in self._session.processes),
+                    expected_bytes=pending_bytes,
+                    most_frozen_s=self._limit_s(pending_bytes, to_disk=after is not After.RUN),
                 )
                 with ExitStack() as session_waits:
                     session_waits.enter_context(self._session.lock)
                     job = SpliceJob(
-                        self.criu, self.options, order, progress, cancelled, pages, session_waits.close
+                        self.criu,
+                        self.options,
+                        order,
+                        progress,
+                        cancelled,
+                        apart,
+                        pages,
+                        session_waits.close,
                     )
                     made = job.run()
                 self._settle({p: pages.covered.get(p, EMPTY) for p in self._session.processes})
