@@ -8,8 +8,7 @@ pages are pending as before.
 from __future__ import annotations
 
 import time
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from engine.errors import LinkFailed
 from engine.kernel.held import Hold
@@ -45,7 +44,10 @@ def limit_s(beyond_s: float, processes: int, size_bytes: int, *, to_disk: bool) 
 
 
 class Freeze:
-    """One target being stopped for a link, from `begin` to `end`."""
+    """One target being stopped for a link, from `begin` to `end`.
+
+    Where others stop it, that may be seen late: from `expect` on the kernel wakes us.
+    """
 
     def __init__(self, pid: int, limit_s: float) -> None:
         """It is not stopped yet.
@@ -56,20 +58,21 @@ class Freeze:
         """
         self.pid = pid
         self.limit_s = limit_s
-        self._hold = Hold(limit_s + _SLACK_S)
+        self._hold: Hold | None = None
         self._since_s: float | None = None
         self.lasted_s = 0.0
         """How long it was stopped, once it goes on."""
 
-    def __enter__(self) -> Self:
-        """It is about to be stopped."""
-        self.begin()
-        return self
+    def expect(self) -> None:
+        """It may be stopped at any moment."""
+        if self._hold is None:
+            self._hold = Hold(self.limit_s + _SLACK_S)
+            self._hold.__enter__()
 
     def begin(self) -> None:
-        """It is about to be stopped; nothing changes if it is."""
+        """It is stopped, or about to be; nothing changes if that was said before."""
+        self.expect()
         if self._since_s is None:
-            self._hold.__enter__()
             self._since_s = time.monotonic()
 
     @property
@@ -84,7 +87,7 @@ class Freeze:
 
     def still_here(self) -> None:
         """We are not stopped: the kernel need not wake us yet."""
-        if self._since_s is not None:
+        if self._hold is not None:
             self._hold.go_on(max(0.0, self.limit_s - self.elapsed_s) + _SLACK_S)
 
     def check(self) -> None:
@@ -107,9 +110,6 @@ class Freeze:
         if self._since_s is not None:
             self.lasted_s += self.elapsed_s
             self._since_s = None
+        if self._hold is not None:
             self._hold.__exit__(None, None, None)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.end()
+            self._hold = None

@@ -167,6 +167,7 @@ class LinkJob:
         )
         try:
             with worker:
+                self._freeze.expect()
                 try:
                     answer = worker.ask(
                         request,
@@ -247,7 +248,7 @@ class LinkJob:
             is_traced = False
         if is_traced:
             self._freeze.begin()
-        else:
+        elif self._freeze.is_under_way:
             self._freeze.end()
 
     def _tell_thawed(self) -> None:

@@ -7,8 +7,8 @@ at a moment at which that is harmless (`engine.checkpoint.criu.in_target`). In t
 1. At once, every write to a file is made to fail (RLIMIT_FSIZE), and it is woken should somebody have stopped
    it. A CRIU that works lets go by that within some tens of milliseconds, and is left in peace for as long
    as it does anything at all.
-2. If it stands still, the call that it waits in fails (EIO): the open of a fifo, the read of a socket. So do
-   programs that it waits for (iptables, scripts): they are ended.
+2. If it stands still, the programs that it waits for (iptables, scripts) are ended. Where there are none, the
+   call that it waits in is made to fail (EIO): the open of a fifo, the read of a socket.
 3. If that does not help it is killed, at a moment when all that it has in the target leaves by itself.
 4. One that cannot even be killed waits in the kernel, most likely for a disk. A target of one thread, which
    runs CRIU's code, goes on all the same: the socket that this code waits at is closed from outside.
@@ -32,7 +32,7 @@ from typing import Final
 from engine.checkpoint.criu.in_target import Grip, grip_on
 from engine.errors import DirtytopError, TargetGone
 from engine.kernel.pidfd import open_pidfd, take_descriptor
-from engine.kernel.process import Identity, ProcessStat, child_processes, read_stat, require_same
+from engine.kernel.process import Identity, ProcessStat, child_processes, require_same
 from engine.kernel.registers import NATIVE
 from engine.kernel.stopping import StoppedProcess, on_own_thread
 from engine.kernel.waits import read_wait
@@ -125,9 +125,11 @@ class LettingGo:
         is_still = still_s >= patience.fail_s
         if is_still and elapsed_s >= self._fail_due_s:
             self._fail_due_s = elapsed_s + _AGAIN_S
-            if still_s >= patience.helpers_s:
-                self._end_helpers(workers)
-            self._fail_calls(workers)
+            helpers = self._helpers(workers)
+            if not helpers:
+                self._fail_calls(workers)
+            elif still_s >= patience.helpers_s:
+                _kill(helpers)
         elif elapsed_s >= (patience.end_s if is_still else patience.busy_s):
             self._end(workers)
         return True
@@ -153,13 +155,10 @@ class LettingGo:
                 with suppress(ProcessLookupError):
                     os.kill(worker.pid, signal.SIGCONT)
 
-    def _end_helpers(self, workers: list[ProcessStat]) -> None:
-        """End what it has started, and what is not itself again."""
-        program = _program(self._criu.pid)
-        for worker in workers:
-            if _program(worker.pid) not in (program, None):
-                with suppress(ProcessLookupError):
-                    os.kill(worker.pid, signal.SIGKILL)
+    def _helpers(self, workers: list[ProcessStat]) -> list[int]:
+        """What it has started, and what is not itself again."""
+        itself = (_program(self._criu.pid), None)
+        return [worker.pid for worker in workers if _program(worker.pid) not in itself]
 
     def _fail_calls(self, workers: list[ProcessStat]) -> None:
         tracers = self._grip().tracers
@@ -206,9 +205,7 @@ class LettingGo:
         self._why_not = f"to kill it would harm the target: {grip.why_harmful}" if grip.why_harmful else ""
         if grip.why_harmful:
             return
-        for stat in (*child_processes({self._criu.pid}), read_stat(self._criu.pid)):
-            with suppress(ProcessLookupError):
-                os.kill(stat.pid, signal.SIGKILL)
+        _kill([*(stat.pid for stat in child_processes({self._criu.pid})), self._criu.pid])
         self._killed_at_s = self.elapsed_s
 
     def _after_a_kill(self, workers: list[ProcessStat], since_s: float) -> None:
@@ -236,6 +233,12 @@ def _hang_up_one(pid: int, pidfd: int, number: int) -> None:
             with socket.socket(fileno=take_descriptor(pidfd, number)) as taken:
                 if taken.family == socket.AF_UNIX:
                     taken.shutdown(socket.SHUT_RDWR)
+
+
+def _kill(pids: list[int]) -> None:
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _program(pid: int) -> str | None:

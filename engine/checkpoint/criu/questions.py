@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import select
-import signal
 import socket
 import subprocess
 import time
@@ -12,7 +11,6 @@ from typing import Final, Protocol
 from engine.errors import NotSupported
 from engine.kernel.seccomp import IoctlCall, Listener, receive_listener
 
-_ANSWER_S: Final = 2.0
 _STARTING_S: Final = 20.0
 """How long what CRIU is started by may take on a slow machine."""
 
@@ -82,21 +80,16 @@ def wait_for_packet(connection: socket.socket, timeout_s: float, questions: Ques
 
 
 def hear_listener(starter: subprocess.Popen[bytes], hears: socket.socket) -> Listener | None:
-    """What the program that becomes CRIU says first. It is woken once, in case somebody has stopped it.
+    """What the program that becomes CRIU says first.
 
     Raises:
         NotSupported: it says nothing.
     """
-    hears.settimeout(_ANSWER_S)
-    try:
-        return receive_listener(hears)
-    except TimeoutError:
-        starter.send_signal(signal.SIGCONT)
     hears.settimeout(_STARTING_S)
     try:
         return receive_listener(hears)
     except TimeoutError as error:
         raise NotSupported(
             f"the program that starts criu does not answer (pid {starter.pid})",
-            hint="is its cgroup frozen, or its disk gone? It was told to end",
+            hint="has somebody stopped it, or its cgroup? It was told to end",
         ) from error
