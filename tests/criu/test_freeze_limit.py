@@ -22,7 +22,7 @@ from engine.checkpoint.freeze_limit import FrozenTooLong
 from engine.checkpoint.link import After
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.spliced.chain import SplicedChain
-from engine.errors import Cancelled, DirtytopError
+from engine.errors import DirtytopError
 from engine.images.chain import read_chain, verify
 from engine.kernel.maps import read_maps
 from engine.kernel.process import child_processes, read_stat, read_status, thread_ids
@@ -158,23 +158,6 @@ def test_a_criu_that_somebody_has_stopped_lets_go(chain: Chain, stopping: Path, 
     chain.options = CriuOptions(config_file=stopping)
     with pytest.raises(FrozenTooLong):
         chain.dump()
-    assert_is_as_it_was(judge)
-
-
-def test_a_link_that_waits_for_ever_can_be_cancelled(chain: Chain, endless: Path, judge: Outliving) -> None:
-    chain.freeze_timeout_s = 1000 * BOUND_S
-    chain.options = CriuOptions(config_file=endless)
-    wanted = threading.Event()
-
-    def cancel_once_it_hangs() -> None:
-        wait_until_it_hangs(endless)
-        wanted.set()
-
-    cancelling = threading.Thread(target=cancel_once_it_hangs)
-    cancelling.start()
-    with pytest.raises(Cancelled):
-        chain.dump(cancelled=wanted.is_set)
-    cancelling.join()
     assert_is_as_it_was(judge)
 
 
