@@ -47,7 +47,6 @@ class Grip:
 
     tracers: frozenset[int] = frozenset()
     """Who traces threads of it, of those that were asked about."""
-    traced_threads: int = 0
     why_harmful: str = ""
     """Why the end of CRIU would harm the target now, in words; empty if it would not."""
 
@@ -60,7 +59,6 @@ def grip_on(root: Identity, pids: frozenset[int]) -> Grip:
         pids: CRIU and its descendants.
     """
     tracers: set[int] = set()
-    traced = 0
     harmful = ""
     for pid in tree_of(root):
         try:
@@ -70,9 +68,8 @@ def grip_on(root: Identity, pids: frozenset[int]) -> Grip:
                 harmful = harmful or why
         except (TargetGone, OSError):  # it has ended
             continue
-        traced += len(threads)
         tracers |= {thread.tracer for thread in threads}
-    return Grip(frozenset(tracers), traced, harmful)
+    return Grip(frozenset(tracers), harmful)
 
 
 def tree_of(root: Identity) -> list[int]:

@@ -10,8 +10,8 @@ at a moment at which that is harmless (`engine.checkpoint.criu.in_target`). In t
 2. If it stands still, the programs that it waits for (iptables, scripts) are ended. Where there are none, the
    call that it waits in is made to fail (EIO): the open of a fifo, the read of a socket.
 3. If that does not help it is killed, at a moment when all that it has in the target leaves by itself.
-4. One that cannot even be killed waits in the kernel, most likely for a disk. A target of one thread, which
-   runs CRIU's code, goes on all the same: the socket that this code waits at is closed from outside.
+4. One that does not end even then waits in the kernel, most likely for a disk, and is left alone: the target
+   goes on once that answers.
 
 Whoever does this need not be us: see `engine.checkpoint.criu.guardian`.
 """
@@ -22,7 +22,6 @@ import errno
 import os
 import resource
 import signal
-import socket
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,7 +30,6 @@ from typing import Final
 
 from engine.checkpoint.criu.in_target import Grip, grip_on
 from engine.errors import DirtytopError, TargetGone
-from engine.kernel.pidfd import open_pidfd, take_descriptor
 from engine.kernel.process import Identity, ProcessStat, child_processes, require_same
 from engine.kernel.registers import NATIVE
 from engine.kernel.stopping import StoppedProcess, on_own_thread
@@ -39,8 +37,6 @@ from engine.kernel.waits import read_wait
 
 _AGAIN_S: Final = 1.0
 """From one attempt of a kind to the next."""
-_KILLED_S: Final = 1.0
-"""How long a kill may take to work; then it waits for something that no signal ends."""
 _UNINTERRUPTIBLE: Final = "D"
 _STOPPED: Final = "T"
 
@@ -119,7 +115,7 @@ class LettingGo:
         self._hinder_writing(workers)
         self._wake(workers)
         if self._killed_at_s is not None:
-            self._after_a_kill(workers, self.elapsed_s - self._killed_at_s)
+            self.is_left_alone = self.elapsed_s - self._killed_at_s >= self._patience.leave_s
             return True
         patience, elapsed_s, still_s = self._patience, self.elapsed_s, self._stands_still_for(workers)
         is_still = still_s >= patience.fail_s
@@ -207,32 +203,6 @@ class LettingGo:
             return
         _kill([*(stat.pid for stat in child_processes({self._criu.pid})), self._criu.pid])
         self._killed_at_s = self.elapsed_s
-
-    def _after_a_kill(self, workers: list[ProcessStat], since_s: float) -> None:
-        if since_s < _KILLED_S:
-            return
-        if any(worker.state == _UNINTERRUPTIBLE for worker in workers) and self._grip().traced_threads == 1:
-            self._hang_up(workers)
-        self.is_left_alone = since_s >= self._patience.leave_s
-
-    def _hang_up(self, workers: list[ProcessStat]) -> None:
-        """Close, for both ends, the sockets at which CRIU's code in the target waits for commands."""
-        for worker in workers:
-            with suppress(DirtytopError, OSError):
-                pidfd = open_pidfd(worker.pid)
-                try:
-                    for name in os.listdir(f"/proc/{worker.pid}/fd"):
-                        _hang_up_one(worker.pid, pidfd, int(name))
-                finally:
-                    os.close(pidfd)
-
-
-def _hang_up_one(pid: int, pidfd: int, number: int) -> None:
-    with suppress(OSError):
-        if os.readlink(f"/proc/{pid}/fd/{number}").startswith("socket:"):
-            with socket.socket(fileno=take_descriptor(pidfd, number)) as taken:
-                if taken.family == socket.AF_UNIX:
-                    taken.shutdown(socket.SHUT_RDWR)
 
 
 def _kill(pids: list[int]) -> None:
