@@ -35,7 +35,11 @@ class Disk:
         image = place / "image"
         image.write_bytes(b"")
         os.truncate(image, 32 << 20)
-        for command in (["mkfs.ext4", "-q", image], ["mount", "-o", "loop", image, self.path]):
+        commands: list[list[str | Path]] = [
+            ["mkfs.ext4", "-q", image],
+            ["mount", "-o", "loop", image, self.path],
+        ]
+        for command in commands:
             done = subprocess.run(command, capture_output=True, text=True)
             if done.returncode:
                 pytest.skip(f"no file system of our own: {done.stderr.strip()}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -16,13 +17,13 @@ import pytest
 from engine.checkpoint.criu.chain import CriuChain
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.letting_go import LettingGo, Patience
-from engine.checkpoint.criu.options import CriuOptions
+from engine.checkpoint.criu.options import CriuOptions, NetworkLock
 from engine.checkpoint.criu.restore import restore
 from engine.checkpoint.freeze_limit import FrozenTooLong
 from engine.checkpoint.link import After
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.spliced.chain import SplicedChain
-from engine.errors import DirtytopError
+from engine.errors import DirtytopError, LinkFailed
 from engine.images.chain import read_chain, verify
 from engine.kernel.maps import read_maps
 from engine.kernel.process import child_processes, read_stat, read_status, thread_ids
@@ -190,6 +191,37 @@ def test_a_criu_that_is_ended_at_any_moment_leaves_nothing_behind(
         ending.join()
         assert_is_as_it_was(judge)
     assert given_up
+
+
+def test_connections_that_a_killed_criu_was_saving_work_again(
+    criu: Criu, tmp_path: Path, chain_directory: Path
+) -> None:
+    script = tmp_path / "connected.py"
+    script.write_text(
+        "import socket, sys\n"
+        "connection = socket.create_connection(('127.0.0.1', int(sys.argv[1])))\n"
+        "print('connected', flush=True)\n"
+        "for line in sys.stdin:\n"
+        "    connection.sendall(b'.')\n"
+        "    print('ok', flush=True)\n"
+    )
+    killing = options_that_run(tmp_path, "kill -KILL $PPID")
+    options = CriuOptions(tcp_established=True, network_lock=NetworkLock.SKIP, config_file=killing)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        Outliving(tmp_path, script, server.getsockname()[1]) as target,
+        Session(target.pid) as session,
+    ):
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(BOUND_S)
+            with pytest.raises(LinkFailed) as raised:
+                CriuChain(session, chain_directory, options, criu).dump()
+            if "Can't get 1:" in raised.value.message:
+                pytest.skip(f"criu {criu.version_text} cannot save network sockets on this kernel")
+            assert "connections were put back to work" in raised.value.hint
+            assert target.ask() == "ok"
+            assert connection.recv(1) == b"."
 
 
 # -- what becomes of us
