@@ -8,12 +8,13 @@ a program can do ends such a wait, but its own end.
 
 from __future__ import annotations
 
+import os
 import queue
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar
 
@@ -67,6 +68,8 @@ class Apart:
             What `work` raises, or `look`.
         """
         piece = _Piece(work, is_urgent)
+        if is_urgent:
+            self._hurry()
         self._work.put(piece)
         try:
             while not piece.is_done.wait(_LOOK_EVERY_S):
@@ -75,6 +78,12 @@ class Apart:
             self.is_left = not piece.is_done.is_set()
             raise
         return piece.outcome()
+
+    def _hurry(self) -> None:
+        """Give it our priority already, so that it need not wait for a processor to raise its own."""
+        assert self._thread.native_id is not None
+        with suppress(PermissionError):
+            os.sched_setscheduler(self._thread.native_id, os.sched_getscheduler(0), os.sched_getparam(0))
 
     def run_if(self, may_be_left: bool, work: Callable[[], Result], look: Callable[[], object]) -> Result:
         """Have it done there only if it has to be possible to leave it behind; else here. As of `run`."""
@@ -96,8 +105,10 @@ class Apart:
 
     def _run(self) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, JOB_CONTROL)
+        usual = os.sched_getscheduler(0), os.sched_getparam(0)
         while (piece := self._work.get()) is not None:
             piece.do()
+            os.sched_setscheduler(0, *usual)
             del piece
 
     def __exit__(

@@ -174,6 +174,9 @@ class LinkJob:
                         notified=lambda notification: self._approve(notification.script, directory),
                         watch=lambda: self._watch(directory),
                     )
+                    if answer.success:  # the end of CRIU, which follows, is nothing to the target
+                        self._freeze.end()
+                        self._tell_thawed()
                 except NoAnswer as error:
                     silence = error.message
                 stderr = worker.stderr()
@@ -182,7 +185,6 @@ class LinkJob:
             raise given_up(error, worker, self._freeze, directory.keep_log) from error
         self._freeze.end()
         if answer is not None and answer.success:
-            self._tell_thawed()
             return []
         if directory.is_only_copy:
             if self._is_ending():
