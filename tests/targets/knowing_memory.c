@@ -11,6 +11,9 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+#ifndef MADV_COLD
+#define MADV_COLD 20
+#endif
 #ifndef MADV_PAGEOUT
 #define MADV_PAGEOUT 21
 #endif
@@ -241,6 +244,7 @@ static void *resolve_faults(void *unused)
 		if (read(own.descriptor, &message, sizeof message) != sizeof message)
 			continue;
 		page = message.arg.pagefault.address & ~(uint64_t)(PAGE - 1);
+		own.handled++; /* before whoever waits can look at it */
 		if (message.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP) {
 			struct uffdio_writeprotect allow = {{page, PAGE}, 0};
 
@@ -250,7 +254,6 @@ static void *resolve_faults(void *unused)
 
 			ioctl(own.descriptor, UFFDIO_ZEROPAGE, &zero);
 		}
-		own.handled++;
 	}
 	return unused;
 }
@@ -331,6 +334,8 @@ static void have_advised(void)
 		memory = map_filled(MIB / 4, (int)at + 1, MAP_PRIVATE);
 		madvise(memory, MIB / 4, advice[at]);
 	}
+	/* The kernel does what MADV_FREE says later, and this at once. */
+	madvise(memory, PAGE, MADV_COLD);
 	memory = map_filled(MIB / 4, 1, MAP_PRIVATE);
 	mprotect(memory, MIB / 8, PROT_NONE);
 	mprotect(memory + MIB / 8, MIB / 16, PROT_READ);

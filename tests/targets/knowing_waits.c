@@ -10,8 +10,8 @@ enum { LONG_MS = 600000 };
 static void tell_waiters(void)
 {
 	for (int at = 0; at < WAITERS; at++)
-		fprintf(output, "call %s: EINTR %ld, ended %ld, error %d\n", waiters[at].name, waiters[at].eintr,
-			waiters[at].done, waiters[at].error);
+		fprintf(output, "EINTR of %s: %ld\nends of %s: %ld, error %d\n", waiters[at].name, waiters[at].eintr,
+			waiters[at].name, waiters[at].done, waiters[at].error);
 }
 
 static void wait_with_timeout(void)
@@ -129,8 +129,9 @@ static void have_transfers(void)
 static void tell_transfers(void)
 {
 	for (int at = 0; at < TRANSFERS; at++)
-		fprintf(output, "call %s: EINTR %ld, parts %ld, whole %ld\n", transfers[at].name, transfers[at].eintr,
-			transfers[at].part, transfers[at].whole);
+		fprintf(output, "EINTR of %s: %ld\nparts of %s: %ld\nends of %s: %ld\n", transfers[at].name,
+			transfers[at].eintr, transfers[at].name, transfers[at].part, transfers[at].name,
+			transfers[at].whole);
 }
 
 /* -- many threads */
