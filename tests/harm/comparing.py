@@ -21,6 +21,11 @@ class Difference:
     was: str
     now: str
 
+    @property
+    def is_of_being_asked(self) -> bool:
+        """Whether asking the target changes it: the thread that answers has waited once more."""
+        return self.name.startswith("switches ")
+
     def __str__(self) -> str:
         """A line or more."""
         was, now = self.was.split("\n"), self.now.split("\n")
@@ -34,11 +39,16 @@ def compare(before: View, after: View) -> list[Difference]:
     found = []
     for name in sorted(before.keys() | after.keys()):
         was, now = before.get(name, "nothing"), after.get(name, "nothing")
-        if not _is_same(was, now):
+        if not _is_same(was, now) and not _is_unknown(name, before, after):
             whose, _, what = name.partition(": ")
             is_own = whose == "self"
             found.append(Difference(name if is_own else what, "" if is_own else whose, was, now))
     return found
+
+
+def _is_unknown(name: str, before: View, after: View) -> bool:
+    """Whether the kernel does not tell: which call a thread is in while it runs."""
+    return name.endswith(": system call") and "" in (before.get(name), after.get(name))
 
 
 def _is_same(was: str, now: str) -> bool:

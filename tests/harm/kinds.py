@@ -17,6 +17,8 @@ class Kind:
     name: str
     what: str
     """What it has that could be harmed, for a table."""
+    begins_as: str = ""
+    """The kind by which the program knows it, if not by its name."""
     restless: str = _NOTHING
     """What it changes itself all the time: a pattern of what can be seen of it."""
     is_alone: bool = True
@@ -27,6 +29,10 @@ class Kind:
     """Whether it takes too long for each run of the tests."""
     refused: str = _NOTHING
     """Of which operations it may be refused with which error: a pattern of "OPERATION: MESSAGE"."""
+
+    def may_refuse(self, operation: str, message: str) -> bool:
+        """Whether it may be refused that operation so."""
+        return re.search(self.refused, f"{operation}: {message}", re.DOTALL) is not None
 
     def changes(self, name: str) -> bool:
         """Whether it changes that itself."""
@@ -40,7 +46,7 @@ KINDS: Final = (
     Kind("signals", "pending", "blocked signals that wait, real-time ones in a queue with values"),
     Kind("signals", "trapping", "SIGTRAP and SIGCHLD of its own: handled, blocked, waiting"),
     Kind("signals", "ignoring", "every signal ignored"),
-    Kind("signals", "suspended", "stopped by job control (state T)", is_suspended=True),
+    Kind("signals", "suspended", "stopped by job control (state T)", begins_as="plain", is_suspended=True),
     Kind("signals", "altstack", "works in a handler on an alternate signal stack"),
     Kind("signals", "timers", "timers of every kind, which go on"),
     # -- system calls

@@ -47,6 +47,10 @@ class Onlooker:
     def _of_process(self, pid: int) -> Iterator[tuple[str, str]]:
         found = mappings(pid)
         yield "mappings", "\n".join(mapping.text for mapping in found)
+        yield (
+            "watched by userfaultfd",
+            "\n".join(f"{one.start:x} {one.watched}" for one in found if one.watched),
+        )
         with suppress(OSError):
             for mapping in found:
                 yield f"memory {mapping.start:x} {mapping.name!a}", mapping.content

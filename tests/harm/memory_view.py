@@ -32,8 +32,10 @@ _OF_ANONYMOUS = (
 _OF_FILES = ("Anonymous", "Swap")
 """Of files' mappings: which of their unmodified pages are resident depends on the whole machine."""
 _KERNELS_OWN = (b"[vvar]", b"[vvar_vclock]", b"[vdso]", b"[vsyscall]")
-_NOT_OF_MAPPING = {"sd"}
-"""Soft-dirty: what tells of writes, and not a property of the mapping."""
+_SOFT_DIRTY = {"sd"}
+"""What tells of writes, and not a property of the mapping."""
+_WATCHED = {"um", "uw", "ui"}
+"""A userfaultfd watches it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Mapping:
     inode: int
     name: bytes
     flags: frozenset[str]
+    watched: str
+    """By which flags a userfaultfd watches it."""
     kib: dict[str, int]
 
     @property
@@ -65,7 +69,7 @@ class Mapping:
     def and_then(self, behind: Mapping) -> Mapping:
         """The two as one."""
         kib = {name: self.kib.get(name, 0) + behind.kib.get(name, 0) for name in self.kib | behind.kib}
-        return replace(self, end=behind.end, kib=kib)
+        return replace(self, end=behind.end, kib=kib, watched=self.watched or behind.watched)
 
     @property
     def text(self) -> str:
@@ -117,17 +121,18 @@ def _read(pid: int) -> Iterator[Mapping]:
             header, kib = found, {}
         elif line.startswith(b"VmFlags:") and header is not None and header[7] not in _KERNELS_OWN:
             start, end, protection, offset, device, inode, name = header.groups()
-            flags = frozenset(flag.decode() for flag in line.split()[1:]) - _NOT_OF_MAPPING
+            flags = frozenset(flag.decode() for flag in line.split()[1:])
             yield Mapping(
-                int(start, 16),
-                int(end, 16),
-                protection,
-                int(offset, 16),
-                device,
-                int(inode),
-                name,
-                flags,
-                kib,
+                start=int(start, 16),
+                end=int(end, 16),
+                protection=protection,
+                offset=int(offset, 16),
+                device=device,
+                inode=int(inode),
+                name=name,
+                flags=flags - _SOFT_DIRTY - _WATCHED,
+                watched=" ".join(sorted(flags & _WATCHED)),
+                kib=kib,
             )
         elif line.endswith(b" kB"):
             what, _, number = line.decode().partition(":")

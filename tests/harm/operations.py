@@ -19,6 +19,7 @@ import pytest
 from engine.checkpoint.engines import Chain, close_chain, open_chain
 from engine.checkpoint.link import After, Engine
 from engine.errors import Cancelled, DirtytopError, LinkFailed
+from engine.kernel.process import read_stat
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from tests.harm.target import wait_for_state
@@ -182,10 +183,13 @@ def _ended(subject: Subject, engine: Engine) -> Iterator[None]:
 @contextmanager
 def _stopped(subject: Subject, engine: Engine) -> Iterator[None]:
     """A dump that stops the target, which is then told to go on."""
+    was_stopped = read_stat(subject.pid).state == "T"
     with _chain(subject, engine) as chain:
         chain.dump(After.STOP)
         wait_for_state(subject.pid, "T")
-        os.kill(subject.pid, signal.SIGCONT)
+        if not was_stopped:
+            os.kill(subject.pid, signal.SIGCONT)
+            wait_for_state(subject.pid, "RSD")
         yield
 
 

@@ -30,7 +30,7 @@ class Knowing:
         self._questions = _fifo(directory / "questions")
         self._answers = _fifo(directory / "answers")
         self.process = subprocess.Popen(
-            [compiled(program), kind],
+            [compiled(f"knowing_{program}"), kind],
             stdin=self._questions,
             stdout=self._answers,
             stderr=subprocess.DEVNULL,
