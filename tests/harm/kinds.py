@@ -21,8 +21,8 @@ class Kind:
     """The kind by which the program knows it, if not by its name."""
     restless: str = _NOTHING
     """What it changes itself all the time: a pattern of what can be seen of it."""
-    is_alone: bool = True
-    """Whether it is looked at with its descendants; False where they come and go."""
+    has_passing_children: bool = False
+    """Whether descendants of it come and go, so that it is looked at without them."""
     is_suspended: bool = False
     """Whether it is stopped as by job control while we work."""
     is_soak: bool = False
@@ -52,35 +52,60 @@ KINDS: Final = (
     # -- system calls
     Kind("calls", "confined", "a seccomp filter that kills it for our system call"),
     Kind("calls", "strict", "seccomp's strict mode"),
-    Kind("calls", "diverting", "Syscall User Dispatch: its system calls go to a handler"),
+    Kind(
+        "calls",
+        "diverting",
+        "Syscall User Dispatch: its system calls go to a handler",
+        refused="(?:spliced|criu).*: criu could not dump",
+    ),
     Kind("calls", "spinning", "computes, in whole numbers and others, and makes no system call"),
     Kind("calls", "sequences", "threads in restartable sequences (rseq) all the time"),
     # -- waiting
     Kind("waits", "waiting", "a thread in each of 43 system calls that wait without end"),
     Kind("waits", "timing", "the same with timeouts"),
-    Kind("waits", "transferring", "calls that have moved a part of what they are to move"),
+    Kind(
+        "waits",
+        "transferring",
+        "calls that have moved a part of what they are to move",
+        restless="^system call",
+    ),
     Kind("waits", "thousand", "a thousand threads"),
     Kind("waits", "ring", "an io_uring with requests under way"),
     Kind("waits", "worked", "an io_uring with a worker of the kernel's"),
     Kind("waits", "polled", "an io_uring that the kernel polls"),
     Kind("waits", "aio", "asynchronous I/O under way, and a thread that waits for it"),
-    Kind("waits", "vfork", "its main thread waits for a child made by vfork, which nothing interrupts"),
+    Kind(
+        "waits",
+        "vfork",
+        "its main thread waits for a child made by vfork, which nothing interrupts",
+        refused=r"memory (?:dump|chain).*: .* cannot be stopped \(state D\)",
+    ),
     # -- memory
     Kind("memory", "tree", "memory shared with children until somebody writes (copy on write)"),
     Kind("memory", "merged", "pages that KSM keeps once"),
     Kind("memory", "huge", "transparent huge pages, shared with a child"),
     Kind("memory", "hugetlb", "pages of hugetlbfs"),
     Kind("memory", "swapped", "pages on a swap device"),
-    Kind("memory", "growing", "mremap all the time", restless=r": (?:mappings|memory|page tables)"),
+    Kind("memory", "growing", "mremap all the time", restless=r"^(?:mappings|memory|page tables|watched)"),
     Kind("memory", "crowded", "as many mappings as it may have", is_soak=True),
     Kind("memory", "sharing", "memfds, shared memory, modified files, with holes"),
-    Kind("memory", "faulting", "a userfaultfd of its own, and one in a child", restless=r": memory"),
+    Kind(
+        "memory",
+        "faulting",
+        "a userfaultfd of its own, and one in a child",
+        restless=r"^(?:memory|page tables)",
+    ),
     Kind("memory", "locked", "locked memory, a part of it on fault only"),
     Kind("memory", "advised", "DONTFORK, WIPEONFORK, MADV_FREE, guard regions, PROT_NONE, zero pages"),
     Kind("memory", "deep", "a deep stack"),
     # -- files
     Kind("files", "descriptors", "a descriptor of every kind, with positions, owners, bytes that wait"),
-    Kind("files", "full", "as many descriptors as it may have"),
+    Kind(
+        "files",
+        "full",
+        "as many descriptors as it may have",
+        refused="gives it no userfaultfd .Too many open files",
+    ),
     Kind("files", "locking", "locks of every kind, and a lease on a file that it maps"),
     Kind("files", "told", "is told by inotify of what is done with its files"),
     Kind("files", "named", "program, files and threads with names like lines of maps"),
@@ -99,14 +124,14 @@ KINDS: Final = (
         "processes",
         "execing",
         "a child that starts programs all the time",
-        is_alone=False,
-        restless=r": (?:memory|page tables)",
+        has_passing_children=True,
+        restless=r"^(?:memory|page tables)",
     ),
     Kind(
         "processes",
         "forking",
         "a thread that forks all the time",
-        is_alone=False,
-        restless=r": (?:memory|page tables)",
+        has_passing_children=True,
+        restless=r"^(?:memory|page tables)",
     ),
 )

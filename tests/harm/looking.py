@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ class Onlooker:
     """Looks at a tree again and again, and holds copies of its descriptors to compare them with."""
 
     target: Knowing
+    with_descendants: bool = True
     copies: dict[tuple[int, int], int] = field(default_factory=dict)
     """By pid and descriptor of the tree: a descriptor of ours."""
 
@@ -36,13 +38,19 @@ class Onlooker:
             view |= {f"self: {name}": value for name, value in self.target.account().items()}
         view |= {
             name: value
-            for name, value in view_tree(self.target.pid).items()
+            for name, value in self._seen().items()
             if name.partition(": ")[2] not in _SEEN_BETTER_HERE
         }
         for pid in _pids(view):
             with suppress(TargetGone):
                 view |= {f"{pid}: {name}": value for name, value in self._of_process(pid)}
         return view
+
+    def _seen(self) -> View:
+        view = view_tree(self.target.pid)
+        if self.with_descendants:
+            return view
+        return {name: value for name, value in view.items() if _process_of(name) == self.target.pid}
 
     def _of_process(self, pid: int) -> Iterator[tuple[str, str]]:
         found = mappings(pid)
@@ -74,7 +82,7 @@ class Onlooker:
 
     def take_copies(self) -> None:
         """Take a copy of each descriptor of the tree."""
-        for pid in _pids(view_tree(self.target.pid)):
+        for pid in _pids(self._seen()):
             try:
                 pidfd = open_pidfd(pid)
             except TargetGone:
@@ -92,7 +100,13 @@ class Onlooker:
 
 def _pids(view: View) -> list[int]:
     """The processes that something was seen of."""
-    return sorted({int(whose) for name in view if (whose := name.partition(":")[0]).isdigit()})
+    return sorted({pid for name in view if (pid := _process_of(name)) is not None})
+
+
+def _process_of(name: str) -> int | None:
+    """The process that it was seen of; None of what the target says."""
+    whose = re.match(r"\d+", name)
+    return None if whose is None else int(whose[0])
 
 
 def _locks(pid: int) -> str:

@@ -19,11 +19,15 @@ import pytest
 from engine.checkpoint.engines import Chain, close_chain, open_chain
 from engine.checkpoint.link import After, Engine
 from engine.errors import Cancelled, DirtytopError, LinkFailed
-from engine.kernel.process import read_stat
+from engine.kernel.process import ProcessStat, child_processes, read_stat
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from tests.harm.target import wait_for_state
 from tests.targets.forked import Forked
+
+
+class CriuCannot(DirtytopError):
+    """CRIU, by itself, fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +184,22 @@ def _ended(subject: Subject, engine: Engine) -> Iterator[None]:
         yield
 
 
+def _living(root: int) -> list[ProcessStat]:
+    return [stat for stat in (read_stat(root), *child_processes({root})) if not stat.is_dead]
+
+
 @contextmanager
 def _stopped(subject: Subject, engine: Engine) -> Iterator[None]:
-    """A dump that stops the target, which is then told to go on."""
-    was_stopped = read_stat(subject.pid).state == "T"
+    """A dump that stops the tree, which is then told to go on."""
+    stopped_before = {stat.pid for stat in _living(subject.pid) if stat.state == "T"}
     with _chain(subject, engine) as chain:
         chain.dump(After.STOP)
-        wait_for_state(subject.pid, "T")
-        if not was_stopped:
-            os.kill(subject.pid, signal.SIGCONT)
-            wait_for_state(subject.pid, "RSD")
+        tree = [stat.pid for stat in _living(subject.pid)]
+        for pid in tree:
+            wait_for_state(pid, "T")
+        for pid in {*tree} - stopped_before:
+            os.kill(pid, signal.SIGCONT)
+            wait_for_state(pid, "RSD")
         yield
 
 
@@ -237,6 +247,21 @@ def _on_full_disk(subject: Subject, engine: Engine) -> Iterator[None]:
             yield
     finally:
         subprocess.run(["umount", "-l", small], check=True)
+
+
+@contextmanager
+def _by_criu_alone(subject: Subject) -> Iterator[None]:
+    """`criu dump --leave-running`, without us: what it does itself to its target."""
+    images = subject.directory / "images"
+    images.mkdir()
+    done = subprocess.run(
+        ["criu", "dump", "-t", f"{subject.pid}", "-D", images, "--leave-running", "-v0", "--shell-job"],
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise CriuCannot("criu cannot dump it")
+    yield
 
 
 def _by(
@@ -298,4 +323,17 @@ LINKS_BY_CRIU: Final = (
     ),
 )
 
+CRIU_ALONE: Final = Operation("criu alone", "`criu dump --leave-running`: the control", _by_criu_alone)
+
 OPERATIONS: Final = (*WATCHING, *LINKS, *LINKS_BY_CRIU)
+
+OPERATIONS_EACH_TIME: Final = tuple(
+    operation
+    for operation in (UNTOUCHED, *OPERATIONS)
+    if operation.name
+    in (
+        *("untouched", "re-armed", "watcher killed", "helper killed"),
+        *("memory chain", "memory dump that stops", "memory dump cancelled", "spliced chain"),
+    )
+)
+"""What is done in each run of the tests, in little time."""

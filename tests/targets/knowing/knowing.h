@@ -110,9 +110,12 @@ static inline void tell_regions(void)
 
 /* -- answering */
 
+static int interrupted; /* how often a handler was run while it waited for a question */
+
 static inline void tell_all(void)
 {
 	tell_registers();
+	say("EINTR of read", "%d", interrupted);
 	tell_signals();
 	tell_limits();
 	tell_descriptors();
@@ -128,9 +131,13 @@ static inline void tell_all(void)
 static inline void serve(int questions)
 {
 	char line[64];
+	long got;
 
-	while (wait_keeping_registers(questions, line, sizeof line) > 0)
-		tell_all();
+	while ((got = wait_keeping_registers(questions, line, sizeof line)) > 0 || got == -EINTR)
+		if (got > 0)
+			tell_all();
+		else
+			interrupted++;
 }
 
 static void *serve_standard_input(void *unused)
