@@ -23,6 +23,8 @@ class Allowed:
     """Of which operations: a pattern."""
     why: str
     """Why it cannot be otherwise."""
+    when: str = "any"
+    """The operations in words, for the table."""
     kinds: str = ".*"
     """Of which kinds of target: a pattern."""
     change: str = ".*"
@@ -94,6 +96,7 @@ ALLOWED: Final = (
         _STOPPING,
         "the kernel ends them so when their thread is stopped; what they return is true",
         kinds="transferring",
+        when="dumps",
     ),
     Allowed(
         "its handler of SIGCONT is run, or that signal waits if it is blocked",
@@ -102,28 +105,32 @@ ALLOWED: Final = (
         _BY_STOP,
         "whoever lets it go on again sends SIGCONT",
         kinds="handling|timers|pending",
+        when="a dump that stops it",
     ),
     Allowed(
-        "its parent is told that it stopped and went on",
-        "self: storm",
+        "its parent, or whoever traces it, is told that it stopped and went on",
+        r"self: (?:storm|running|signal 17|signals came with|.*traced.*|.*tracing.*)",
         _BY_STOP,
         "the kernel tells a parent of SIGSTOP and of SIGCONT",
-        kinds="execing",
+        kinds="execing|children|tracing",
+        when="a dump that stops it",
     ),
     Allowed(
         "a SIGSTOP waits, of a process that was stopped already",
         "status ShdPnd",
         _BY_STOP,
         "it is to be stopped after the dump even if somebody lets it go on meanwhile; SIGCONT takes it away",
-        kinds="suspended",
+        kinds="suspended|children",
+        when="a dump that stops it",
     ),
     Allowed(
         "the page of its program at which CRIU lets it make calls is a copy",
         r"memory \S+ b'/.*'",
         _BY_CRIU,
         "CRIU writes an instruction there and puts back what it was",
-        change=" -> Anonymous 4",
+        change=r".* -> (?:.*, )?Anonymous 4",
         is_crius=True,
+        when="dumps by CRIU, and spliced ones",
     ),
     Allowed(
         "4 KiB more of page tables",
@@ -131,6 +138,7 @@ ALLOWED: Final = (
         _BY_CRIU,
         "CRIU maps memory for its own code and takes it away",
         is_crius=True,
+        when="dumps by CRIU, and spliced ones",
     ),
     Allowed(
         "SIGTRAP that was ignored is no more",
@@ -139,14 +147,35 @@ ALLOWED: Final = (
         "CRIU's code ends in a breakpoint, and the kernel does not let a breakpoint be ignored",
         kinds="ignoring",
         is_crius=True,
+        when="dumps by CRIU, and spliced ones",
     ),
     Allowed(
         "a SIGSTOP waits, of a process that was stopped already",
         "status ShdPnd",
         _BY_CRIU,
         "CRIU has what was stopped stop again; SIGCONT takes it away",
-        kinds="suspended",
+        kinds="suspended|children",
         is_crius=True,
+        when="dumps by CRIU, and spliced ones",
+    ),
+    Allowed(
+        "where a stopped process goes on: at its system call, which it begins anew, instead of behind it",
+        "system call",
+        _BY_CRIU,
+        "CRIU gives the registers back so; the kernel would have begun the call anew as well",
+        kinds="suspended|children",
+        is_crius=True,
+        when="dumps by CRIU, and spliced ones",
+    ),
+    Allowed(
+        "whoever watches its files by inotify is told that they are opened, read and closed",
+        "self: what was done with its files",
+        _BY_CRIU,
+        "CRIU opens mapped files to find their build-id",
+        change="0 -> 31",
+        kinds="told",
+        is_crius=True,
+        when="dumps by CRIU, and spliced ones",
     ),
     Allowed(
         "the handler of SIGSYS is gone, of a program that diverts its system calls",
@@ -156,6 +185,7 @@ ALLOWED: Final = (
         "the handler away. The dump fails",
         kinds="diverting",
         is_crius=True,
+        when="dumps by CRIU, and spliced ones",
     ),
     Allowed(
         "a restartable sequence goes on that should have begun anew",
@@ -165,5 +195,6 @@ ALLOWED: Final = (
         "does not see that it was in one",
         kinds="sequences",
         is_crius=True,
+        when="dumps by CRIU, and spliced ones",
     ),
 )

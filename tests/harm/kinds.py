@@ -69,7 +69,7 @@ KINDS: Final = (
         "calls that have moved a part of what they are to move",
         restless="^system call",
     ),
-    Kind("waits", "thousand", "a thousand threads"),
+    Kind("waits", "thousand", "a thousand threads", is_soak=True),
     Kind("waits", "ring", "an io_uring with requests under way"),
     Kind("waits", "worked", "an io_uring with a worker of the kernel's"),
     Kind("waits", "polled", "an io_uring that the kernel polls"),
@@ -112,12 +112,22 @@ KINDS: Final = (
     # -- processes
     Kind("processes", "children", "children that are zombies, stopped, continued, told of or not"),
     Kind("processes", "tracing", "traces children of its own"),
-    Kind("processes", "headless", "its main thread has ended"),
+    Kind(
+        "processes",
+        "headless",
+        "its main thread has ended",
+        refused="(?:spliced|criu).*: criu could not dump",
+    ),
     Kind("processes", "hidden", "PR_SET_DUMPABLE 0"),
     Kind("processes", "nobody", "another user's, at its limit of processes"),
     Kind("processes", "containing", "a child that is the first process of namespaces of all kinds"),
     Kind("processes", "personality", "addresses not randomized, READ_IMPLIES_EXEC"),
-    Kind("processes", "limited", "at its limits of memory, signals, files, locked memory"),
+    Kind(
+        "processes",
+        "limited",
+        "at its limits of memory, signals, files, locked memory",
+        refused="(?:spliced|criu).*: criu could not dump .*Cannot allocate memory",
+    ),
     Kind("processes", "scheduled", "real-time scheduling, one processor, a priority"),
     Kind("processes", "robust", "robust futexes and priority inheritance"),
     Kind(

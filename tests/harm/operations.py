@@ -191,15 +191,15 @@ def _living(root: int) -> list[ProcessStat]:
 @contextmanager
 def _stopped(subject: Subject, engine: Engine) -> Iterator[None]:
     """A dump that stops the tree, which is then told to go on."""
-    stopped_before = {stat.pid for stat in _living(subject.pid) if stat.state == "T"}
+    stopped_before = {stat.pid for stat in _living(subject.pid) if stat.state in "Tt"}
     with _chain(subject, engine) as chain:
         chain.dump(After.STOP)
         tree = [stat.pid for stat in _living(subject.pid)]
         for pid in tree:
-            wait_for_state(pid, "T")
+            wait_for_state(pid, "Tt")
         for pid in {*tree} - stopped_before:
             os.kill(pid, signal.SIGCONT)
-            wait_for_state(pid, "RSD")
+            wait_for_state(pid, "RSDt")
         yield
 
 
