@@ -19,7 +19,7 @@ import pytest
 from engine.checkpoint.engines import Chain, close_chain, open_chain
 from engine.checkpoint.link import After, Engine
 from engine.errors import Cancelled, DirtytopError, LinkFailed
-from engine.kernel.process import ProcessStat, child_processes, read_stat
+from engine.kernel.process import ProcessStat, child_processes, read_stat, read_status
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from tests.harm.target import wait_for_state
@@ -191,15 +191,16 @@ def _living(root: int) -> list[ProcessStat]:
 @contextmanager
 def _stopped(subject: Subject, engine: Engine) -> Iterator[None]:
     """A dump that stops the tree, which is then told to go on."""
-    stopped_before = {stat.pid for stat in _living(subject.pid) if stat.state in "Tt"}
+    stopped_before = {stat.pid for stat in _living(subject.pid) if stat.state == "T"}
     with _chain(subject, engine) as chain:
         chain.dump(After.STOP)
-        tree = [stat.pid for stat in _living(subject.pid)]
+        # Whoever traces a child of its own is told of the signal, and may not pass it on.
+        tree = [stat.pid for stat in _living(subject.pid) if read_status(stat.pid)["TracerPid"] == "0"]
         for pid in tree:
-            wait_for_state(pid, "Tt")
+            wait_for_state(pid, "T")
         for pid in {*tree} - stopped_before:
             os.kill(pid, signal.SIGCONT)
-            wait_for_state(pid, "RSDt")
+        wait_for_state(subject.pid, "RSDT" if subject.pid in stopped_before else "RSD")
         yield
 
 

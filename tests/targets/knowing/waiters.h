@@ -389,7 +389,7 @@ static void *wait_on_and_on(void *argument)
 }
 
 /* A thread in each, with SIGUSR2 blocked, which some wait for. */
-static void start_waiting(void)
+static inline void start_waiting(void)
 {
 	sigset_t set;
 
