@@ -25,11 +25,16 @@ from tests.harm.operations import (
     Operation,
 )
 
+_PARTS = 4
+"""An emulated guest of the lab takes one of so many parts of the kinds."""
+
 each_kind = pytest.mark.parametrize(
-    "target_kind",
-    [pytest.param(kind, id=kind.name, marks=[pytest.mark.soak] if kind.is_soak else []) for kind in KINDS],
+    ("first", "target_kind"),
+    [
+        pytest.param(at % _PARTS, kind, id=kind.name, marks=[pytest.mark.soak] if kind.is_soak else [])
+        for at, kind in enumerate(KINDS)
+    ],
 )
-pytestmark = pytest.mark.spread
 
 
 def possible(operation: Operation) -> bool:
@@ -47,7 +52,7 @@ def possible(operation: Operation) -> bool:
 
 @each_kind
 def test_a_target_stays_as_it_is_whatever_is_done(
-    target_kind: Kind, kind: TrackerKind, tmp_path: Path
+    first: int, target_kind: Kind, kind: TrackerKind, tmp_path: Path
 ) -> None:
     operations = [operation for operation in OPERATIONS_EACH_TIME if possible(operation)]
     found = go_through(target_kind, operations, kind, tmp_path)
@@ -60,7 +65,7 @@ def test_a_target_stays_as_it_is_whatever_is_done(
     "operation", [UNTOUCHED, *OPERATIONS, CRIU_ALONE], ids=lambda operation: operation.name
 )
 def test_a_target_stays_as_it_is(
-    target_kind: Kind, operation: Operation, kind: TrackerKind, tmp_path: Path
+    first: int, target_kind: Kind, operation: Operation, kind: TrackerKind, tmp_path: Path
 ) -> None:
     if not possible(operation):
         pytest.skip("no CRIU, or no soft-dirty bits")
