@@ -17,8 +17,8 @@ from engine.tracking.session import Session
 from tests.bench.figure import Figure
 from tests.targets.compiled import CompiledTarget
 
-_ARMINGS: Final = 1000
-_DUMPS: Final = 500
+_ARMINGS: Final = 300
+_DUMPS: Final = 100
 _TIMEOUTS_MS: Final = {"without end": (), "for ten seconds": ("10000",)}
 
 

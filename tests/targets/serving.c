@@ -1,4 +1,4 @@
-/* Twenty threads that wait as those of a server do, and count how often that ends with EINTR.
+/* Twenty threads that wait as those of a server do, its first one too, and count how often that ends with EINTR.
 
    usage: serving [MILLISECONDS]    waits without end, or for so long, again and again
 
@@ -20,22 +20,30 @@ static void *serve(void *argument)
 	return NULL;
 }
 
-int main(int argc, char **argv)
+static void *answer(void *unused)
 {
 	char line[64];
-	pthread_t thread;
 
-	if (argc > 1)
-		timeout_ms = atol(argv[1]);
-	for (size_t kind = 0; kind < sizeof serving / sizeof *serving; kind++)
-		for (int at = 0; at < serving[kind].threads; at++)
-			pthread_create(&thread, NULL, serve, (void *)kind);
-	usleep(100000);
 	puts("ready");
 	fflush(stdout);
 	while (fgets(line, sizeof line, stdin)) {
 		printf("%ld\n", interrupted);
 		fflush(stdout);
 	}
-	return 0;
+	exit(0);
+	return unused;
+}
+
+int main(int argc, char **argv)
+{
+	pthread_t thread;
+
+	if (argc > 1)
+		timeout_ms = atol(argv[1]);
+	for (size_t kind = 0; kind < sizeof serving / sizeof *serving; kind++)
+		for (int at = kind == 0; at < serving[kind].threads; at++)
+			pthread_create(&thread, NULL, serve, (void *)kind);
+	usleep(100000);
+	pthread_create(&thread, NULL, answer, NULL);
+	serve((void *)0);
 }
