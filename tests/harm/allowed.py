@@ -88,6 +88,7 @@ ALLOWED: Final = (
         ".*",
         "it waits on for what is left; with all of its timeout it would wait too long. Only the C library's "
         "calls are treated so, and it has no use for the register afterwards",
+        change=r"(\S+ \S+ \S+) \S+ (.*) -> \1 \S+ \2",
         kinds="timing",
     ),
     Allowed(
@@ -163,6 +164,7 @@ ALLOWED: Final = (
         "system call",
         _BY_CRIU,
         "CRIU gives the registers back so; the kernel would have begun the call anew as well",
+        change=r"(.*) \S+ -> \1 \S+",
         kinds="suspended|children",
         is_crius=True,
         when="dumps by CRIU, and spliced ones",
