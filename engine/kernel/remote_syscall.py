@@ -166,11 +166,11 @@ def _by_harm(pid: int) -> list[int]:
         harms: dict[int, tuple[bool, Harm]] = {}
         for tid in thread_ids(pid)[:_MOST_LOOKED_AT]:
             try:
-                state = read_stat(pid, tid).state
+                stat = read_stat(pid, tid)
             except TargetGone:
                 continue
-            if state not in "ZXx":
-                harms[tid] = state == "D", harm_of_stopping(pid, tid)
+            if not stat.is_dead and not stat.is_kernels_worker:
+                harms[tid] = stat.state == "D", harm_of_stopping(pid, tid)
             if harms.get(tid) == _HARMLESS:
                 break
         if harms and min(harms.values()) < _WORTH_WAITING:
