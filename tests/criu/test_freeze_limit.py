@@ -9,8 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import replace
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from engine.checkpoint.freeze_limit import FrozenTooLong
 from engine.checkpoint.link import After
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.spliced.chain import SplicedChain
+from engine.checkpoint.spliced.job import SpliceJob
 from engine.errors import DirtytopError, LinkFailed, TargetGone
 from engine.images.chain import read_chain, verify
 from engine.kernel.maps import read_maps
@@ -133,6 +133,19 @@ def assert_the_chain_goes_on(chain: Chain, judge: Outliving) -> None:
 # -- the limit
 
 
+@contextmanager
+def obeying(chain: Chain, options: Path) -> Iterator[None]:
+    """Meanwhile CRIU goes by these options; of a user a splice takes none that run programs."""
+    honest = SpliceJob._config_lines
+    with pytest.MonkeyPatch.context() as patched:
+        if isinstance(chain, CriuChain):
+            patched.setattr(chain, "options", CriuOptions(config_file=options))
+        else:
+            more = options.read_text().strip()
+            patched.setattr(SpliceJob, "_config_lines", lambda job: (*honest(job), more))
+        yield
+
+
 @pytest.mark.usefixtures("orphans_are_ours")
 def test_a_criu_that_waits_for_ever_lets_go_and_the_chain_goes_on(
     chain: Chain, endless: Path, judge: Outliving
@@ -140,20 +153,17 @@ def test_a_criu_that_waits_for_ever_lets_go_and_the_chain_goes_on(
     if isinstance(chain, MemoryChain):
         chain.pre_dump()
     links = os.listdir(chain.directory)
-    chain.options = CriuOptions(config_file=endless)
-    with pytest.raises(FrozenTooLong) as raised:
+    with obeying(chain, endless), pytest.raises(FrozenTooLong) as raised:
         chain.dump(After.KILL)
     assert f"process {judge.pid} was stopped by criu" in raised.value.message
     assert "--freeze-timeout" in raised.value.hint
     assert_is_as_it_was(judge)
     assert [name for name in os.listdir(chain.directory) if not name.endswith(".log")] == links
-    chain.options = replace(chain.options, config_file=None)
     assert_the_chain_goes_on(chain, judge)
 
 
 def test_a_criu_that_somebody_has_stopped_lets_go(chain: Chain, stopping: Path, judge: Outliving) -> None:
-    chain.options = CriuOptions(config_file=stopping)
-    with pytest.raises(FrozenTooLong):
+    with obeying(chain, stopping), pytest.raises(FrozenTooLong):
         chain.dump()
     assert_is_as_it_was(judge)
 
