@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -28,6 +29,7 @@ from tui.desk import Clock, Desk, Options
 from tui.endings import end_on_signals, thread_failures_go_to
 from tui.hearing import Hearing
 from tui.help import command_entries
+from tui.job_control import stops_put_off
 from tui.settings import Settings, load_settings, save_settings, settings_path
 from tui.target import Severity, Target
 from tui.theme import DEFAULT_THEME, THEMES
@@ -79,6 +81,7 @@ class DirtytopApp(App[None]):
         clock: Clock | None = None,
     ) -> None:
         super().__init__()
+        self._stops = ExitStack()
         options = options or Options()
         settings = settings or Settings()
         backend = backend or EngineBackend(trusts_directory=options.trusts_directory)
@@ -116,6 +119,7 @@ class DirtytopApp(App[None]):
     def on_mount(self) -> None:
         """Start to watch what was asked for."""
         end_on_signals(lambda code: self.exit(return_code=code))
+        self._stops.enter_context(stops_put_off())
         for pid in self.desk.options.pids:
             self.desk.watch(pid)
         if self.desk.watched.targets:
@@ -137,6 +141,7 @@ class DirtytopApp(App[None]):
 
     def on_unmount(self) -> None:
         """Let every target go; `run` waits for it."""
+        self._stops.close()
         self.desk.watched.leave_all()
 
     def tell(self, text: str, *, title: str = "", severity: Severity = "information") -> None:

@@ -23,7 +23,8 @@ _STDOUT, _STDERR = 1, 2
 def end_on_signals(end: Callable[[int], None]) -> None:
     """Have a signal end the running event loop's program: `end` is called with the exit code.
 
-    A second one kills: leaving may have to wait for a terminal that takes no more output.
+    A second one kills: leaving may have to wait for a terminal that takes no more output. What CRIU has
+    stopped by then is let go by its guardian (`engine.checkpoint.criu.guardian`).
     To be called in the main thread; elsewhere (a test that runs the app in a thread) it does nothing.
     """
     if threading.current_thread() is not threading.main_thread():

@@ -17,6 +17,7 @@ from engine.checkpoint.criu.directory import LOG
 from engine.checkpoint.criu.features import examine_criu
 from engine.checkpoint.criu.options import CriuOptions
 from engine.checkpoint.dumpable import RESTORABLE, Preflight, look_over, require_dumpable
+from engine.checkpoint.freeze_limit import BEYOND_S
 from engine.checkpoint.going_on import why_unsound
 from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress
 from engine.checkpoint.memory import MemoryChain
@@ -204,6 +205,7 @@ def open_chain(
     *,
     checked: bool = True,
     trusts_directory: bool = False,
+    freeze_timeout_s: float = BEYOND_S,
 ) -> Chain:
     """Begin a chain in a directory that holds no images.
 
@@ -215,6 +217,7 @@ def open_chain(
         checked: whether pre-flight looks at the target first.
         trusts_directory: whether others may be able to exchange the directory. They can then put
             links of their own in the place of ours, or remove them; to read them they are not able.
+        freeze_timeout_s: how long each link may keep the target stopped; see `freeze_limit`.
 
     Raises:
         NotTrusted: others can exchange the directory, and are not trusted.
@@ -227,7 +230,9 @@ def open_chain(
     """
     if checked and engine in RESTORABLE:
         require_dumpable(engine, session.root.pid, options)
-    return _OPENERS[engine](session, directory, options, trusts_directory)
+    chain = _OPENERS[engine](session, directory, options, trusts_directory)
+    chain.freeze_timeout_s = freeze_timeout_s
+    return chain
 
 
 def go_on(
@@ -237,6 +242,7 @@ def go_on(
     options: CriuOptions = DEFAULT_OPTIONS,
     *,
     checked: bool = True,
+    freeze_timeout_s: float = BEYOND_S,
 ) -> Chain:
     """Go on with a chain that an earlier program made of the same target; see `examine_chain`.
 
@@ -248,11 +254,14 @@ def go_on(
     """
     if checked and engine in RESTORABLE:
         require_dumpable(engine, session.root.pid, options)
-    return _RESUMERS[engine](session, directory, options)
+    chain = _RESUMERS[engine](session, directory, options)
+    chain.freeze_timeout_s = freeze_timeout_s
+    return chain
 
 
-_Opener = Callable[[Session, Path, CriuOptions, bool], Chain]
-_Resumer = Callable[[Session, Path, CriuOptions], Chain]
+_Opened = MemoryChain | CriuChain
+_Opener = Callable[[Session, Path, CriuOptions, bool], _Opened]
+_Resumer = Callable[[Session, Path, CriuOptions], _Opened]
 
 _OPENERS: Final[dict[Engine, _Opener]] = {
     Engine.MEMORY: lambda session, directory, options, trusts: MemoryChain(

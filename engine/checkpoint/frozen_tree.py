@@ -8,6 +8,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+from engine.checkpoint.freeze_limit import Freeze
 from engine.checkpoint.link import After
 from engine.errors import TargetGone
 from engine.kernel.process import Identity, require_same
@@ -23,8 +24,15 @@ class FrozenTree:
     we are killed, the kernel lets the tree go on.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, most_s: float) -> None:
+        """Nothing is stopped yet.
+
+        Args:
+            session: whose processes are to be stopped.
+            most_s: for how long at most, in all; whoever has it stopped asks `freeze` meanwhile.
+        """
         self._session = session
+        self.freeze = Freeze(session.root.pid, most_s)
         self._since = 0.0
         self.stopped: dict[Identity, StoppedProcess] = {}
         self.stopped_us = 0
@@ -39,6 +47,7 @@ class FrozenTree:
             TargetGone: the root has exited.
             NotPermitted, AlreadyTraced, NotSupported: a process cannot be stopped; all go on.
         """
+        self.freeze.begin()
         self._since = time.perf_counter()
         try:
             while self._stop_new():
@@ -80,6 +89,7 @@ class FrozenTree:
         if self.stopped:
             self.stopped_us = self._elapsed_us()
         self.stopped.clear()
+        self.freeze.end()
 
     def _elapsed_us(self) -> int:
         return int((time.perf_counter() - self._since) * 1e6)

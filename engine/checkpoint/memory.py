@@ -19,12 +19,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from engine.checkpoint.apart import Apart, heeding
 from engine.checkpoint.collecting import collect
 from engine.checkpoint.common_link import CommonLink
 from engine.checkpoint.copy_buffer import copy_buffer, grow, kept_buffer
 from engine.checkpoint.copying import Gauge, Stash, copy_to_file
 from engine.checkpoint.directory import ChainDirectory
 from engine.checkpoint.fingerprint import Fingerprint
+from engine.checkpoint.freeze_limit import BEYOND_S, limit_s
 from engine.checkpoint.frozen_tree import FrozenTree, read_flags
 from engine.checkpoint.going_on import (
     read_earlier_epoch,
@@ -40,7 +42,7 @@ from engine.checkpoint.tasks import gather, write_images
 from engine.errors import LinkFailed, TargetGone
 from engine.images.layout import LinkKind
 from engine.images.stats import DumpStats
-from engine.images.writer import LinkWriter, PagesWriter
+from engine.images.writer import Committed, LinkWriter, PagesWriter
 from engine.kernel.relatives import Relatives
 from engine.kernel.stopping import on_own_thread
 from engine.kernel.uptime import uptime_us
@@ -73,6 +75,7 @@ class MemoryChain:
 
     def _begin(self, session: Session, directory: Path, place: ChainDirectory) -> None:
         self.directory = directory
+        self.freeze_timeout_s = BEYOND_S
         self._place = place
         self.links: tuple[LinkResult, ...] = ()
         self.is_ended = False
@@ -138,7 +141,7 @@ class MemoryChain:
         began_s = time.perf_counter()
         gauge = Gauge(progress, cancelled)
         notes = self._take_over()
-        with self._link(LinkKind.PRE_DUMP) as (link, began_us), ExitStack() as held:
+        with self._link(LinkKind.PRE_DUMP, Apart()) as (link, began_us), ExitStack() as held:
             buffer = held.enter_context(kept_buffer(self._session))
             relatives = held.enter_context(closing(Relatives()))
             looking_s = time.perf_counter()
@@ -210,18 +213,20 @@ class MemoryChain:
             cancelled: asked between pieces of a few MiB.
 
         Raises:
-            As of `pre_dump`; the tree then goes on, whatever `after` says.
+            As of `pre_dump`, and `FrozenTooLong`; the tree then goes on, whatever `after` says.
         """
         notes = self._take_over()
-        gauge = Gauge(progress, cancelled)
-        # The thread that stops the tree ends with this call: nothing can stay stopped behind it.
-        return on_own_thread(lambda: self._dump(after, gauge, notes))
+        with Apart() as apart:
+            gauge = Gauge(apart.unless_left(progress), lambda: apart.is_left or cancelled())
+            # The thread that stops the tree ends with this call: nothing can stay stopped behind it.
+            return on_own_thread(lambda: self._dump(after, gauge, notes, apart))
 
-    def _dump(self, after: After, gauge: Gauge, notes: list[str]) -> LinkResult:
+    def _dump(self, after: After, gauge: Gauge, notes: list[str], apart: Apart) -> LinkResult:
         began_s = time.perf_counter()
         with (
-            self._link(LinkKind.DUMP) as (link, began_us),
-            ExitStack() as held,
+            self._link(LinkKind.DUMP, apart) as (link, began_us),
+            apart.things() as held,
+            ExitStack() as standing,
             ExitStack() as while_stopped,
         ):
             smaps = read_flags(self._session)
@@ -230,7 +235,10 @@ class MemoryChain:
             while_stopped.enter_context(self._session.lock)
             relatives = held.enter_context(closing(Relatives()))
             while_stopped.enter_context(urgent())
-            tree = held.enter_context(FrozenTree(self._session))
+            pending_bytes = sum(process.pending.size_bytes for process in self._session.processes)
+            most_s = self._limit_s(pending_bytes, to_disk=after is not After.RUN)
+            tree = standing.enter_context(FrozenTree(self._session, most_s))
+            look = heeding(tree.freeze.check, gauge.cancelled)
             lead_s = time.perf_counter() - tree.freezing_us / 1e6 - began_s
             plans, memories = collect(self._session, held, relatives, stopped=True)
             plans = {p: plan for p, plan in plans.items() if p.identity in tree.stopped}
@@ -241,53 +249,66 @@ class MemoryChain:
             fits = grow(buffer, gauge.total_bytes)
             stash = Stash(buffer)
             covered: dict[TrackedProcess, PageSet] = {}
-            if fits:
+
+            def copy() -> None:
                 common.copy(lambda found: stash.copy(found, memories[found.source], found.pages, gauge))
                 for process, plan in plans.items():
                     needed = plan.needed - common.kept(process)
                     covered[process] = stash.copy(process, memories[process], needed, gauge)
+
+            if fits:
+                apart.run(copy, look)
                 memdump_us = int((time.perf_counter() - copying_s) * 1e6)
                 if after is After.RUN:
                     tree.release()
             else:
                 memdump_us = 0
                 common.forget()
+                tree.freeze.limit_s = self._limit_s(gauge.total_bytes, to_disk=True)
                 notes.append(
                     "more was pending than fits beside the target in memory: "
                     "it was stopped until all was written"
                 )
             while_stopped.close()
-            common.write(lambda found, pages: stash.write(found, pages, gauge))
-            for number, (process, plan) in enumerate(plans.items(), start=1):
-                pages, kept = link.open_pages(states[process].inner_pid, number), common.kept(process)
-                if fits:
-                    stash.write(process, pages, gauge)
-                else:
-                    covered[process] = copy_to_file(memories[process], plan.needed, pages, buffer, gauge)
-                lazy = covered[process] & lazy_pages(plan.maps, states[process])
-                pages.finish(plan.held | kept, lazy)
-                covered[process] |= kept
+
+            def write() -> None:
+                common.write(lambda found, pages: stash.write(found, pages, gauge))
+                for number, (process, plan) in enumerate(plans.items(), start=1):
+                    pages, kept = link.open_pages(states[process].inner_pid, number), common.kept(process)
+                    if fits:
+                        stash.write(process, pages, gauge)
+                    else:
+                        covered[process] = copy_to_file(memories[process], plan.needed, pages, buffer, gauge)
+                    lazy = covered[process] & lazy_pages(plan.maps, states[process])
+                    pages.finish(plan.held | kept, lazy)
+                    covered[process] |= kept
+
+            apart.run_if(bool(tree.stopped), write, look)
             copy_s = time.perf_counter() - copying_s
             if after is After.RUN:
                 tree.release()
-            write_images(
-                link,
-                list(states.values()),
-                {process.identity.pid: plan.maps for process, plan in plans.items()},
-                smaps,
-            )
-            gauge.advance("syncing", 0)
-            stats = DumpStats(
-                pages_written=link.pages_written,
-                pages_skipped_parent=link.pages_in_parent,
-                pages_scanned=link.pages_written + link.pages_in_parent,
-                freezing_us=tree.freezing_us,
-                frozen_us=tree.stopped_us,
-                memdump_us=memdump_us,
-                memwrite_us=int(copy_s * 1e6) - memdump_us,
-            )
-            write_sidecar(link, self._session, self.engine)
-            committed = common.commit(stats, began_us)
+
+            def finish() -> Committed:
+                write_images(
+                    link,
+                    list(states.values()),
+                    {process.identity.pid: plan.maps for process, plan in plans.items()},
+                    smaps,
+                )
+                gauge.advance("syncing", 0)
+                stats = DumpStats(
+                    pages_written=link.pages_written,
+                    pages_skipped_parent=link.pages_in_parent,
+                    pages_scanned=link.pages_written + link.pages_in_parent,
+                    freezing_us=tree.freezing_us,
+                    frozen_us=tree.stopped_us,
+                    memdump_us=memdump_us,
+                    memwrite_us=int(copy_s * 1e6) - memdump_us,
+                )
+                write_sidecar(link, self._session, self.engine)
+                return common.commit(stats, began_us)
+
+            committed = apart.run_if(bool(tree.stopped), finish, tree.freeze.check)
             self._session.finish_link(self, {p: covered[p] | plan.held for p, plan in plans.items()})
             tree.release(after)
         unreadable = sum((plan.needed - covered[p]).count for p, plan in plans.items())
@@ -314,6 +335,10 @@ class MemoryChain:
 
     # -- what both need
 
+    def _limit_s(self, size_bytes: int, *, to_disk: bool) -> float:
+        processes = len(self._session.processes)
+        return limit_s(self.freeze_timeout_s, processes, size_bytes, to_disk=to_disk)
+
     def _take_over(self) -> list[str]:
         """Make sure that the session's pending pages refer to this chain; what the user should know."""
         if self.is_ended:
@@ -338,24 +363,30 @@ class MemoryChain:
                     f"{printable(str(changed))} was changed or removed since it was made: "
                     "this link is a full one, without a parent"
                 )
-            self._foreign_clears = self._count_foreign_clears()
+            self._foreign_clears = self._session.foreign_clears
         return notes
 
     @contextmanager
-    def _link(self, kind: LinkKind) -> Iterator[tuple[LinkWriter, int]]:
+    def _link(self, kind: LinkKind, apart: Apart) -> Iterator[tuple[LinkWriter, int]]:
         """A link under way, and the uptime before its collect; if it fails, pages are pending as before."""
         parent = self._fingerprints[-1][0] if self._fingerprints else None
         # A process that starts after this moment is another one to CRIU: read it before the collect.
         before_us = uptime_us()
         try:
-            with LinkWriter(self.next_path, kind, parent, self._place.opened) as link:
-                yield link, before_us
+            with apart.things() as things:
+                link = LinkWriter(self.next_path, kind, parent, self._place.opened)
+                things.callback(link.abort)
+                try:
+                    yield link, before_us
+                finally:
+                    if apart.is_left:
+                        link.erase()
         except BaseException:
             self._session.abandon_link(self)
             raise
 
     def _done(self, result: LinkResult) -> LinkResult:
-        if self._count_foreign_clears() > self._foreign_clears:
+        if self._session.foreign_clears > self._foreign_clears:
             note = (
                 "another program cleared the soft-dirty bits meanwhile, or the process itself: "
                 "this link is a full one"
@@ -367,6 +398,3 @@ class MemoryChain:
         if self.is_ended:
             self._place.close()
         return result
-
-    def _count_foreign_clears(self) -> int:
-        return sum(process.foreign_clears for process in self._session.processes)

@@ -87,13 +87,16 @@ def gather(process: StoppedProcess) -> TaskState:
     task = pid if pid in process.tracees else min(process.tracees)
     state = TaskState(read_stat(pid), read_status(pid), _read(pid, task, "auxv"), _personality(pid, task))
     for tid, tracee in sorted(process.tracees.items(), key=lambda item: item[0] != pid):
+        stat = read_stat(pid, tid)
+        if stat.is_kernels_worker:
+            continue
         registers, stack_pointer, missing = core_registers(tracee)
         status = read_status(pid, tid)
         state.not_held |= missing
         state.threads.append(
             ThreadState(
                 inner_tid=innermost(status, "NSpid", tid),
-                command=read_stat(pid, tid).raw_command,
+                command=stat.raw_command,
                 status=status,
                 registers=registers,
                 stack_page_address=stack_pointer,

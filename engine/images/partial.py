@@ -16,6 +16,7 @@ import errno
 import fcntl
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -53,6 +54,9 @@ class PartialDirectory:
         self._name = ""
         """What it is called by now; empty while it is not there."""
         self._is_published = False
+        self._is_erased = False
+        self._deciding = threading.Lock()
+        """Held while it is decided which of the two it will be."""
         self._fd = -1
         with writing(self.path.parent, "open this directory"):
             self._above = open_directory(self.path.parent) if above is None else above
@@ -189,9 +193,12 @@ class PartialDirectory:
         with writing(self.path, "give it its name"):
             if self._above.has(name):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-            # Should somebody make one just now: rename replaces nothing but an empty directory.
-            os.rename(partial, name, src_dir_fd=above, dst_dir_fd=above)
-            self._name = name
+            with self._deciding:
+                if self._is_erased:
+                    raise LinkFailed(f"{printable(str(self.path))} was given up")
+                # Should somebody make one just now: rename replaces nothing but an empty directory.
+                os.rename(partial, name, src_dir_fd=above, dst_dir_fd=above)
+                self._name = name
             try:
                 if not self._is_called(name):
                     self._name = ""
@@ -204,6 +211,23 @@ class PartialDirectory:
         self.names.clear()
         self._is_published = True
 
+    def erase(self) -> None:
+        """Remove what `remove` would, but keep it open, because another thread may still be writing it.
+
+        That thread can make nothing more in it, and cannot publish it. Harmless if called again.
+        """
+        with self._deciding:
+            if self._is_published:
+                return
+            self._is_erased = True
+        for name in tuple(self.names) if self._fd >= 0 else ():
+            with suppress(OSError):
+                os.unlink(name, dir_fd=self._fd)
+        # If it was never opened, this removes it if it is empty, as it was made.
+        with suppress(OSError):
+            if self._name and (self._fd < 0 or self._is_called(self._name)):
+                os.rmdir(self._name, dir_fd=self._above.fileno())
+
     def remove(self) -> None:
         """Remove it and what was made in it, unless it was published. Harmless if called again.
 
@@ -211,14 +235,7 @@ class PartialDirectory:
         one of its name removes it.
         """
         try:
-            if not self._is_published:
-                for name in self.names if self._fd >= 0 else ():
-                    with suppress(OSError):
-                        os.unlink(name, dir_fd=self._fd)
-                # If it was never opened, this removes it if it is empty, as it was made.
-                with suppress(OSError):
-                    if self._name and (self._fd < 0 or self._is_called(self._name)):
-                        os.rmdir(self._name, dir_fd=self._above.fileno())
+            self.erase()
         finally:
             self._name = ""
             if self._fd >= 0:

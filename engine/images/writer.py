@@ -220,6 +220,10 @@ class LinkWriter:
             )
         return size_bytes
 
+    def erase(self) -> None:
+        """Remove what was written while another thread may still write; see `PartialDirectory.erase`."""
+        self._files.erase()
+
     def abort(self) -> None:
         """Remove what was written, unless it was committed. Harmless if called again."""
         for pages in self._open_pages.values():

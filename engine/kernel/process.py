@@ -13,6 +13,8 @@ from engine.printable import printable
 
 _PF_KTHREAD = 0x0020_0000
 _PF_EXITING = 0x0000_0004
+_PF_IO_WORKER = 0x0000_0010
+_PF_USER_WORKER = 0x0000_4000  # Linux 6.4
 _DEAD = "ZXx"
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
@@ -71,6 +73,11 @@ class ProcessStat:
     def is_kernel_thread(self) -> bool:
         """Whether it has no user memory by design."""
         return bool(self.flags & _PF_KTHREAD)
+
+    @property
+    def is_kernels_worker(self) -> bool:
+        """Whether the thread is the kernel's own work for the process (io_uring): it runs no code of it."""
+        return bool(self.flags & (_PF_IO_WORKER | _PF_USER_WORKER))
 
     @property
     def is_exiting(self) -> bool:

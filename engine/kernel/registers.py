@@ -102,6 +102,16 @@ class Architecture(Protocol):
         """
         ...
 
+    def failing(self, registers: bytes, before: Wait | None, error: int) -> bytes | None:
+        """The registers with which the system call fails that a stop has interrupted; None if it has none.
+
+        Args:
+            registers: of the stopped thread.
+            before: what it was seen to wait in before the stop, if it was.
+            error: its `errno`.
+        """
+        ...
+
     def waiting_on(self, registers: bytes, wait: Wait, *, timeout_ms: int | None = None) -> bytes:
         """The registers with which it begins that call again that the stop has cut short.
 
@@ -230,6 +240,15 @@ class X86_64:  # noqa: N801 - the architecture's own name
         code = -_signed(words[self._AX])
         return code if code in _RESTARTED and _signed(words[self._ORIG_AX]) >= 0 else None
 
+    def failing(self, registers: bytes, before: Wait | None, error: int) -> bytes | None:
+        """ORIG_RAX of -1 keeps the kernel from beginning the call again."""
+        is_cut_short = self.interrupted_wait(registers, before) is not None
+        if not is_cut_short and self.restart_code(registers, before) is None:
+            return None
+        words = list(self._layout.unpack(registers))
+        words[self._AX], words[self._ORIG_AX] = _negative(error), _negative(1)
+        return self._layout.pack(*words)
+
     def waiting_on(self, registers: bytes, wait: Wait, *, timeout_ms: int | None = None) -> bytes:
         """The kernel looks at RAX only when it lets the thread go."""
         words = list(self._layout.unpack(registers))
@@ -321,6 +340,16 @@ class Aarch64:
         if before is None or words[self._NUMBER] != before.number or tuple(words[:6]) != before.arguments:
             return None
         return _usual_code(before)
+
+    def failing(self, registers: bytes, before: Wait | None, error: int) -> bytes | None:
+        """Behind the instruction, to which the kernel has gone back for a call that is begun again."""
+        words = list(self._layout.unpack(registers))
+        if self.restart_code(registers, before) is not None:
+            words[self._PC] += len(self.system_call_instruction)
+        elif self.interrupted_wait(registers, before) is None:
+            return None
+        words[0] = _negative(error)
+        return self._layout.pack(*words)
 
     def waiting_on(self, registers: bytes, wait: Wait, *, timeout_ms: int | None = None) -> bytes:
         """Back on the instruction, with the first argument as the kernel told it."""

@@ -18,6 +18,7 @@ from typing import Final
 
 from engine.errors import AlreadyTraced, NotPermitted, NotSupported, TargetGone
 from engine.kernel import ptrace
+from engine.kernel.held import Hold
 from engine.kernel.own_call import JobStopped, OwnCallCaller
 from engine.kernel.process import read_stat, read_status, thread_ids
 from engine.kernel.registers import NATIVE, Architecture
@@ -88,18 +89,19 @@ def borrowed_thread(pid: int) -> Iterator[RemoteCaller]:
     """
     if NATIVE is None:
         raise NotSupported(f"process {pid}: no system call can be made in it on this architecture", pid=pid)
-    tracee, caller, since = _stopped_at_a_call(pid, NATIVE)
-    remote = RemoteCaller(tracee, caller)
-    try:
+    with Hold():
+        tracee, caller, since = _stopped_at_a_call(pid, NATIVE)
+        remote = RemoteCaller(tracee, caller)
         try:
-            yield remote
+            try:
+                yield remote
+            finally:
+                remote.put_back()
+        except ProcessLookupError as error:
+            raise TargetGone(f"process {pid} exited while a thread of it was borrowed", pid=pid) from error
         finally:
-            remote.put_back()
-    except ProcessLookupError as error:
-        raise TargetGone(f"process {pid} exited while a thread of it was borrowed", pid=pid) from error
-    finally:
-        tracee.release()
-        remote.stopped_us = int((time.perf_counter() - since) * 1e6)
+            tracee.release()
+            remote.stopped_us = int((time.perf_counter() - since) * 1e6)
 
 
 def _stopped_at_a_call(
@@ -164,11 +166,11 @@ def _by_harm(pid: int) -> list[int]:
         harms: dict[int, tuple[bool, Harm]] = {}
         for tid in thread_ids(pid)[:_MOST_LOOKED_AT]:
             try:
-                state = read_stat(pid, tid).state
+                stat = read_stat(pid, tid)
             except TargetGone:
                 continue
-            if state not in "ZXx":
-                harms[tid] = state == "D", harm_of_stopping(pid, tid)
+            if not stat.is_dead and not stat.is_kernels_worker:
+                harms[tid] = stat.state == "D", harm_of_stopping(pid, tid)
             if harms.get(tid) == _HARMLESS:
                 break
         if harms and min(harms.values()) < _WORTH_WAITING:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from engine.errors import DirtytopError, TargetGone
+from engine.kernel.held import Hold
 from engine.kernel.own_call import OwnCallCaller
 from engine.kernel.process import thread_ids
 from engine.kernel.ptrace import STOP_TIMEOUT_S, Tracee
@@ -34,6 +35,8 @@ class StoppedProcess:
         self.tracees: dict[int, Tracee] = {}
         """By thread id."""
         self._since = 0.0
+        self._hold = Hold()
+        self._is_held = False
         self._before: dict[int, BeforeStop] = {}
 
     def __enter__(self) -> Self:
@@ -43,28 +46,31 @@ class StoppedProcess:
             TargetGone, NotPermitted, AlreadyTraced: it cannot be stopped, and has not been.
             NotSupported: a thread of it cannot be interrupted now.
         """
+        self._hold.__enter__()
+        self._is_held = True
+        try:
+            self._stop()
+        except BaseException:
+            self.release()
+            raise
+        return self
+
+    def _stop(self) -> None:
         lookout = Lookout(self.pid)
         self._before = {tid: lookout.look(tid) for tid in thread_ids(self.pid)}
         self._since = time.perf_counter()
         deadline = time.monotonic() + STOP_TIMEOUT_S
         ended: set[int] = set()
-        try:
-            # A running thread may start others until it has stopped itself.
-            while fresh := [
-                tid for tid in thread_ids(self.pid) if tid not in self.tracees and tid not in ended
-            ]:
-                for tracee in self._seize(fresh, ended):
-                    try:
-                        tracee.wait_stopped(deadline)
-                    except TargetGone:  # this thread ended instead; the process may live on
-                        ended.add(tracee.tid)
-                        del self.tracees[tracee.tid]
-            if not self.tracees:
-                raise TargetGone(f"process {self.pid} has exited", pid=self.pid)
-        except BaseException:
-            self.release()
-            raise
-        return self
+        # A running thread may start others until it has stopped itself.
+        while fresh := [tid for tid in thread_ids(self.pid) if tid not in self.tracees and tid not in ended]:
+            for tracee in self._seize(fresh, ended):
+                try:
+                    tracee.wait_stopped(deadline)
+                except TargetGone:  # this thread ended instead; the process may live on
+                    ended.add(tracee.tid)
+                    del self.tracees[tracee.tid]
+        if not self.tracees:
+            raise TargetGone(f"process {self.pid} has exited", pid=self.pid)
 
     def _seize(self, tids: list[int], ended: set[int]) -> list[Tracee]:
         """Ask these threads to stop; those that have ended, as a leader may before the others, are noted."""
@@ -91,6 +97,9 @@ class StoppedProcess:
             self._have_it_wait_on(tracee, self._before.get(tid, UNSEEN))
             tracee.release()
         self.tracees.clear()
+        if self._is_held:
+            self._is_held = False
+            self._hold.__exit__(None, None, None)
 
     def _have_it_wait_on(self, tracee: Tracee, before: BeforeStop) -> None:
         if NATIVE is None:

@@ -56,8 +56,10 @@ _X86_64: Final[dict[int, _CutShort]] = {
     426: _CutShort(Timeout.RING, 3),  # io_uring_enter
     45: _CutShort(Timeout.SOCKET),  # recvfrom
     47: _CutShort(Timeout.SOCKET),  # recvmsg
+    299: _CutShort(Timeout.SOCKET),  # recvmmsg
     44: _CutShort(Timeout.SOCKET),  # sendto
     46: _CutShort(Timeout.SOCKET),  # sendmsg
+    42: _CutShort(Timeout.SOCKET),  # connect; TCP's then times out with EALREADY, not EINPROGRESS
     43: _CutShort(Timeout.SOCKET),  # accept
     288: _CutShort(Timeout.SOCKET),  # accept4
 }
@@ -72,8 +74,10 @@ _AARCH64: Final[dict[int, _CutShort]] = {
     426: _CutShort(Timeout.RING, 3),  # io_uring_enter
     207: _CutShort(Timeout.SOCKET),  # recvfrom
     212: _CutShort(Timeout.SOCKET),  # recvmsg
+    243: _CutShort(Timeout.SOCKET),  # recvmmsg
     206: _CutShort(Timeout.SOCKET),  # sendto
     211: _CutShort(Timeout.SOCKET),  # sendmsg
+    203: _CutShort(Timeout.SOCKET),  # connect
     202: _CutShort(Timeout.SOCKET),  # accept
     242: _CutShort(Timeout.SOCKET),  # accept4
 }

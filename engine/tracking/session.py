@@ -101,6 +101,11 @@ class Session:
         return tuple(self._tree)
 
     @property
+    def foreign_clears(self) -> int:
+        """How often somebody else has cleared soft-dirty bits of these processes."""
+        return sum(process.foreign_clears for process in self._tree)
+
+    @property
     def refused(self) -> dict[Identity, DirtytopError]:
         """Descendants that could not be tracked, and why."""
         return dict(self._tree.refused)

@@ -172,13 +172,12 @@ def test_a_pre_dump_is_never_asked_of_a_criu_that_cannot_track(
 @pytest.mark.parametrize(
     ("options", "sent"),
     [
-        (CriuOptions(), {"network_lock": "SKIP", "timeout": 10, "pre_dump_mode": "SPLICE"}),
+        (CriuOptions(), {"network_lock": "SKIP", "pre_dump_mode": "SPLICE"}),
         (CriuOptions(tcp_established=True), {"tcp_established": True, "network_lock": None}),
         (CriuOptions(network_lock=NetworkLock.NFTABLES), {"network_lock": "NFTABLES"}),
         (CriuOptions(pre_dump_mode=PreDumpMode.READ), {"pre_dump_mode": "VM_READ"}),
         (CriuOptions(ghost_limit_bytes=5 << 20), {"ghost_limit": 5 << 20}),
         (CriuOptions(ext_unix_sk=True, file_locks=True), {"ext_unix_sk": True, "file_locks": True}),
-        (CriuOptions(freeze_timeout_s=60), {"timeout": 60}),
         (CriuOptions(shell_job=True), {"shell_job": True}),
     ],
 )

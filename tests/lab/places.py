@@ -15,6 +15,7 @@ LAB: Final = PROJECT / ".lab"
 TESTS: Final = (
     "tests/kernel",
     "tests/tracking",
+    "tests/harm",
     "tests/checkpoint",
     "tests/criu",
     "tests/spliced",
@@ -29,6 +30,7 @@ WITH_CRIU: Final = ("tests/criu", "tests/spliced")
 INDEPENDENT: Final = (
     *("tests/criu/test_log.py", "tests/criu/test_requests.py"),
     *("tests/tracking/test_ages.py", "tests/tracking/test_clean_pages.py", "tests/tracking/test_heat.py"),
+    "tests/harm/test_docs.py",
     *("tests/checkpoint/test_crit.py", "tests/spliced/test_splicing.py"),
 )
 """What lies there and depends on neither."""

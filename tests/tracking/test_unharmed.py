@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import closing
 
 import pytest
 
@@ -109,3 +110,14 @@ def test_a_helper_that_was_stopped_is_woken(target: ScriptedTarget, monkeypatch:
             time.sleep(0.001)
         descriptor, _ = session._source.obtain(read_stat(other.pid).identity)
         os.close(descriptor)
+
+
+@needs_write_protect
+def test_a_helper_that_was_killed_between_two_requests_is_replaced(target: ScriptedTarget) -> None:
+    identity = read_stat(target.pid).identity
+    with closing(UffdSource()) as source:
+        os.close(source.obtain(identity)[0])
+        assert source._helper is not None
+        source._helper.kill()
+        source._helper.wait()
+        os.close(source.obtain(identity)[0])

@@ -15,6 +15,7 @@ from engine.checkpoint.criu.features import examine_criu
 from engine.checkpoint.criu.options import CriuOptions
 from engine.checkpoint.dumpable import RESTORABLE, CannotDump, Chosen, choose_engine, require_dumpable
 from engine.checkpoint.engines import Chain, close_chain, go_on, open_chain
+from engine.checkpoint.freeze_limit import BEYOND_S
 from engine.checkpoint.going_on import engine_of, read_open_chain, tracker_of
 from engine.checkpoint.link import After, Engine, LinkResult
 from engine.errors import Cancelled, DirtytopError, LinkFailed
@@ -85,6 +86,15 @@ _AUTO: Final = "auto"
     is_flag=True,
     help="Not look first whether criu can dump the target: a dump may fail after all pre-dumps were made.",
 )
+@click.option(
+    "--freeze-timeout",
+    "freeze_timeout_s",
+    type=SECONDS,
+    default=BEYOND_S,
+    show_default=True,
+    help="Seconds, beyond what it takes on a slow machine, that a link may keep the target stopped; then the "
+    "target goes on, and the link is given up.",
+)
 @trust_option(TRUSTED_TO_HOLD)
 @when_options
 @cost_budget_option
@@ -99,6 +109,7 @@ def checkpoint(
     after: str,
     goes_on: bool,
     no_preflight: bool,
+    freeze_timeout_s: float,
     trusts_directory: bool,
     cost_budget: CostBudget | None,
     as_json: bool,
@@ -140,10 +151,18 @@ def checkpoint(
         options = options or CriuOptions()
         # Pre-flight was a moment ago.
         if goes_on:
-            chain = go_on(chosen, session, directory, options, checked=False)
+            chain = go_on(
+                chosen, session, directory, options, checked=False, freeze_timeout_s=freeze_timeout_s
+            )
         else:
             chain = open_chain(
-                chosen, session, directory, options, checked=False, trusts_directory=trusts_directory
+                chosen,
+                session,
+                directory,
+                options,
+                checked=False,
+                trusts_directory=trusts_directory,
+                freeze_timeout_s=freeze_timeout_s,
             )
         try:
             if when:

@@ -78,13 +78,6 @@ _OPTIONS: Final = (
         "criu: how packets are held off; auto, the default, does it only where connections are saved.",
     ),
     _option(
-        "--freeze-timeout",
-        "freeze_timeout_s",
-        type=click.IntRange(1, 3600),
-        metavar="S",
-        help="criu: seconds that the target may take to stop; 10 by default.",
-    ),
-    _option(
         "--criu-config",
         "config_file",
         type=CONFIG_FILE,

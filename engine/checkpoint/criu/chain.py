@@ -18,24 +18,26 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
+from engine.checkpoint.apart import Apart
 from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.job import LinkJob, LinkMade, LinkOrder
 from engine.checkpoint.criu.mapped_root import open_to_mapped_root
 from engine.checkpoint.criu.obeyed import require_config
-from engine.checkpoint.criu.options import CriuOptions, require_session_leader
+from engine.checkpoint.criu.options import CriuOptions, require_session_leader, require_untraced
 from engine.checkpoint.criu.selection import choices, would_write
 from engine.checkpoint.criu.unseen import why_not_left_out
 from engine.checkpoint.directory import ChainDirectory, Listing
 from engine.checkpoint.fingerprint import Fingerprint
+from engine.checkpoint.freeze_limit import BEYOND_S, limit_s
 from engine.checkpoint.going_on import read_open_chain, require_chain_of, why_not_the_same
 from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress, never, unheeded
 from engine.checkpoint.sidecar import Sidecar, sidecar_of, sidecar_of_dump
-from engine.errors import AlreadyTraced, DirtytopError, LinkFailed, NotTrusted, TargetGone
+from engine.errors import DirtytopError, LinkFailed, NotTrusted, TargetGone
 from engine.images.layout import SIDECAR, LinkKind
 from engine.images.link import read_link
-from engine.kernel.process import Identity, innermost_pid, read_stat, read_status, require_same
+from engine.kernel.process import Identity, innermost_pid, require_same
 from engine.pageset import EMPTY, PAGE_SIZE, PageSet
 from engine.printable import printable
 from engine.tracking.canary import Canary
@@ -99,6 +101,7 @@ class CriuChain:
         if not options.shell_job:
             require_session_leader(session.root.pid)
         self.directory = directory
+        self.freeze_timeout_s = BEYOND_S
         self.options = options
         self.links: tuple[LinkResult, ...] = ()
         self.is_ended = False
@@ -172,7 +175,7 @@ class CriuChain:
         Raises:
             NotSupported: CRIU cannot track memory here.
             NotTrusted: others can exchange the directory.
-            LinkFailed: CRIU failed; the message says why, and where its log is.
+            LinkFailed: CRIU failed; the message says why, and where its log is. `FrozenTooLong`.
             AlreadyTraced: a process of the tree is being debugged.
             TargetGone: the root has exited. Cancelled: `cancelled` said so.
             In each case there is no link, the target runs on, and the next link will be a full one.
@@ -219,7 +222,8 @@ class CriuChain:
         notes = [f"{self.broken}: this link is a full one"] if self.links and self.broken else []
         parent = None if self.broken or not self.links else read_link(self.links[-1].path)
         mode = self.options.pre_dump_mode
-        expected = sum(would_write(self._session, kind, parent, mode, self.criu).values())
+        expected = would_write(self._session, kind, parent, mode, self.criu)
+        expected_bytes = sum(expected.values()) * PAGE_SIZE
         order = LinkOrder(
             kind=kind,
             root=self._session.root,
@@ -227,7 +231,11 @@ class CriuChain:
             above=self._place.opened,
             parent=parent.path if parent else None,
             after=after,
-            expected_bytes=expected * PAGE_SIZE,
+            expected_bytes=expected_bytes,
+            # A pre-dump is written once the target runs again.
+            most_frozen_s=limit_s(
+                self.freeze_timeout_s, len(expected), expected_bytes, to_disk=kind is LinkKind.DUMP
+            ),
         )
         with self._under_way(kind) as session_waits:
 
@@ -245,7 +253,9 @@ class CriuChain:
                     )
                 directory.write(SIDECAR, sidecar.encode())
 
-            made = LinkJob(self.criu, self.options, order, progress, cancelled, thawed, add_sidecar).run()
+            with Apart() as apart:
+                job = LinkJob(self.criu, self.options, order, progress, cancelled, apart, thawed, add_sidecar)
+                made = job.run()
             if kind is LinkKind.DUMP and parent:
                 self._tell_session({})
             seen = self._place.fingerprint(order.path)
@@ -373,25 +383,3 @@ def _covered(listing: Listing, process: TrackedProcess) -> PageSet:
     except TargetGone:
         return EMPTY
     return listing.pages.get(pid, EMPTY)
-
-
-def require_untraced(pid: int) -> None:
-    """Say before CRIU does who is in its way.
-
-    Raises:
-        AlreadyTraced: somebody traces the process.
-    """
-    try:
-        tracer = int(read_status(pid).get("TracerPid", "0"))
-    except TargetGone:
-        return
-    if tracer:
-        try:
-            name = read_stat(tracer).command
-        except TargetGone:
-            return
-        raise AlreadyTraced(
-            f"process {pid} is already traced by {name} (pid {tracer})",
-            pid=pid,
-            hint=f"only one tracer at a time is possible: end {name}, or let it detach",
-        )

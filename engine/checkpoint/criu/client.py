@@ -4,34 +4,37 @@ The messages are those of images/proto/rpc.proto, one a packet of a SOCK_SEQPACK
 a session of its own, so that Ctrl-C on our terminal does not end it in the middle of its work, and
 what it says on stderr goes into a file: that is where errors are told that come before its log.
 
-Giving up is the delicate part. While CRIU works, the target runs CRIU's code with CRIU's registers. Of
-fifteen that were killed with SIGKILL in the middle of a dump, one took its target along, and most left
-mappings in it. So CRIU is never killed over its work: the size of files that it may write is set to
-zero, its next write fails, and it undoes everything on its own way out.
+Giving up is the delicate part: while CRIU works, the target runs CRIU's code with CRIU's registers. What
+is done about it is told in `engine.checkpoint.criu.letting_go`. It is for us to refuse what CRIU asks
+meanwhile; should we be killed, a guardian does the rest.
 """
 
 from __future__ import annotations
 
 import os
-import resource
-import select
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 from google.protobuf.message import DecodeError
 
+from engine.checkpoint.criu.guard import Guard
+from engine.checkpoint.criu.letting_go import PATIENCE, LettingGo, Patience
 from engine.checkpoint.criu.obeyed import criu_environment
-from engine.errors import DirtytopError, NotSupported, TargetGone
+from engine.checkpoint.criu.questions import Overseer, Questions, hear_listener, wait_for_packet
+from engine.checkpoint.criu.remains import clear_remains
+from engine.errors import DirtytopError, NotSupported
 from engine.images.files import writing
 from engine.images.proto.rpc_pb2 import NOTIFY, RESTORE, CriuNotify, CriuReq, CriuResp
-from engine.kernel.process import child_processes
-from engine.kernel.seccomp import IoctlCall, Listener, asking_command, receive_listener
+from engine.kernel.process import Identity, identify
+from engine.kernel.seccomp import asking_command
 from engine.printable import printable
 
 STDERR: Final = "criu.stderr"
@@ -40,6 +43,8 @@ STDERR: Final = "criu.stderr"
 _LARGEST_PACKET: Final = 1 << 20
 """Beyond what a socket buffer lets through by default."""
 _WATCH_EVERY_S: Final = 0.05
+_ENDING_S: Final = 2.0
+"""How long a CRIU that has answered, or hung up, may take to end."""
 _MOST_STDERR_BYTES: Final = 64 << 10
 
 Notified = Callable[[CriuNotify], bool]
@@ -48,17 +53,14 @@ Watch = Callable[[], None]
 """Called again and again while CRIU works; what it raises makes us give up."""
 
 
-class Overseer(Protocol):
-    """Whom CRIU has to ask before each `ioctl` of one kind."""
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """The tree that a CRIU works on, which it has to let go whatever happens."""
 
-    @property
-    def request(self) -> int:
-        """Which kind."""
-        ...
-
-    def decide(self, call: IoctlCall) -> int | None:
-        """What the call returns instead of being made; None lets it through."""
-        ...
+    root: Identity
+    said: Callable[[str], object]
+    """Told in words what goes on, while CRIU does not let go."""
+    patience: Patience = PATIENCE
 
 
 class NoAnswer(DirtytopError):
@@ -84,6 +86,7 @@ class Worker:
         inherited: tuple[int, ...] = (),
         on_our_terminal: bool = False,
         overseer: Overseer | None = None,
+        charge: Charge | None = None,
     ) -> None:
         """Nothing is started before `with`.
 
@@ -93,13 +96,20 @@ class Worker:
             inherited: descriptors that stay open for as long as it lives, whatever becomes of us.
             on_our_terminal: whether it shares our session and standard input.
             overseer: whom it has to ask; where the kernel cannot make it ask, it does not.
+            charge: what it is to stop. Without one it is not to be asked for a link.
         """
         self._program = program
         self._work_directory = work_directory
         self._inherited = inherited
         self._on_our_terminal = on_our_terminal
         self._overseer = overseer
-        self._listener: Listener | None = None
+        self._charge = charge
+        self._identity: Identity | None = None
+        self._guard: Guard | None = None
+        self._letting_go: LettingGo | None = None
+        self.remains = ""
+        """What was to be done about what it has left in the target, in words; empty if nothing."""
+        self._questions: Questions | None = None
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -144,21 +154,54 @@ class Worker:
                 ) from error
             finally:
                 os.close(stderr)
-            if self._overseer is not None:
-                tells.close()
-                self._listener = receive_listener(hears)
-        self._socket = ours
+            self._socket, self._identity = ours, identify(self._process.pid)
+            try:
+                if self._charge is not None:
+                    self._guard = Guard(self._identity, self._charge.root)
+                if self._overseer is not None:
+                    tells.close()
+                    self._questions = Questions(self._overseer, hear_listener(self._process, hears))
+                if self._guard is not None:
+                    self._guard.wait_until_ready()
+            except BaseException:
+                self._process.kill()  # it has been asked for nothing yet
+                self.__exit__(None, None, None)
+                raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Hang up, and wait for its end."""
+        """Hang up, and see it end, the target let go; one that does not end is left to its guardian."""
         assert self._socket is not None
         assert self._process is not None
         self._socket.close()
-        self._stop_listening()
-        self._process.wait()
+        if self._questions is not None:
+            self._questions.close()
+        if self._charge is None:
+            self._process.wait()
+            return
+        self._see_it_end(self._charge)
+        if self._process.returncode is not None and self._process.returncode < 0:
+            self.remains = clear_remains(self._charge.root)
+        if self._guard is not None:
+            self._guard.close()
+
+    @property
+    def pid(self) -> int:
+        """Its pid."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def was_killed(self) -> bool:
+        """Whether we had to kill it."""
+        return self._letting_go is not None and self._letting_go.was_killed
+
+    @property
+    def is_left_alone(self) -> bool:
+        """Whether it does not end whatever is done, and may hold the target still."""
+        return self._letting_go is not None and self._letting_go.is_left_alone
 
     def ask(
         self,
@@ -211,7 +254,7 @@ class Worker:
     def _receive(self, timeout_s: float) -> CriuResp | None:
         """The next message; None if none came in time. Raises NoAnswer."""
         assert self._socket is not None
-        if not self._wait_for_packet(self._socket, timeout_s):
+        if not wait_for_packet(self._socket, timeout_s, self._questions):
             return None
         try:
             data, _, flags, _ = self._socket.recvmsg(_LARGEST_PACKET)
@@ -243,43 +286,12 @@ class Worker:
             else:
                 return message
 
-    def _wait_for_packet(self, connection: socket.socket, timeout_s: float) -> bool:
-        """Whether there is one; whoever asks meanwhile is answered."""
-        deadline_s = time.monotonic() + timeout_s
-        while True:
-            poll = select.poll()
-            poll.register(connection, select.POLLIN)
-            if self._listener is not None:
-                poll.register(self._listener, select.POLLIN)
-            events = dict(poll.poll(max(0.0, deadline_s - time.monotonic()) * 1e3))
-            if self._listener is not None and (event := events.pop(self._listener.fileno(), 0)):
-                if event & select.POLLIN:
-                    self._oversee(self._listener)
-                else:  # everybody who could ask has ended
-                    self._stop_listening()
-            if events or time.monotonic() >= deadline_s:
-                return bool(events)
-
-    def _oversee(self, listener: Listener) -> None:
-        """Answer one call that waits for us."""
-        assert self._overseer is not None
-        call = listener.receive()
-        if call is None:
-            return
-        result = self._overseer.decide(call)
-        if result is None:
-            listener.let_through(call)
-        else:
-            listener.answer(call, result)
-
-    def _stop_listening(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
-
     def _silence(self) -> NoAnswer:
         assert self._process is not None
-        code = self._process.wait()
+        try:
+            code = self._process.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:
+            return NoAnswer("criu has hung up, and does not end")
         if code < 0:
             return NoAnswer(f"criu was killed by {signal.Signals(-code).name}")
         return NoAnswer(f"criu ended without an answer (exit code {code})")
@@ -287,34 +299,35 @@ class Worker:
     # -- giving up
 
     def _give_up(self) -> None:
-        """Make CRIU fail, and wait until it has put the target back as it was."""
-        while True:
-            self._hinder_writing()
+        """Make CRIU fail, and wait until it has put the target back as it was, or has hung up."""
+        assert self._charge is not None
+        letting_go = self._begin_to_let_go(self._charge)
+        while letting_go.step() and not letting_go.is_left_alone:
+            self._charge.said(letting_go.words())
             try:
                 message = self._receive(_WATCH_EVERY_S)
-                if message is None:
-                    continue
-                if message.type != NOTIFY:
-                    return
-                self._send(CriuReq(type=NOTIFY, notify_success=message.notify.script != "post-dump"))
+                if message is not None:
+                    if message.type != NOTIFY:
+                        return
+                    self._send(CriuReq(type=NOTIFY, notify_success=message.notify.script != "post-dump"))
             except NoAnswer:
                 return
 
-    def _hinder_writing(self) -> None:
-        """Let every further write to a file fail with EFBIG."""
-        for pid in self._pids():
-            try:
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, 0))
-            except ProcessLookupError:
-                continue
+    def _begin_to_let_go(self, charge: Charge) -> LettingGo:
+        assert self._identity is not None
+        if self._letting_go is None:
+            self._letting_go = LettingGo(self._identity, charge.root, charge.patience)
+        return self._letting_go
 
-    def _pids(self) -> list[int]:
-        """CRIU, and what it has forked (a pre-dump runs in a child of its)."""
+    def _see_it_end(self, charge: Charge) -> None:
+        """Wait for its end, and do something about it if that does not come."""
         assert self._process is not None
-        if self._process.poll() is not None:
-            return []
-        pid = self._process.pid
-        try:
-            return [*(stat.pid for stat in child_processes({pid})), pid]
-        except TargetGone:
-            return [pid]
+        with suppress(subprocess.TimeoutExpired):
+            if not self.is_left_alone:
+                self._process.wait(min(_ENDING_S, charge.patience.end_s))
+        while self._process.poll() is None and not self.is_left_alone:
+            letting_go = self._begin_to_let_go(charge)
+            letting_go.step()
+            charge.said(letting_go.words())
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_WATCH_EVERY_S)

@@ -123,11 +123,15 @@ class CriuDirectory(PartialDirectory):
                 os.unlink(name, dir_fd=directory)
                 raise
 
-    def remove(self) -> None:
-        """Remove it, unless it was finished or is to be kept, and the work directory."""
-        self.work.remove()
+    def erase(self) -> None:
+        """See `PartialDirectory.erase`; what is to be kept is left."""
         self.names = []
         if self._fd >= 0 and not self.is_only_copy:
             with suppress(OSError):  # then it is left: see `PartialDirectory.remove`
                 self.names = os.listdir(self._fd)
+        super().erase()
+
+    def remove(self) -> None:
+        """Remove it, unless it was finished or is to be kept, and the work directory."""
+        self.work.remove()
         super().remove()

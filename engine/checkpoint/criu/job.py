@@ -3,26 +3,33 @@
 A target that is to be killed is killed by CRIU, which keeps the other ends of its connections from
 noticing, but only once we have made the images durable: CRIU asks before (`post-dump`), with the
 tree still frozen. That is also when SIGSTOP is sent to a tree that is to stay stopped, for CRIU before 3.19
-cannot leave it so by itself. Until then, giving up lets the target run on; from then on we do not.
+cannot leave it so by itself. Until then, giving up lets the target run on; from then on we do so only where
+the target stays frozen for longer than it may be (`engine.checkpoint.freeze_limit`).
 """
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-from engine.checkpoint.criu.client import NoAnswer, Overseer, Worker
+from engine.checkpoint.apart import Apart, heeding
+from engine.checkpoint.criu.client import Charge, NoAnswer, Worker
 from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import LOG, CriuDirectory
 from engine.checkpoint.criu.features import Criu
+from engine.checkpoint.criu.given_up import given_up
 from engine.checkpoint.criu.log import find_cause
 from engine.checkpoint.criu.obeyed import write_config
 from engine.checkpoint.criu.options import CriuOptions
+from engine.checkpoint.criu.questions import Overseer
+from engine.checkpoint.freeze_limit import Freeze, FrozenTooLong
 from engine.checkpoint.link import After, Cancelled, LinkProgress, Progress
 from engine.errors import BadImage, DirtytopError, LinkFailed, TargetGone
 from engine.errors import Cancelled as CancelledError
@@ -33,16 +40,13 @@ from engine.images.pagemap import read_pagemap
 from engine.images.proto.rpc_pb2 import DUMP, PRE_DUMP, SINGLE_PRE_DUMP, CriuReq
 from engine.images.proto.stats_pb2 import StatsEntry
 from engine.images.stats import DumpStats
-from engine.kernel.maps import read_maps
-from engine.kernel.process import Identity, child_processes, require_same
+from engine.kernel.process import Identity, child_processes, read_status, require_same
 from engine.pageset import PAGE_SIZE
 from engine.printable import printable
 from engine.trust.directory import OpenDirectory
 
 _ENDING_S: Final = 2.0
 _POST_DUMP: Final = "post-dump"
-_LEFT_BEHIND: Final = b"/memfd:CRIUMFD"
-"""What CRIU's code in the target is mapped from while it works there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,8 @@ class LinkOrder:
     after: After
     expected_bytes: int
     """An estimate of how much page data it will be."""
+    most_frozen_s: float
+    """How long the tree may be stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +93,7 @@ class LinkJob:
         order: LinkOrder,
         progress: Progress,
         cancelled: Cancelled,
+        apart: Apart,
         thawed: Callable[[], None],
         added: Callable[[CriuDirectory], None] = _nothing_more,
     ) -> None:
@@ -98,6 +105,7 @@ class LinkJob:
             order: what to make.
             progress: told how far it is, some twenty times a second.
             cancelled: asked as often.
+            apart: where all is done that may have to wait while the tree is frozen.
             thawed: called once a pre-dump has let the target go on.
             added: called when CRIU is done, to write what belongs into the link besides.
         """
@@ -106,6 +114,7 @@ class LinkJob:
         self._order = order
         self._progress = progress
         self._cancelled = cancelled
+        self._apart = apart
         self._thawed: Callable[[], None] | None = thawed if order.kind is LinkKind.PRE_DUMP else None
         self._added = added
         self._is_approved = False
@@ -115,28 +124,35 @@ class LinkJob:
         """Descriptors that CRIU gets besides that of the link's directory."""
         self._overseer: Overseer | None = None
         """Whom CRIU has to ask."""
+        self._freeze = Freeze(order.root.pid, order.most_frozen_s)
+        self._heed = heeding(self._freeze.check, cancelled)
 
     def run(self) -> LinkMade:
         """Make the link.
 
         Raises:
-            LinkFailed: CRIU could not, or the disk would not take it.
+            LinkFailed: CRIU could not, or the disk would not take it; `FrozenTooLong`: not in time.
             TargetGone: the root has exited.
             Cancelled: `cancelled` said so.
-            In each case there is no link, and the tree runs on.
+            In each case there is no link, and the tree runs on, unless the message says otherwise.
         """
-        directory = CriuDirectory(self._order.path, self._order.above)
-        try:
-            notes = self._have_it_made(directory)
-            return self._finish(directory, notes)
-        except DirtytopError as error:
-            if directory.is_only_copy:
-                error.hint = f"the target is gone, and {printable(str(directory.partial_path))} is whole"
-            raise
-        finally:
-            if self._stopped and not directory.is_published:
-                self._wake()
-            directory.remove()
+        with self._apart.things() as things:
+            directory = CriuDirectory(self._order.path, self._order.above)
+            things.callback(directory.remove)
+            try:
+                notes = self._have_it_made(directory)
+                return self._finish(directory, notes)
+            except DirtytopError as error:
+                directory.is_only_copy = directory.is_only_copy and self._is_gone()
+                if directory.is_only_copy:
+                    error.hint = f"the target is gone, and {printable(str(directory.partial_path))} is whole"
+                raise
+            finally:
+                self._freeze.end()
+                if self._stopped and not directory.is_published:
+                    self._wake()
+                if self._apart.is_left:
+                    directory.erase()
 
     # -- the conversation
 
@@ -146,20 +162,33 @@ class LinkJob:
         # Should we be killed, what CRIU still works in is not taken for left behind.
         inherited = (directory.fileno(), directory.work.fileno(), *self._inherited)
         request = self._request(directory)
-        with Worker(
-            self._criu.program, directory.work.path, inherited=inherited, overseer=self._overseer
-        ) as worker:
-            try:
-                answer = worker.ask(
-                    request,
-                    notified=lambda notification: self._approve(notification.script, directory),
-                    watch=lambda: self._watch(directory),
-                )
-            except NoAnswer as error:
-                silence = error.message
-            stderr = worker.stderr()
+        worker = Worker(
+            self._criu.program,
+            directory.work.path,
+            inherited=inherited,
+            overseer=self._overseer,
+            charge=Charge(self._order.root, self._say_giving_up),
+        )
+        try:
+            with worker:
+                self._freeze.expect()
+                try:
+                    answer = worker.ask(
+                        request,
+                        notified=lambda notification: self._approve(notification.script, directory),
+                        watch=lambda: self._watch(directory),
+                    )
+                    if answer.success:  # the end of CRIU, which follows, is nothing to the target
+                        self._freeze.end()
+                        self._tell_thawed()
+                except NoAnswer as error:
+                    silence = error.message
+                stderr = worker.stderr()
+        except (FrozenTooLong, CancelledError) as error:
+            self._look_at_target()
+            raise given_up(error, worker, self._freeze, directory.keep_log) from error
+        self._freeze.end()
         if answer is not None and answer.success:
-            self._tell_thawed()
             return []
         if directory.is_only_copy:
             if self._is_ending():
@@ -169,7 +198,7 @@ class LinkJob:
         why = said.text if said else silence or "it does not say why"
         if said and silence:
             why = f"{silence}: {why}"
-        raise self._failure(why, said.hint if said else "", directory)
+        raise self._failure(why, said.hint if said else "", directory, worker.remains)
 
     def _request(self, directory: CriuDirectory) -> CriuReq:
         order = self._order
@@ -178,6 +207,7 @@ class LinkJob:
         options.work_dir_fd = directory.work.fileno()
         options.log_file = LOG
         options.pid = order.root.pid
+        options.timeout = math.ceil(order.most_frozen_s)
         # What no request of ours sets another file may have set.
         options.lazy_pages = options.auto_dedup = False
         config = write_config(
@@ -208,6 +238,8 @@ class LinkJob:
         return ()
 
     def _watch(self, directory: CriuDirectory) -> None:
+        self._look_at_target()
+        self._freeze.check()
         done_bytes = directory.page_bytes()
         if done_bytes:
             # A pre-dump writes its pages when the tree runs again.
@@ -222,6 +254,17 @@ class LinkJob:
         if not self._is_approved:
             self._check_wanted()
 
+    def _look_at_target(self) -> None:
+        """CRIU stops the tree by tracing it, and lets it go by no longer doing so."""
+        try:
+            is_traced = read_status(self._order.root.pid).get("TracerPid", "0") != "0"
+        except TargetGone:
+            is_traced = False
+        if is_traced:
+            self._freeze.begin()
+        elif self._freeze.is_under_way:
+            self._freeze.end()
+
     def _tell_thawed(self) -> None:
         if self._thawed is not None:
             self._thawed()
@@ -233,6 +276,7 @@ class LinkJob:
 
     def _approve(self, script: str, directory: CriuDirectory) -> bool:
         """Answer a notification: whether CRIU may go on."""
+        self._look_at_target()
         if script != _POST_DUMP:
             return True
         self._check_wanted()
@@ -242,7 +286,8 @@ class LinkJob:
             self._progress(LinkProgress("syncing", done_bytes, done_bytes))
             fill_old_lengths(directory)
             # Should we be killed now, this tells that what we leave behind is whole.
-            directory.complete(pack(Magic.STATS, [self._count(directory).to_message()]))
+            complete = partial(directory.complete, pack(Magic.STATS, [self._count(directory).to_message()]))
+            self._apart.run(complete, self._heed, is_urgent=False)
         if self._order.after is After.STOP:
             self._stop_tree()
         self._is_approved = True
@@ -251,6 +296,12 @@ class LinkJob:
 
     def _while_frozen(self, directory: CriuDirectory) -> None:
         """All of CRIU's images are written, and the tree has not gone on yet."""
+
+    # -- giving up
+
+    def _say_giving_up(self, how: str) -> None:
+        self._freeze.still_here()
+        self._progress(LinkProgress(f"giving up: {how}", 0, 0))
 
     # -- the target
 
@@ -333,26 +384,13 @@ class LinkJob:
             shpages_skipped_parent=in_parent[False],
         )
 
-    def _failure(self, why: str, hint: str, directory: CriuDirectory) -> DirtytopError:
+    def _failure(self, why: str, hint: str, directory: CriuDirectory, remains: str = "") -> DirtytopError:
         pid = self._order.root.pid
         log = directory.keep_log()
         see = f"; its log is {printable(str(log))}" if log else ""
         if self._is_gone():
             return TargetGone(f"process {pid} exited while criu worked on it ({why}){see}", pid=pid)
         doing = "pre-dump" if self._order.kind is LinkKind.PRE_DUMP else "dump"
-        left = self._left_behind()
-        if left:
-            hint = f"{left}{'; ' if hint else ''}{hint}"
+        if remains:
+            hint = f"{remains}{'; ' if hint else ''}{hint}"
         return LinkFailed(f"criu could not {doing} process {pid}: {why}{see}", pid=pid, hint=hint)
-
-    def _left_behind(self) -> str:
-        """What is left of CRIU in the tree, in words."""
-        root = self._order.root
-        pids = [root.pid, *(stat.pid for stat in child_processes({root.pid}))]
-        found = 0
-        for pid in pids:
-            try:
-                found += sum(vma.raw_name.startswith(_LEFT_BEHIND) for vma in read_maps(pid).vmas)
-            except TargetGone:
-                continue
-        return f"criu has left {found} mappings in the target, which do no harm" if found else ""

@@ -7,10 +7,10 @@ from enum import Enum
 from pathlib import Path
 
 from engine.checkpoint.criu.features import Criu
-from engine.errors import NotSupported
+from engine.errors import AlreadyTraced, NotSupported, TargetGone
 from engine.images.proto import rpc_pb2
 from engine.images.proto.rpc_pb2 import CriuOpts
-from engine.kernel.process import read_stat
+from engine.kernel.process import read_stat, read_status
 
 
 class PreDumpMode(Enum):
@@ -56,8 +56,6 @@ class CriuOptions:
     """How large a deleted file that is still open may be; CRIU's own limit is 1 MiB."""
     pre_dump_mode: PreDumpMode = PreDumpMode.SPLICE
     network_lock: NetworkLock = NetworkLock.AUTO
-    freeze_timeout_s: int = 10
-    """How long the tree may take to stop before CRIU gives up."""
     config_file: Path | None = None
     """A file of CRIU's options (criu.conf(5)), which overrules all others."""
     log_level: int = 2
@@ -85,7 +83,6 @@ class CriuOptions:
             ext_unix_sk=self.ext_unix_sk,
             file_locks=self.file_locks,
             pre_dump_mode=_PRE_DUMP_MODES[self.pre_dump_mode],
-            timeout=self.freeze_timeout_s,
         )
         if self.ghost_limit_bytes is not None:
             options.ghost_limit = self.ghost_limit_bytes
@@ -126,4 +123,26 @@ def require_session_leader(pid: int) -> None:
             f"process {pid} is not the leader of its session: it belongs to a shell or a terminal",
             pid=pid,
             hint="`--shell-job` saves it; when restored, it belongs to the terminal that restores it",
+        )
+
+
+def require_untraced(pid: int) -> None:
+    """Say before CRIU does who is in its way.
+
+    Raises:
+        AlreadyTraced: somebody traces the process.
+    """
+    try:
+        tracer = int(read_status(pid).get("TracerPid", "0"))
+    except TargetGone:
+        return
+    if tracer:
+        try:
+            name = read_stat(tracer).command
+        except TargetGone:
+            return
+        raise AlreadyTraced(
+            f"process {pid} is already traced by {name} (pid {tracer})",
+            pid=pid,
+            hint=f"only one tracer at a time is possible: end {name}, or let it detach",
         )

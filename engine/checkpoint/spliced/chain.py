@@ -14,14 +14,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 
+from engine.checkpoint.apart import Apart
 from engine.checkpoint.copy_buffer import copy_buffer
 from engine.checkpoint.copying import Gauge
-from engine.checkpoint.criu.chain import require_untraced
+from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.job import LinkOrder
 from engine.checkpoint.criu.mapped_root import open_to_mapped_root
-from engine.checkpoint.criu.options import CriuOptions, require_session_leader
+from engine.checkpoint.criu.obeyed import require_config
+from engine.checkpoint.criu.options import CriuOptions, require_session_leader, require_untraced
 from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, LinkTimes, Progress, never, unheeded
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.sidecar import sidecar_of_dump
@@ -39,6 +41,7 @@ def _usable(criu: Criu | None, options: CriuOptions, session: Session) -> Criu:
     found = criu or examine_criu()
     found.require_dump()
     options.require_possible(found)
+    require_config(Use.SPLICE, options.config_file)
     if not options.shell_job:
         require_session_leader(session.root.pid)
     return found
@@ -113,7 +116,7 @@ class SplicedChain(MemoryChain):
             cancelled: asked some twenty times a second, until all is written.
 
         Raises:
-            LinkFailed: CRIU failed, or the disk would not take it; the message says why.
+            LinkFailed: CRIU failed, or the disk would not take it; the message says why. `FrozenTooLong`.
             AlreadyTraced: a process of the tree is being debugged.
             TargetGone: the root has exited. Cancelled: `cancelled` said so.
             In each case there is no link, the tree runs on, and its pages are pending as before.
@@ -125,12 +128,13 @@ class SplicedChain(MemoryChain):
         for process in self._session.processes:
             require_untraced(process.identity.pid)
         parent = self._place.read_listing(*self._fingerprints[-1]) if self._fingerprints else None
-        gauge = Gauge(progress, cancelled)
+        apart = Apart()
+        gauge = Gauge(apart.unless_left(progress), lambda: apart.is_left or cancelled())
         try:
-            with (
-                copy_buffer(self._session) as buffer,
-                FrozenPages(self._session, self.criu, parent, buffer, gauge) as pages,
-            ):
+            with apart, apart.things() as held:
+                buffer = held.enter_context(copy_buffer(self._session))
+                pages = held.enter_context(FrozenPages(self._session, self.criu, parent, buffer, gauge))
+                pending_bytes = sum(process.pending.size_bytes for process in self._session.processes)
                 order = LinkOrder(
                     kind=LinkKind.DUMP,
                     root=self._session.root,
@@ -138,7 +142,8 @@ class SplicedChain(MemoryChain):
                     above=self._place.opened,
                     parent=None,
                     after=after,
-                    expected_bytes=sum(p.pending.size_bytes for p in self._session.processes),
+                    expected_bytes=pending_bytes,
+                    most_frozen_s=self._limit_s(pending_bytes, to_disk=after is not After.RUN),
                 )
                 with ExitStack() as session_waits:
                     session_waits.enter_context(self._session.lock)
@@ -148,6 +153,7 @@ class SplicedChain(MemoryChain):
                         order,
                         progress,
                         cancelled,
+                        apart,
                         pages,
                         session_waits.close,
                         self._add_sidecar,

@@ -101,8 +101,27 @@ class FrozenPages:
 
     # -- while the tree is frozen
 
+    def plan(self) -> None:
+        """Collect from every process that still is what was tracked.
+
+        Raises:
+            TargetGone: the root was killed in its sleep.
+        """
+        began_s = time.perf_counter()
+        for process in self._session.processes:
+            try:
+                if require_same(process.identity).program == process.program:
+                    self._plans[process] = process.plan_link(stopped=True)
+            except TargetGone:
+                if process.identity == self._session.root:
+                    raise
+        self.collect_s = time.perf_counter() - began_s
+
     def save(self, images: PartialDirectory) -> None:
-        """Find out what is needed, and copy it, unless it is too much for memory.
+        """Find out what else is needed, and copy it, unless it is too much for memory.
+
+        Another thread may do it than that which has planned: it may have to wait for the memory of the
+        target, and touches nothing but what this object alone has.
 
         Args:
             images: where CRIU has written its part.
@@ -113,11 +132,10 @@ class FrozenPages:
             BadImage: a pagemap is damaged. Cancelled: see `Gauge`.
         """
         began_s = time.perf_counter()
-        self._plan()
         self._divide(images)
         self._gauge.total_bytes = sum(share.needed.size_bytes for share in self._shares)
         self.copying_at_s = time.perf_counter()
-        self.collect_s = self.copying_at_s - began_s
+        self.collect_s += self.copying_at_s - began_s
         self._gauge.advance("copying", 0)
         if not grow(self._stash.buffer, self._gauge.total_bytes):
             self.notes.append(
@@ -130,16 +148,6 @@ class FrozenPages:
             self._require(share, share.needed - copied)
         self.is_copied = True
         self.copy_s = time.perf_counter() - self.copying_at_s
-
-    def _plan(self) -> None:
-        """Collect from every process that still is what was tracked."""
-        for process in self._session.processes:
-            try:
-                if require_same(process.identity).program == process.program:
-                    self._plans[process] = process.plan_link(stopped=True)
-            except TargetGone:
-                if process.identity == self._session.root:
-                    raise
 
     def _divide(self, images: PartialDirectory) -> None:
         """Between the parent and us, what CRIU has listed and what was withheld from it."""

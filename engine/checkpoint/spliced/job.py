@@ -19,8 +19,10 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
+from engine.checkpoint.apart import Apart
 from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu
@@ -49,6 +51,7 @@ class SpliceJob(LinkJob):
         order: LinkOrder,
         progress: Progress,
         cancelled: Cancelled,
+        apart: Apart,
         pages: FrozenPages,
         thawed: Callable[[], None],
         added: Callable[[CriuDirectory], None],
@@ -61,11 +64,12 @@ class SpliceJob(LinkJob):
             order: a dump; CRIU is told nothing of a parent, so it has none.
             progress: told how far it is.
             cancelled: asked some twenty times a second, until the tree has been told to stop or to end.
+            apart: where all is done that may have to wait while the tree is frozen.
             pages: what we save.
             thawed: called once the tree goes on, or has ended.
             added: called when all of it is written, to write what belongs into the link besides.
         """
-        super().__init__(criu, options, order, progress, cancelled, thawed, added)
+        super().__init__(criu, options, order, progress, cancelled, apart, thawed, added)
         self._pages = pages
         if can_withhold(criu, order.root):
             self._overseer = pages.withheld
@@ -104,12 +108,13 @@ class SpliceJob(LinkJob):
         return super()._approve(script, directory)
 
     def _while_frozen(self, directory: CriuDirectory) -> None:
-        self._pages.save(directory)
+        self._pages.plan()
+        self._apart.run(partial(self._pages.save, directory), self._heed)
         # What is to be ended, or left stopped, is so only once its link is there; what could not be
         # copied has to be read now.
         if self._order.after is not After.RUN or not self._pages.is_copied:
             self._urgency.close()
-            self._splice(directory)
+            self._apart.run(partial(self._splice, directory), self._heed, is_urgent=False)
 
     def _splice(self, directory: CriuDirectory) -> None:
         if not self._is_spliced:
