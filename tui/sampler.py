@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import queue
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -20,6 +19,7 @@ from typing import Final
 
 from engine.errors import DirtytopError
 from engine.forecast.advisor import NO_ADVICE, Advisor
+from engine.forecast.driver import Driver, Tick
 from engine.forecast.trigger import Action
 from engine.tracking.heat import HeatColumn
 from engine.tracking.sample import RateMode, Sample
@@ -113,7 +113,6 @@ class Sampler:
         self.advisor = Advisor()
         """Sees every tick while armed; jobs tell it of links."""
         self._advice = NO_ADVICE
-        self._advised_s = -math.inf
         self._wait: Wait | None = None
         self._mode_before: RateMode | None = None
         self._opening = opening
@@ -208,37 +207,30 @@ class Sampler:
 
     def _watch(self, tracking: Tracking) -> _Stop | None:
         """Tick until told to stop, or until there is nothing left to watch."""
-        due = time.monotonic()
+        driver = Driver(tracking, self.advisor, self._interval_s, advice_every_s=ADVICE_S, turn=self._turn)
         while True:
-            while (command := self._next_command(due)) is not None:
+            while (command := self._next_command(driver.left_s())) is not None:
                 match command:
                     case _Stop():
                         return command
                     case _SetInterval(interval_s):
-                        due += interval_s - self._interval_s
                         self._interval_s = interval_s
                     case _Arm() | _SetMode():
                         self._obey(tracking, command)
-                        due = time.monotonic()
+                        driver.at_once()
                     case _WaitFor(wait):
                         self._begin_to_wait(tracking, wait)
-                        due = time.monotonic()
+                        driver.at_once()
                     case _StopWaiting(keeps_chain):
                         self._stop_waiting(tracking, keeps_chain=keeps_chain)
-            if not self._tick(tracking):
+                waits = self._wait is not None
+                driver.interval_s = min(self._interval_s, INTERVAL_S) if waits else self._interval_s
+            if not self._tell(driver.tick(), tracking):
                 return None
-            # Late once is late once: a missed tick is not made up for by two in a row.
-            gap_s = tracking.paced_s(self.advisor.gap_s(self._gap_s), self.advisor.next_decision_s())
-            due = max(due + gap_s, time.monotonic())
 
-    @property
-    def _gap_s(self) -> float:
-        return min(self._interval_s, INTERVAL_S) if self._wait is not None else self._interval_s
-
-    def _next_command(self, due: float) -> _Command | None:
+    def _next_command(self, wait_s: float) -> _Command | None:
         """The next command; None once it is time to tick."""
         try:
-            wait_s = due - time.monotonic()
             return self._commands.get(timeout=wait_s) if wait_s > 0 else self._commands.get_nowait()
         except queue.Empty:
             return None
@@ -272,7 +264,6 @@ class Sampler:
             self.advisor.chain_begun(is_new=not order.is_there)
         self.advisor.arm(wait.trigger, datetime.now())
         self._wait = wait
-        self._advised_s = -math.inf
 
     def _stop_waiting(self, tracking: Tracking, *, keeps_chain: bool) -> None:
         self.advisor.disarm()
@@ -283,43 +274,27 @@ class Sampler:
         if mode is not None and not tracking.is_lent:
             self._obey(tracking, _SetMode(mode))
 
-    def _tick(self, tracking: Tracking) -> bool:
-        """Look, and post what was seen; False if there is nothing left to look at."""
-        with self._turn:
-            sample = tracking.tick()
-            lent = tracking.is_lent
+    def _tell(self, tick: Tick, tracking: Tracking) -> bool:
+        """Post what was seen; False if there is nothing left to look at."""
+        sample, armed, lent = tick.sample, tracking.is_armed, tracking.is_lent
         if sample.events:
             self._post(EventsSeen(sample.events))
         if not sample.processes:
-            self._post(Sampled(sample, tracking.is_armed, tuple(self._history), lent=lent))
+            self._post(Sampled(sample, armed, tuple(self._history), lent=lent))
             return False
-        if tracking.is_armed and not self._advise(sample):
-            return True
-        self._history.append(chart_point(sample, armed=tracking.is_armed))
-        if tracking.is_armed and sample.number > 0:
-            self._heat.append(sample.heat)
-        history, heat = tuple(self._history), tuple(self._heat)
-        self._post(Sampled(sample, tracking.is_armed, history, lent=lent, advice=self._advice, heat=heat))
-        return True
-
-    def _advise(self, sample: Sample) -> bool:
-        """Learn from a tick; False if it is one of a few close together, whose rates are not to be shown.
-
-        The one that begins a close look has a whole interval behind it. The one that ends it has the
-        shortest of all, but a forecast can be made again.
-        """
-        is_close = self.advisor.is_looking_closely
-        self.advisor.see(sample)
-        if self.advisor.is_looking_closely:
-            return not is_close
-        now_s = time.monotonic()
-        if now_s - self._advised_s >= ADVICE_S:
-            self._advised_s = now_s
-            self._advice = self.advisor.advise(datetime.now())
+        if tick.advice is not None:
+            self._advice = tick.advice
             decision = self._advice.decision
             if self._wait is not None and decision.action is not Action.WAIT:
                 self._post(TriggerDecided(self._wait, decision))
-        return not is_close
+        if not tick.is_shown:
+            return True
+        self._history.append(chart_point(sample, armed=armed))
+        if armed and sample.number > 0:
+            self._heat.append(sample.heat)
+        history, heat = tuple(self._history), tuple(self._heat)
+        self._post(Sampled(sample, armed, history, lent=lent, advice=self._advice, heat=heat))
+        return True
 
 
 def chart_point(sample: Sample, *, armed: bool) -> ChartPoint:

@@ -5,18 +5,8 @@ sample, measures the directory that links will go to, is told of each link as it
 says when the next tick is due, because now and then a few ticks close together are needed (a close look).
 
 It may be used from several threads, as in: one that ticks, one that makes links, one that calibrates.
-Nothing here stops or changes a target; making links is left to the caller. A driver's loop:
-
-    advisor.calibrate(directory)                     # a moment; not between two ticks
-    while True:
-        sleep(advisor.gap_s(interval_s))
-        advisor.see(session.tick())
-        if advisor.is_looking_closely:               # a few ticks close together: advice comes after them
-            continue
-        advice = advisor.advise(datetime.now())      # some 15 ms of CPU: once a tick, on no UI thread
-        if advice.decision.action is Action.DUMP:    # or PRE_DUMP, or GIVE_UP; WAIT where no trigger is armed
-            with advisor.link(LinkKind.DUMP, after) as made:
-                made(chain.dump(after))
+Nothing here stops or changes a target; making links is left to the caller. The loop around it is
+`engine.forecast.driver`.
 """
 
 from __future__ import annotations

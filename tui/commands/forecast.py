@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from engine.checkpoint.link import Engine
 from engine.errors import TargetGone
 from engine.forecast import words
 from engine.forecast.advisor import Advice, Advisor
+from engine.forecast.driver import Driver
 from engine.forecast.estimate import Estimate
 from engine.forecast.policies import POLICIES
 from engine.forecast.rhythm import Rhythm, State
@@ -112,28 +112,28 @@ def forecast(
         advisor.calibrate(place, makers, can_pre_dump=can_pre_dump, cancelled=interruption.has_come)
         for number in range(count or (1 if interval is None else 2**31)):
             span_s = watch if number == 0 or interval is None else interval
-            sample = _look(session, advisor, span_s, interruption)
-            if sample is None:
+            driver = Driver(session, advisor, min(_TICK_S, span_s / 4))
+            found = _look(pid, driver, advisor, span_s, interruption)
+            if found is None:
                 return
-            advice = advisor.advise(datetime.now())
+            sample, advice = found
             if as_json:
                 emit_json(forecast_as_json(pid, sample, advice, policy))
             else:
                 emit("\n".join([""] * (number > 0) + describe(pid, sample, advice, policy)))
 
 
-def _look(session: Session, advisor: Advisor, span_s: float, interruption: Interruption) -> Sample | None:
-    """Tick for so long, and to the end of a close look; the last sample, or None if asked to end."""
+def _look(
+    pid: int, driver: Driver, advisor: Advisor, span_s: float, interruption: Interruption
+) -> tuple[Sample, Advice] | None:
+    """Tick for so long, and to the end of a close look; what the last tick says, or None if asked to end."""
     end_s = time.monotonic() + span_s
-    while not interruption.wait(session.paced_s(advisor.gap_s(min(_TICK_S, span_s / 4)))):
-        sample = session.tick()
-        if not sample.processes:
-            raise TargetGone(f"process {session.root.pid} has exited", pid=session.root.pid)
-        advisor.see(sample)
-        if time.monotonic() >= end_s:
-            advisor.forecast()  # one that is rough asks for a close look, which is worth waiting for
-            if not advisor.is_looking_closely:
-                return sample
+    for tick in driver.ticks(interruption.wait):
+        if not tick.sample.processes:
+            raise TargetGone(f"process {pid} has exited", pid=pid)
+        # Advice that is rough asks for a close look, which is worth waiting for.
+        if time.monotonic() >= end_s and tick.advice is not None and not advisor.is_looking_closely:
+            return tick.sample, tick.advice
     return None
 
 

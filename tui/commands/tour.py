@@ -13,6 +13,7 @@ from engine.checkpoint.link import After, Engine
 from engine.errors import Cancelled, NotPermitted, NotSupported, TargetGone
 from engine.forecast import words
 from engine.forecast.advisor import Advice, Advisor
+from engine.forecast.driver import Driver
 from engine.forecast.trigger import Action, QuietFor, Trigger
 from engine.images.chain import read_chain, require_sound
 from engine.images.layout import LinkKind
@@ -98,8 +99,8 @@ class _Guide:
     def __init__(self, tour: Tour, session: Session, interruption: Interruption) -> None:
         self.advisor = Advisor(budget_s=STOP_BUDGET_S)
         self._tour = tour
-        self._session = session
         self._interruption = interruption
+        self._ticks = Driver(session, self.advisor, _INTERVAL_S).ticks(interruption.wait)
         self._phase: Phase | None = None
         self._phase_since_s = 0.0
         self._said = ""
@@ -134,21 +135,19 @@ class _Guide:
 
     def _look(self) -> Advice | None:
         """A tick, told; None within a close look."""
-        gap_s = self._session.paced_s(self.advisor.gap_s(_INTERVAL_S), self.advisor.next_decision_s())
-        if self._interruption.wait(gap_s):
+        tick = next(self._ticks, None)
+        if tick is None:
             raise Cancelled("interrupted: the tour has ended")
-        sample = self._session.tick()
         phase = self._tour.phase
-        if not sample.processes or phase is None:
+        if not tick.sample.processes or phase is None:
             raise TargetGone(f"the tour ({self._tour.pid}) has exited", pid=self._tour.pid)
-        self.advisor.see(sample)
         if phase is not self._phase:
             self._phase, self._phase_since_s = phase, time.monotonic()
             self._said_s = time.monotonic()
             emit(f"[{phase.name}] {phase.text}")
-        if self.advisor.is_looking_closely:
+        advice = tick.advice
+        if advice is None:
             return None
-        advice = self.advisor.advise(datetime.now())
         text = verdict_line(advice)
         if advice.forecast.plans and text != self._said and time.monotonic() >= self._said_s + _SAID_EVERY_S:
             self._said, self._said_s = text, time.monotonic()

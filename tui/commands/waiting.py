@@ -13,11 +13,12 @@ from engine.checkpoint.link import After, LinkResult
 from engine.errors import Cancelled as CancelledError
 from engine.errors import TargetGone
 from engine.forecast.advisor import Advice, Advisor
+from engine.forecast.driver import Driver
 from engine.forecast.estimate import Estimate
 from engine.forecast.trigger import Action
 from engine.images.layout import LinkKind
 from engine.tracking.probe import probe
-from engine.tracking.sample import TrackerKind
+from engine.tracking.sample import Sample, TrackerKind
 from engine.tracking.session import Session
 from tui.commands.interruption import Interruption
 from tui.commands.output import OutputClosed, emit, emit_json
@@ -101,11 +102,10 @@ class Waiter:
         )
         advisor.chain_begun(is_new=not self._goes_on)
         advisor.arm(self._trigger, datetime.now())
-        due_s = time.monotonic()
-        while True:
-            gap_s = self._session.paced_s(advisor.gap_s(INTERVAL_S), advisor.next_decision_s())
-            due_s = max(due_s + gap_s, time.monotonic())
-            advice = self._tick(due_s)
+        driver = Driver(self._session, advisor, INTERVAL_S)
+        for tick in driver.ticks(self._interruption.wait):
+            self._require_alive(tick.sample)
+            advice = tick.advice
             if advice is None:
                 continue
             action = advice.decision.action
@@ -120,18 +120,13 @@ class Waiter:
             self._make(kind, after)
             if kind is LinkKind.DUMP:
                 return
-            due_s = time.monotonic() - INTERVAL_S  # what is pending now is worth knowing at once
+            driver.at_once()  # what is pending now is worth knowing at once
+        raise CancelledError(_INTERRUPTED)
 
-    def _tick(self, due_s: float) -> Advice | None:
-        """The next tick; None if it says nothing yet."""
-        if self._interruption.wait(due_s - time.monotonic()):
-            raise CancelledError(_INTERRUPTED)
-        sample = self._session.tick()
+    def _require_alive(self, sample: Sample) -> None:
         if not sample.processes:
             pid = self._session.root.pid
             raise TargetGone(f"process {pid} has exited while it was waited for", pid=pid)
-        self.advisor.see(sample)
-        return None if self.advisor.is_looking_closely else self.advisor.advise(datetime.now())
 
     def _make(self, kind: LinkKind, after: After) -> None:
         self._said.clear()
