@@ -1,4 +1,4 @@
-"""Programs one of whose writes fails, or is short: what is written in C is `tests/targets/failing_writes.c`."""
+"""Programs one of whose writes fails, or is short; what is preloaded is `tests/targets/failing_writes.c`."""
 
 from __future__ import annotations
 
