@@ -12,7 +12,7 @@ from engine.kernel.process import read_stat
 from engine.tracking.sample import TrackerKind
 from tests.checkpoint.story import LAST_PID, Story
 
-INTERLEAVINGS = 100
+INTERLEAVINGS = 60
 SOAK_INTERLEAVINGS = 1000
 _BATCH = 5
 _SOAK_BATCH = 20
