@@ -36,7 +36,7 @@ from tests.criu.outliving import Outliving, wait_for_state
 _KILLS: Final = 3
 _SOAK_KILLS: Final = 500
 """Of each engine: a thousand."""
-_DUMP_TAKES_S: Final = 0.25
+_DUMP_TAKES_S: Final = 0.12
 _ANSWERS_WITHIN_S: Final = 10.0
 
 UNHARMED: Final = "unharmed"
