@@ -21,6 +21,7 @@ from typing import Final
 
 import pytest
 
+from engine.checkpoint.criu.directory import LOG
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.engines import Chain, close_chain, open_chain
 from engine.checkpoint.link import After, Engine
@@ -54,14 +55,13 @@ class Killer:
 
     def _work(self) -> None:
         while not self._is_over.is_set():
-            for stat in child_processes({os.getpid()}):
-                # Not what it forks itself: those it waits for.
-                if stat.parent_pid == os.getpid() and b"swrk" in Path(
-                    f"/proc/{stat.pid}/cmdline"
-                ).read_bytes().split(b"\0"):
+            # Not what it forks itself: those it waits for. It has begun when it logs.
+            ours = [stat.pid for stat in child_processes({os.getpid()}) if stat.parent_pid == os.getpid()]
+            for pid in ours:
+                if Path(f"/proc/{pid}/cwd/{LOG}").exists():
                     with suppress(ProcessLookupError):  # it was quicker
                         if not self._is_over.wait(self._after_s):
-                            os.kill(stat.pid, signal.SIGKILL)
+                            os.kill(pid, signal.SIGKILL)
                             self.has_killed = True
                     return
             time.sleep(0.001)
@@ -111,7 +111,7 @@ def kill_once(engine: Engine, directory: Path, after_s: float) -> str:
         finally:
             killer.end()
         assert killer.has_killed, failed
-        assert "SIGKILL" in failed.message
+        assert "SIGKILL" in failed.message, failed.message
         assert links_of(chain) == before
         assert not before or verify(read_chain(chain.directory)) == ()
         state = state_of(target)
