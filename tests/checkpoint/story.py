@@ -9,7 +9,6 @@ import os
 import random
 import shutil
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -32,7 +31,6 @@ from tests.targets.scripted import ScriptedTarget
 
 ACTIONS = 12
 _PAGES = 64
-_HELPER_WORKS_FOR_S = 0.004
 LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 
 
@@ -226,22 +224,10 @@ class Story:
         self.chain = self.new_chain()
 
     def kill_the_helper(self) -> None:
-        """At some moment of its work, if there is work; else before it is asked the next time."""
+        """While it has nothing to do: at moments of its work see tests/tracking/test_helper_killed.py."""
         helper = self.session._source._helper
-        if helper is None:
-            return
-
-        def kill() -> None:
-            with suppress(ProcessLookupError):
-                os.kill(helper.pid, signal.SIGKILL)
-
-        killer = threading.Timer(self.rng.uniform(0.0, _HELPER_WORKS_FOR_S), kill)
-        killer.start()
-        try:
-            self.session.arm()
-        except DirtytopError as failed:
-            self.told.append(failed.message)
-        killer.join()
+        if helper is not None:
+            os.kill(helper.pid, signal.SIGKILL)
 
     def start_another_program(self) -> None:
         """It answers no more: nothing else can be asked of it."""
