@@ -95,8 +95,6 @@ class UffdSource:
         request = {"pid": identity.pid, "start_ticks": identity.start_ticks, "is_tidying": is_tidying}
         descriptors: list[int] = []
         try:
-            if self._helper is not None and self._helper.poll() is not None:
-                self._stop()  # it has ended since it was last asked: nothing was begun that it has not finished
             connection = self._connection or self._start(identity.pid)
             connection.send(json.dumps(request).encode())
             answer = self._receive(connection, descriptors)
