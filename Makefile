@@ -52,8 +52,9 @@ format: $(INSTALLED_DEV) ## put the code into the project's format
 proto: $(INSTALLED_DEV) ## generate engine/images/proto/*_pb2.py from the .proto files
 	$(BIN)/python -m engine.images.generate
 
-soak: $(INSTALLED_DEV) ## the long runs: thousands of random chains
-	$(BIN)/python -m pytest -n 2 -m soak --timeout 0 $(ARGS)
+soak: $(INSTALLED_DEV) ## the long runs: every write failing, thousands of kills and of random chains
+	@$(BIN)/python -m tests.lab --host-programs || echo "soak: without a CRIU of our own, for the reason above"
+	PATH="$(CURDIR)/.lab/host/bin:$$PATH" $(BIN)/python -m pytest -n 2 -m soak --timeout 0 $(ARGS)
 
 lab: $(INSTALLED_DEV) ## the engine's tests on other kernels, booted in QEMU (docs/lab.md)
 	$(BIN)/python -m tests.lab $(ARGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,6 +64,17 @@ def kind(request: pytest.FixtureRequest) -> TrackerKind:
 @pytest.fixture
 def chain_directory(tmp_path: Path) -> Path:
     return tmp_path / "chain"
+
+
+@pytest.fixture
+def quick_directory(tmp_path: Path) -> Iterator[Path]:
+    """In memory where possible: what is proven there does not depend on the disk, and syncing takes long."""
+    shared_memory = Path("/dev/shm")
+    if not os.access(shared_memory, os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir=shared_memory, prefix="dirtytop-test-") as name:
+        yield Path(name)
 
 
 @pytest.fixture

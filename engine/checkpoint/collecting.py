@@ -25,6 +25,7 @@ def collect(
 
     Raises:
         TargetGone: the root has exited.
+        NotPermitted, AlreadyTraced, NotSupported: it has become a program that cannot be tracked.
     """
     plans: dict[TrackedProcess, LinkPlan] = {}
     memories: dict[TrackedProcess, TargetMemory] = {}
@@ -46,6 +47,5 @@ def collect(
             plans[process] = by_the_rules(plan, last=stopped)
             memories[process] = memory
     if not plans:
-        pid = session.root.pid
-        raise TargetGone(f"process {pid} has exited: nothing is left to save", pid=pid)
+        raise session.why_over()
     return plans, memories

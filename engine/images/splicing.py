@@ -94,7 +94,8 @@ def _interleave(images: PartialDirectory, theirs: Pagemap, saved: PageSet, write
         with writing(images.path / name, "write pages"):
             write_saved(fd, saved.clip(after, _BEYOND))
     finally:
-        os.close(fd)
+        with writing(images.path / name, "write pages"):  # some file systems write only then
+            os.close(fd)
     images.replace(_NEW, name)
 
 

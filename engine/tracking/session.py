@@ -92,8 +92,13 @@ class Session:
 
     @property
     def is_alive(self) -> bool:
-        """False once the whole tree has exited."""
+        """False once the whole tree has exited, or its root turned out to be one that cannot be tracked."""
         return len(self._tree) > 0
+
+    def why_over(self) -> DirtytopError:
+        """Why there is nothing to look at any more: the root was refused, or has exited."""
+        pid = self.root.pid
+        return self._tree.refused.get(self.root) or TargetGone(f"process {pid} has exited", pid=pid)
 
     @property
     def processes(self) -> tuple[TrackedProcess, ...]:
@@ -156,7 +161,7 @@ class Session:
     def _take_up(self, tracking: Callable[[], None]) -> None:
         self._tree.follow()
         if not self.is_alive:
-            raise TargetGone(f"process {self.root.pid} has exited", pid=self.root.pid)
+            raise self.why_over()
         tracking()
         self._armed_at_s = self._last_collect_s = time.monotonic()
         self._number = 0

@@ -34,6 +34,10 @@ _ENDING_S: Final = 1.0
 _LONGEST_ANSWER: Final = 65536
 
 
+class _Killed(DirtytopError):
+    """The helper has ended without an answer."""
+
+
 class UffdSource:
     """A running helper process, started at the first request and used for all that follow."""
 
@@ -45,22 +49,36 @@ class UffdSource:
     def obtain(self, identity: Identity) -> tuple[int, int]:
         """A userfaultfd of that process, and for how many microseconds one thread of it was stopped.
 
+        Should somebody kill the helper, another one tidies up behind it and is asked instead, once.
+
         Raises:
             TargetGone, NotPermitted, AlreadyTraced, NotSupported: as the kernel decides.
-            DirtytopError: the helper has ended, or does not answer in time.
+            DirtytopError: the second helper has ended too, or one does not answer in time.
         """
         with self._lock:
             try:
-                descriptors, reply = self._ask(identity)
-            except OSError as error:
-                failure = self._failure(identity.pid, error)
-                if not isinstance(error, TimeoutError):
-                    self._tidy_up(identity)
-                raise failure from error
+                descriptors, reply = self._ask_or_tidy_up(identity)
+            except _Killed:
+                descriptors, reply = self._ask_or_tidy_up(identity)
         if "error" in reply:
             kind = _ERRORS.get(reply["error"], DirtytopError)
             raise kind(reply["message"], pid=identity.pid, hint=reply["hint"])
         return descriptors[0], reply["stopped_us"]
+
+    def _ask_or_tidy_up(self, identity: Identity) -> tuple[list[int], dict[str, Any]]:
+        """The helper's answer, and the descriptors that came with it.
+
+        Raises:
+            _Killed: it has ended, and nothing is left of it.
+            DirtytopError: it does not answer in time.
+        """
+        try:
+            return self._ask(identity)
+        except OSError as error:
+            failure = self._failure(identity.pid, error)
+            if not isinstance(error, TimeoutError):
+                self._tidy_up(identity)
+            raise failure from error
 
     def _tidy_up(self, identity: Identity) -> None:
         """The helper was killed, perhaps while the target had a descriptor for us: have that closed.
@@ -77,8 +95,6 @@ class UffdSource:
         request = {"pid": identity.pid, "start_ticks": identity.start_ticks, "is_tidying": is_tidying}
         descriptors: list[int] = []
         try:
-            if self._helper is not None and self._helper.poll() is not None:
-                self._stop()  # it has ended since it was last asked: nothing was begun that it has not finished
             connection = self._connection or self._start(identity.pid)
             connection.send(json.dumps(request).encode())
             answer = self._receive(connection, descriptors)
@@ -118,7 +134,11 @@ class UffdSource:
                 pid=pid,
                 hint=f"is it stopped, or its cgroup frozen? `kill -CONT {helper_pid}` lets it end",
             )
-        return DirtytopError(f"process {pid}: the helper that attaches to it ended early", pid=pid)
+        return _Killed(
+            f"process {pid}: the helper that attaches to it ended early, and so did a second one",
+            pid=pid,
+            hint="does somebody kill it? the kernel log tells whether it was for want of memory",
+        )
 
     def close(self) -> None:
         """End the helper once it has answered; may be called twice."""

@@ -93,7 +93,8 @@ class Watching:
             return
         # Something else may have been mapped beside it by now: then it alone.
         vma = self._maps.vmas[first]
-        if self._register(vma.start, vma.end):
+        # Why that is refused is why it cannot be watched; behind the stack, say, no range may reach so far.
+        if why_not := self._register(vma.start, vma.end):
             self.refused[vma] = why_not
 
     def _reach(self, first: int, end: int) -> tuple[int, int]:

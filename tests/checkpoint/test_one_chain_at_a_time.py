@@ -112,3 +112,18 @@ def test_a_link_that_fails_after_another_chain_was_begun_takes_nothing_from_that
     images = read_chain(others[0].directory)
     assert verify(images) == ()
     assert differences(images, target.pid) == []
+
+
+def test_another_session_takes_nothing_of_a_chain_away_though_nobody_watches_new_memory_yet(
+    kind: TrackerKind, target: ScriptedTarget, tmp_path: Path
+) -> None:
+    """By write-protection it is not refused then: it watches that, and has to leave out what we watch."""
+    with Session(target.pid, kind) as session:
+        chain = MemoryChain(session, tmp_path / "chain")
+        chain.pre_dump()
+        target.fill(range(4), target.map(4))
+        with Session(target.pid, kind) as other:
+            other.arm()
+        images = read_chain(chain.dump(After.STOP).path)
+    assert verify(images) == ()
+    assert differences(images, target.pid) == []

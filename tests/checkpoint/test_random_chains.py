@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -75,17 +73,6 @@ def make_random_chain(seed: int, kind: TrackerKind, directory: Path) -> list[str
         for member in images.links[-1].pids:
             wrong += [f"seed {seed}, process {member}: {text}" for text in differences(images, member)]
     return wrong
-
-
-@pytest.fixture
-def quick_directory(tmp_path: Path) -> Iterator[Path]:
-    """In memory where possible: what is proven here does not depend on the disk, and syncing takes long."""
-    shared_memory = Path("/dev/shm")
-    if not os.access(shared_memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=shared_memory, prefix="dirtytop-test-") as name:
-        yield Path(name)
 
 
 def run_chains(seeds: range, kind: TrackerKind, directory: Path) -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -28,8 +28,14 @@ from tests.targets import selfchecking
 from tests.targets.forked import Forked
 
 KILLS = 200
+SOAK_KILLS = 500
+"""Of each kind of work: a thousand."""
 _BATCH = 10
+_WATCHING_KILLS = 5
 _UNDONE_WITHIN_S = 20.0
+
+Work = Callable[[int, Path, TrackerKind], None]
+"""Of a process, what is made of it in a directory, by which tracker."""
 
 
 class SelfChecking:
@@ -80,6 +86,17 @@ def work_until_killed(pid: int, directory: Path, kind: TrackerKind) -> None:
             chain.dump(After.RUN)
 
 
+def watch_until_killed(pid: int, directory: Path, kind: TrackerKind) -> None:
+    """Arm, look as fast as can be, and begin anew; of the directory nothing is needed."""
+    while True:
+        with Session(pid, kind) as session:
+            session.arm()
+            for _ in range(20):
+                session.tick()
+            session.arm()
+            session.tick()
+
+
 def traces(pid: int) -> list[str]:
     """What is left of us in the target."""
     left = []
@@ -104,18 +121,15 @@ def traces(pid: int) -> list[str]:
     return left
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("first", range(0, KILLS, _BATCH))
-def test_a_killed_dirtytop_leaves_the_target_running_and_untouched(
-    first: int, kind: TrackerKind, judged: SelfChecking
-) -> None:
+def kill_many(work: Work, seeds: range, kind: TrackerKind, judged: SelfChecking) -> None:
+    """Each at some moment of that work; after each the target has to be as it was, and working."""
     rounds = 0
-    for seed in range(first, first + _BATCH):
+    for seed in seeds:
         with tempfile.TemporaryDirectory(prefix="dirtytop-test-") as name:
             directory = Path(name)
             chains = directory / "chains"
             chains.mkdir()
-            child = Forked(partial(work_until_killed, judged.pid, chains, kind), directory)
+            child = Forked(partial(work, judged.pid, chains, kind), directory)
             time.sleep(random.Random(seed).random() * 0.35)
             child.kill()
             # Of links, only whole ones bear their name.
@@ -131,3 +145,21 @@ def test_a_killed_dirtytop_leaves_the_target_running_and_untouched(
         assert wrong == 0
         assert now > rounds, "the target no longer works"
         rounds = now
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", range(0, KILLS, _BATCH))
+def test_a_killed_dirtytop_leaves_the_target_running_and_untouched(
+    first: int, kind: TrackerKind, judged: SelfChecking
+) -> None:
+    kill_many(work_until_killed, range(first, first + _BATCH), kind, judged)
+
+
+def test_so_does_one_that_was_killed_while_it_only_watched(kind: TrackerKind, judged: SelfChecking) -> None:
+    kill_many(watch_until_killed, range(_WATCHING_KILLS), kind, judged)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("work", [work_until_killed, watch_until_killed], ids=["chains", "watching"])
+def test_a_thousand_more_do_so(work: Work, kind: TrackerKind, judged: SelfChecking) -> None:
+    kill_many(work, range(KILLS, KILLS + SOAK_KILLS), kind, judged)

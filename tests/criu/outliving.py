@@ -60,11 +60,11 @@ class Outliving:
         os.write(self._questions, b"\n")
         return self.answer()
 
-    def answer(self) -> str:
+    def answer(self, timeout_s: float = _ANSWER_TIMEOUT_S) -> str:
         """Its next line."""
         line = b""
         while not line.endswith(b"\n"):
-            ready, _, _ = select.select([self._answers], [], [], _ANSWER_TIMEOUT_S)
+            ready, _, _ = select.select([self._answers], [], [], timeout_s)
             assert ready, "it does not answer"
             line += os.read(self._answers, 1)
         return line.decode().strip()
@@ -72,6 +72,15 @@ class Outliving:
     def judge(self) -> tuple[int, int]:
         """Of one that is judging: how many pages it has rewritten, and how many were ever wrong."""
         rounds, wrong = map(int, self.ask().split())
+        return rounds, wrong
+
+    def judge_within(self, timeout_s: float) -> tuple[int, int] | None:
+        """The same; None if it does not answer in time."""
+        os.write(self._questions, b"\n")
+        try:
+            rounds, wrong = map(int, self.answer(timeout_s).split())
+        except AssertionError:
+            return None
         return rounds, wrong
 
     def bury(self) -> None:

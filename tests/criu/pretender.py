@@ -7,7 +7,7 @@ file of options and the environment that go with it, and then takes the script's
 
 - "make" an empty link;
 - "fail", or "lose the target", whose end makes it fail, or "fail at the end", when all is approved;
-- "die", or "die at the end", when the target has been killed;
+- "die", or "die at the end", when the target has been killed, or "die alone", with a child that lives on;
 - "work", which is to write until it cannot, and then to fail;
 - "tell nothing" of what it has made.
 """
@@ -67,6 +67,12 @@ def behave(behaviour: str, request: CriuReq, connection: socket.socket, files: d
     work = Path(f"/proc/{peer}/fd/{request.opts.work_dir_fd}")
     log = work / request.opts.log_file
     match behaviour:
+        case "die alone":
+            child = os.fork()
+            if child == 0:
+                signal.pause()
+            log.write_text(str(child))
+            os.kill(os.getpid(), signal.SIGKILL)
         case "die":
             os.kill(os.getpid(), signal.SIGKILL)
         case "fail" | "lose the target":

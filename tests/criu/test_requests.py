@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -252,6 +253,17 @@ def test_an_option_that_this_criu_lacks_is_refused(
     with pytest.raises(NotSupported, match=r"3\.19"):
         CriuChain(session, chain_directory, CriuOptions(network_lock=NetworkLock.SKIP), criu)
     assert not chain_directory.exists()
+
+
+def test_a_criu_that_was_killed_is_not_waited_for_though_a_child_of_its_lives_on(
+    pretends: Pretender, session: Session, chain_directory: Path
+) -> None:
+    """It has inherited the connection: that is not closed."""
+    chain = CriuChain(session, chain_directory, criu=pretends.is_to("die alone"))
+    with pytest.raises(LinkFailed, match="criu was killed by SIGKILL"):
+        chain.pre_dump()
+    child = int((chain_directory / "1.log").read_text())
+    os.kill(child, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(

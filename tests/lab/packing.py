@@ -13,7 +13,7 @@ from typing import Final
 
 from tests.lab.commands import run
 from tests.lab.places import PROJECT, PROJECT_IN_GUEST, TESTS, VENV_IN_GUEST, Guest
-from tests.targets.compiled import COMPILER_OPTIONS, PREBUILT, TARGETS
+from tests.targets.compiled import PREBUILT, TARGETS, compiler_options
 
 _NEEDED_INSIDE: Final = ("engine", "widgets", "tui", "tests", "pyproject.toml")
 _COMPILE_TIMEOUT_S: Final = 120.0
@@ -42,9 +42,8 @@ def _add_targets(compiler: str, archive: Path) -> None:
     with tempfile.TemporaryDirectory() as name, tarfile.open(archive, "a") as packed:
         for source in sorted(TARGETS.glob("*.c")):
             program = Path(name) / source.stem
-            run(
-                [compiler, *COMPILER_OPTIONS, "-o", program, source], f"compiling {source.name}", timeout_s=60
-            )
+            options = compiler_options(source.stem)
+            run([compiler, *options, "-o", program, source], f"compiling {source.name}", timeout_s=60)
             packed.add(program, PREBUILT.relative_to(PROJECT) / source.stem)
 
 

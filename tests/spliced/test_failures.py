@@ -17,7 +17,8 @@ import pytest
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.restore import restore
-from engine.checkpoint.link import After, LinkProgress
+from engine.checkpoint.engines import open_chain
+from engine.checkpoint.link import After, Engine, LinkProgress
 from engine.checkpoint.spliced.chain import SplicedChain
 from engine.checkpoint.spliced.frozen_pages import FrozenPages
 from engine.checkpoint.spliced.job import SpliceJob
@@ -33,7 +34,8 @@ from tests.targets.forked import Forked
 pytestmark = pytest.mark.spread
 
 _KILLS = 3
-_SOAK_KILLS = 60
+_SOAK_KILLS = 250
+"""With each engine that CRIU works for, and whatever becomes of the target after the dump: a thousand."""
 
 
 def mappings_of_criu(pid: int) -> int:
@@ -216,33 +218,44 @@ def test_a_cancel_while_pages_are_copied_or_written_is_heeded(chain: SplicedChai
 # -- kills
 
 
-def splice_and_kill(pid: int, directory: Path, after: After, kind: TrackerKind) -> None:
+def dump_after(pre_dumps: int, pid: int, directory: Path, after: After, kind: TrackerKind) -> None:
     with Session(pid, kind) as session:
-        chain = SplicedChain(session, directory)
-        chain.pre_dump()
+        chain = open_chain(Engine.SPLICED if pre_dumps else Engine.CRIU, session, directory)
+        for _ in range(pre_dumps):
+            chain.pre_dump()
         chain.dump(after)
 
 
-def kill_dirtytop(kind: TrackerKind, criu: Criu, after: After, directory: Path, rng: random.Random) -> None:
-    """At some moment of its splice; the target has to be alive and right, or the link whole."""
+def kill_dirtytop(
+    kind: TrackerKind, criu: Criu, after: After, directory: Path, rng: random.Random, pre_dumps: int = 1
+) -> None:
+    """At some moment of its dump, a splice or CRIU's alone; the target is alive and right, or the link whole.
+
+    Args:
+        pre_dumps: how many links it makes before that; 0 leaves the dump to CRIU.
+    """
     directory.mkdir()
     chain = directory / "chain"
+    pre_dumped = {str(number + 1) for number in range(pre_dumps)}
+    name = str(pre_dumps + 1)
+    partial_name = f"{name}.partial"
     with Outliving.judging(directory, pages=3000) as target:
-        dirtytop = Forked(partial(splice_and_kill, target.pid, chain, after, kind), directory)
-        while not (chain / "2.partial").exists() and not dirtytop.has_ended():
+        dirtytop = Forked(partial(dump_after, pre_dumps, target.pid, chain, after, kind), directory)
+        while not (chain / partial_name).exists() and not dirtytop.has_ended():
             time.sleep(0.001)
         time.sleep(rng.random() * 0.2)
         dirtytop.kill()
         wait_until_nobody_traces(target.pid)
-        assert {path.name for path in chain.iterdir() if path.name.isdecimal()} in ({"1"}, {"1", "2"})
-        assert verify(read_chain(chain)) == ()
+        links = {path.name for path in chain.iterdir() if path.name.isdecimal()}
+        assert links in (pre_dumped, {*pre_dumped, name})
+        assert not links or verify(read_chain(chain)) == ()
         if target.process.poll() is None:
             assert read_stat(target.pid).state not in "Tt"
             assert target.judge()[1] == 0
             assert mappings_of_criu(target.pid) == 0
             return
-        if (chain / "2.partial").exists():
-            (chain / "2.partial").rename(chain / "2")
+        if (chain / partial_name).exists():
+            (chain / partial_name).rename(chain / name)
         assert verify(read_chain(chain)) == ()
         restore(chain, criu=criu)
         assert target.judge()[1] == 0
@@ -256,14 +269,20 @@ def test_killed_ourselves_we_leave_a_target_that_runs_or_a_dump_that_is_whole(
     kill_dirtytop(kind, criu, after, tmp_path / "killed", random.Random(first))
 
 
+@pytest.mark.parametrize("after", [After.RUN, After.KILL])
+def test_so_we_do_where_criu_dumps_alone(criu: Criu, kind: TrackerKind, tmp_path: Path, after: After) -> None:
+    kill_dirtytop(kind, criu, after, tmp_path / "killed", random.Random(9), pre_dumps=0)
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("after", [After.RUN, After.KILL])
+@pytest.mark.parametrize("pre_dumps", [1, 0], ids=["spliced", "criu"])
 def test_killed_ourselves_many_more_times(
-    criu: Criu, kind: TrackerKind, tmp_path: Path, after: After
+    criu: Criu, kind: TrackerKind, tmp_path: Path, pre_dumps: int, after: After
 ) -> None:
     rng = random.Random(8)
     for number in range(_SOAK_KILLS):
-        kill_dirtytop(kind, criu, after, tmp_path / str(number), rng)
+        kill_dirtytop(kind, criu, after, tmp_path / str(number), rng, pre_dumps)
 
 
 def kill_criu_of(pid: int) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
@@ -53,17 +50,6 @@ def make_random_chain(seed: int, kind: TrackerKind, criu: Criu, directory: Path)
             if found:
                 wrong.append(f"seed {seed}: {found} pages are wrong")
     return wrong
-
-
-@pytest.fixture
-def quick_directory(tmp_path: Path) -> Iterator[Path]:
-    """In memory where possible: what is proven here does not depend on the disk, and syncing takes long."""
-    shared_memory = Path("/dev/shm")
-    if not os.access(shared_memory, os.W_OK):
-        yield tmp_path
-        return
-    with tempfile.TemporaryDirectory(dir=shared_memory, prefix="dirtytop-test-") as name:
-        yield Path(name)
 
 
 def run_chains(seeds: range, kind: TrackerKind, criu: Criu, directory: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -113,3 +114,27 @@ def test_without_pages_of_ours_the_pages_file_stays_the_same(images: PartialDire
     assert os.stat(images.partial_path / pages_name(3)) == before
     assert isinstance(made, Pagemap)
     assert made.in_parent == PageSet.from_pages([5])
+
+
+def test_a_disk_that_fails_only_when_pages_are_closed_is_told_as_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = os.close
+
+    def fail(fd: int) -> None:
+        has_pages = os.readlink(f"/proc/self/fd/{fd}").endswith("spliced.img")
+        honest(fd)
+        if has_pages:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    saved = PageSet.from_pages([2])
+    images = PartialDirectory(tmp_path / "1")
+    try:
+        write_theirs(images, PageSet.from_pages([1]), saved, EMPTY)
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "close", fail)
+            with pytest.raises(LinkFailed, match="Input/output error"):
+                splice(images, _NAME, saved, lambda fd, pages: assert_written(fd, data(pages)), EMPTY)
+    finally:
+        images.remove()
+    assert os.listdir(tmp_path) == []

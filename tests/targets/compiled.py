@@ -15,7 +15,14 @@ import pytest
 TARGETS: Final = Path(__file__).parent
 PREBUILT: Final = TARGETS / "prebuilt"
 """Programs compiled beforehand, for machines without a compiler; not in the repository."""
-COMPILER_OPTIONS: Final = ("-O1", "-Wall", "-pthread")
+_COMPILER_OPTIONS: Final = ("-O1", "-Wall", "-pthread")
+_SHARED_OBJECTS: Final = frozenset({"failing_writes"})
+"""Those that are loaded into other programs."""
+
+
+def compiler_options(name: str) -> tuple[str, ...]:
+    """How `tests/targets/NAME.c` is compiled."""
+    return (*_COMPILER_OPTIONS, "-shared", "-fPIC") if name in _SHARED_OBJECTS else _COMPILER_OPTIONS
 
 
 @lru_cache
@@ -27,7 +34,7 @@ def compiled(name: str) -> Path:
     if compiler is None:
         pytest.skip("no C compiler")
     program = Path(tempfile.mkdtemp(prefix="dirtytop-target-")) / name
-    subprocess.run([compiler, *COMPILER_OPTIONS, "-o", program, TARGETS / f"{name}.c"], check=True)
+    subprocess.run([compiler, *compiler_options(name), "-o", program, TARGETS / f"{name}.c"], check=True)
     return program
 
 

@@ -7,15 +7,19 @@ import random
 import signal
 import threading
 import time
-from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
-from engine.errors import DirtytopError
+from engine.checkpoint.memory import MemoryChain
+from engine.errors import NotSupported
 from engine.kernel.process import read_stat, read_status, thread_ids
 from engine.tracking.probe import probe
+from engine.tracking.sample import TrackerKind
+from engine.tracking.session import Session
 from engine.tracking.uffd_source import UffdSource
 from tests.targets.compiled import CompiledTarget
+from tests.targets.scripted import ScriptedTarget
 
 pytestmark = pytest.mark.skipif(
     not probe().write_protect.works, reason="no write-protect tracking in this kernel"
@@ -30,7 +34,7 @@ def wait_until_asleep(pid: int) -> None:
 
 
 def obtain_and_kill(pid: int, after_s: float) -> bool:
-    """Whether the helper was killed before it was done."""
+    """Whether the helper was killed before it was done, and another one was asked instead."""
     identity = read_stat(pid).identity
     source = UffdSource()
     os.close(source.obtain(identity)[0])
@@ -38,11 +42,9 @@ def obtain_and_kill(pid: int, after_s: float) -> bool:
     assert helper is not None
     kill = threading.Timer(after_s, lambda: os.kill(helper.pid, signal.SIGKILL))
     kill.start()
-    was_killed = True
-    with suppress(DirtytopError):
-        os.close(source.obtain(identity)[0])
-        was_killed = False
+    os.close(source.obtain(identity)[0])
     kill.join()
+    was_killed = source._helper is not helper
     source.close()
     return was_killed
 
@@ -66,6 +68,34 @@ def kill_helpers(times: int, seed: int) -> None:
 
 def test_a_killed_helper_leaves_the_target_as_it_was() -> None:
     kill_helpers(15, seed=1)
+
+
+def test_a_helper_that_was_killed_over_nothing_is_missed_by_nobody() -> None:
+    """The target starts another program then, which has to be tracked anew."""
+    with ScriptedTarget() as target, Session(target.pid, TrackerKind.WRITE_PROTECT) as session:
+        session.arm()
+        assert session._source._helper is not None
+        os.kill(session._source._helper.pid, signal.SIGKILL)
+        target.exec_sleep()
+        session.tick()
+        assert [process.is_tracked for process in session.processes] == [True]
+
+
+def test_a_root_that_cannot_be_tracked_any_more_is_not_said_to_have_exited(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise NotSupported("it is out of order")
+
+    with ScriptedTarget() as target, Session(target.pid, TrackerKind.WRITE_PROTECT) as session:
+        chain = MemoryChain(session, tmp_path / "chain")
+        chain.pre_dump()
+        target.exec_sleep()
+        monkeypatch.setattr(UffdSource, "obtain", refuse)
+        for make in (chain.dump, chain.pre_dump, session.arm):
+            with pytest.raises(NotSupported, match="out of order"):
+                make()
+        assert not session.is_alive
 
 
 @pytest.mark.soak

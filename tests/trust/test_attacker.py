@@ -22,7 +22,11 @@ from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.engines import Chain, open_chain
 from engine.checkpoint.link import After, Engine
 from engine.errors import DirtytopError, NotTrusted
+from engine.images.chain import Chain as ImageChain
+from engine.images.chain import flatten, read_chain
+from engine.images.files import writing
 from engine.tracking.session import Session
+from engine.trust.directory import open_directory
 from tests.criu.conftest import criu, judge
 from tests.criu.outliving import Outliving
 from tests.trust import attacker
@@ -35,6 +39,9 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can do what
 NOBODY = 65534
 _SHORT_S = 2.0
 _LONG_S = 60.0
+_for_a_while = pytest.mark.parametrize(
+    "seconds", [_SHORT_S, pytest.param(_LONG_S, marks=pytest.mark.soak)], ids=["short", "long"]
+)
 _ENGINES = [Engine.MEMORY, Engine.SPLICED, Engine.CRIU]
 
 
@@ -136,6 +143,29 @@ def test_nothing_of_others_is_touched_and_nothing_of_theirs_is_run(
         request.getfixturevalue("criu")
     with Session(judge.pid) as session:
         attack(scene, judge, partial(make_links, engine, session), _SHORT_S)
+
+
+@pytest.fixture
+def finished(judge: Outliving, tmp_path: Path) -> ImageChain:
+    """A chain that nobody else can change."""
+    with Session(judge.pid) as session:
+        make_links(Engine.MEMORY, session, tmp_path / "finished")
+    return read_chain(tmp_path / "finished")
+
+
+def flatten_beside(chain: ImageChain, directory: Path) -> None:
+    """As `dirtytop flatten` does, into a directory of somebody else's."""
+    with writing(directory, "open this directory"):
+        above = open_directory(directory, trusts=True)
+    with above:
+        flatten(chain, directory / "flat", above=above)
+
+
+@_for_a_while
+def test_so_it_is_with_one_link_that_is_made_of_many(
+    scene: Scene, judge: Outliving, finished: ImageChain, seconds: float
+) -> None:
+    attack(scene, judge, partial(flatten_beside, finished), seconds)
 
 
 @pytest.mark.soak

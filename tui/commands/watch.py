@@ -69,6 +69,8 @@ def watch(
             emit(f"watching {pid} by {session.tracker.value}, {session.mode.value}")
             ticked = follow(session, interval, count, interruption, Lines().emit)
         if not session.is_alive:
+            if not isinstance(over := session.why_over(), TargetGone):
+                raise over
             if not ticked:
                 raise TargetGone(f"process {pid} exited before its first tick", pid=pid)
             print(f"process {pid} has exited", file=sys.stderr if as_json else sys.stdout, flush=True)

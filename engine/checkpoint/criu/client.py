@@ -153,7 +153,8 @@ class Worker:
                     f"{printable(str(self._program))} cannot be run ({os.strerror(error.errno or 0)})"
                 ) from error
             finally:
-                os.close(stderr)
+                with suppress(OSError):  # nothing was written by us: there is nothing to lose
+                    os.close(stderr)
             self._socket, self._identity = ours, identify(self._process.pid)
             try:
                 if self._charge is not None:
@@ -254,7 +255,12 @@ class Worker:
     def _receive(self, timeout_s: float) -> CriuResp | None:
         """The next message; None if none came in time. Raises NoAnswer."""
         assert self._socket is not None
+        assert self._process is not None
+        # Asked first: what it has said is there by then.
+        has_ended = self._process.poll() is not None
         if not wait_for_packet(self._socket, timeout_s, self._questions):
+            if has_ended:  # and what it had forked keeps the other end open
+                raise self._silence()
             return None
         try:
             data, _, flags, _ = self._socket.recvmsg(_LARGEST_PACKET)
