@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from textual.message import Message
 
 from tui.backend import Backend
-from tui.told import ProcessesListed
+
+if TYPE_CHECKING:  # heavy, and only named here
+    from engine.processes import ProcessRow
 
 PERIOD_S: Final = 2.0
+
+
+class ProcessesListed(Message):
+    """The processes of this machine, looked up for the picker."""
+
+    def __init__(self, rows: tuple[ProcessRow, ...]) -> None:
+        super().__init__()
+        self.rows = rows
+
+    def can_replace(self, message: Message) -> bool:
+        """A newer list makes this one stale."""
+        return isinstance(message, ProcessesListed)
 
 
 class ProcessWatcher:

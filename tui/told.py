@@ -10,7 +10,6 @@ from tui.messages import NEWEST_COUNTS, OfTarget
 from tui.target import Target
 
 if TYPE_CHECKING:  # heavy, and only named here
-    from engine.processes import ProcessRow
     from widgets.process_table import ProcessIdentity
 
 
@@ -30,18 +29,6 @@ class Told(Message):
             and isinstance(self.what, NEWEST_COUNTS)
             and type(message.what) is type(self.what)
         )
-
-
-class ProcessesListed(Message):
-    """The processes of this machine, looked up for the picker."""
-
-    def __init__(self, rows: tuple[ProcessRow, ...]) -> None:
-        super().__init__()
-        self.rows = rows
-
-    def can_replace(self, message: Message) -> bool:
-        """A newer list makes this one stale."""
-        return isinstance(message, ProcessesListed)
 
 
 class TargetsPicked(Message):

@@ -29,10 +29,10 @@ from tui.messages import (
     TargetOpened,
 )
 from tui.orders import ChainOrder, LinkRequest
-from tui.processes import ProcessWatcher
+from tui.processes import ProcessesListed, ProcessWatcher
 from tui.sampler import HISTORY_POINTS, Sampler
 from tui.target import Target
-from tui.told import ProcessesListed, Told
+from tui.told import Told
 from tui.watchlist import WatchList
 
 PID = 40

@@ -15,9 +15,9 @@ from textual.widgets import Footer, Static
 from engine.processes import ProcessRow
 from tui import keys
 from tui.desk import Desk
-from tui.processes import ProcessWatcher
+from tui.processes import ProcessesListed, ProcessWatcher
 from tui.screens.filter_bar import FilterBar
-from tui.told import ProcessesListed, TargetsPicked
+from tui.told import TargetsPicked
 from widgets.line_table import LineTable
 from widgets.process_table import ProcessIdentity, ProcessTable
 
