@@ -106,13 +106,6 @@ class Backend(Protocol):
         """Begin a chain of `target`, or go on with one that is there."""
         ...
 
-    def why_next_is_full(self, chain: Chain) -> str:
-        """Why the next link of a chain will not build on the last one; empty if it will."""
-        ...
-
-    def close_chain(self, chain: Chain) -> None:
-        """Make no more links of it."""
-
     def find_log(self, link: Path, since_s: float = 0.0) -> Path | None:
         """The log of the program that made a link, or failed to; None if it is older than that."""
         ...
@@ -174,18 +167,6 @@ class EngineBackend:
             return go_on(engine, session, order.directory, options)
         trusts = self._trusts_directory
         return open_chain(engine, session, order.directory, options, trusts_directory=trusts)
-
-    def why_next_is_full(self, chain: Chain) -> str:
-        """See `engine.checkpoint.engines`."""
-        from engine.checkpoint.engines import why_next_is_full
-
-        return why_next_is_full(chain)
-
-    def close_chain(self, chain: Chain) -> None:
-        """See `engine.checkpoint.engines`."""
-        from engine.checkpoint.engines import close_chain
-
-        close_chain(chain)
 
     def find_log(self, link: Path, since_s: float = 0.0) -> Path | None:
         """See `engine.checkpoint.engines`."""

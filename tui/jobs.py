@@ -90,7 +90,7 @@ class LinkJob:
         chain = self._backend.open_chain(self._tracking, order)
         if self._under_way is not None:
             # It would keep the soft-dirty bits for itself, and nothing is ever added to it again.
-            self._backend.close_chain(self._under_way)
+            self._under_way.close()
         return chain
 
     def _make(self, chain: Chain) -> LinkResult:
@@ -111,10 +111,9 @@ class LinkJob:
     def _failure(self, chain: Chain, error: DirtytopError, began_s: float) -> LinkNotMade:
         log = self._backend.find_log(chain.next_path, began_s)
         if chain is not self._under_way:
-            self._backend.close_chain(chain)
+            chain.close()
             return LinkNotMade(self.request, error, log=log)
-        why_full = self._backend.why_next_is_full(chain)
-        return LinkNotMade(self.request, error, why_full=why_full, log=log)
+        return LinkNotMade(self.request, error, why_full=chain.why_full, log=log)
 
     def _progress(self, progress: LinkProgress) -> None:
         self._post(LinkProgressed(progress))

@@ -63,6 +63,11 @@ class Chain(Protocol):
         """True after a dump: nothing can be added."""
         ...
 
+    @property
+    def why_full(self) -> str:
+        """Why the next link will not build on the last one, as far as is known; empty if it will."""
+        ...
+
     def pre_dump(self, progress: Progress = ..., cancelled: Cancelled = ...) -> LinkResult:
         """Add a link of memory only."""
         ...
@@ -70,6 +75,9 @@ class Chain(Protocol):
     def dump(self, after: After = ..., progress: Progress = ..., cancelled: Cancelled = ...) -> LinkResult:
         """Add the last link."""
         ...
+
+    def close(self) -> None:
+        """Make no more links: what the session has lent is taken back. May be called twice."""
 
 
 # -- what there is
@@ -279,17 +287,6 @@ _RESUMERS: Final[dict[Engine, _Resumer]] = {
     Engine.CRIU: CriuChain.go_on,
     Engine.SPLICED: SplicedChain.go_on,
 }
-
-
-def close_chain(chain: Chain) -> None:
-    """Make no more links of it: if the session has lent its epoch to it, that is taken back."""
-    if isinstance(chain, CriuChain):
-        chain.close()
-
-
-def why_next_is_full(chain: Chain) -> str:
-    """Why the next link will not build on the last one, as far as is known; empty if it will."""
-    return chain.broken if isinstance(chain, CriuChain) and chain.links else ""
 
 
 def find_log(link: Path, since_s: float = 0.0) -> Path | None:

@@ -8,8 +8,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Self
 
+from engine.errors import LinkFailed
 from engine.images.layout import LinkKind
 from engine.images.link import LinkInfo
+from engine.printable import printable
 
 
 class Engine(Enum):
@@ -59,6 +61,14 @@ Cancelled = Callable[[], bool]
 
 def unheeded(progress: LinkProgress) -> None:
     """For whoever does not want to know how far it is."""
+
+
+def has_ended(directory: Path) -> LinkFailed:
+    """What is said of a chain to which nothing can be added."""
+    return LinkFailed(
+        f"{printable(str(directory))}: this chain has ended with a dump",
+        hint="begin another in a new directory",
+    )
 
 
 def never() -> bool:

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from engine.checkpoint.apart import Apart, heeding
 from engine.checkpoint.collecting import collect
@@ -34,12 +34,22 @@ from engine.checkpoint.going_on import (
     require_chain_of,
     resume_epoch,
 )
-from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, LinkTimes, Progress, never, unheeded
+from engine.checkpoint.link import (
+    After,
+    Cancelled,
+    Engine,
+    LinkResult,
+    LinkTimes,
+    Progress,
+    has_ended,
+    never,
+    unheeded,
+)
 from engine.checkpoint.omissions import of_dump, of_pre_dump
 from engine.checkpoint.rules import lazy_pages
 from engine.checkpoint.sidecar import write_sidecar
 from engine.checkpoint.tasks import gather, write_images
-from engine.errors import LinkFailed, TargetGone
+from engine.errors import TargetGone
 from engine.images.layout import LinkKind
 from engine.images.stats import DumpStats
 from engine.images.writer import Committed, LinkWriter, PagesWriter
@@ -52,11 +62,17 @@ from engine.printable import printable
 from engine.tracking.session import Session
 from engine.tracking.tracked_process import TrackedProcess
 
+_CLEARED_MEANWHILE: Final = (
+    "another program cleared the soft-dirty bits meanwhile, or the process itself: this link is a full one"
+)
+
 
 class MemoryChain:
     """A chain of links 1, 2, … in one directory, made of a session's pending pages."""
 
     engine = Engine.MEMORY
+    why_full = ""
+    """Nothing is known before the next link looks."""
 
     def __init__(self, session: Session, directory: Path, *, trusts_directory: bool = False) -> None:
         """Begin a chain; its first link will be a full one.
@@ -81,9 +97,9 @@ class MemoryChain:
         self.is_ended = False
         self._next_number = place.last_number + 1
         self._session = session
+        self._foreign_clears = 0
         self._fingerprints: list[tuple[Path, Fingerprint]] = []
         self._notes: list[str] = []
-        self._foreign_clears = 0
 
     @classmethod
     def go_on(cls, session: Session, directory: Path) -> Self:
@@ -138,8 +154,7 @@ class MemoryChain:
             Cancelled: `cancelled` said so.
             In each case there is no link, and all its pages are pending as before.
         """
-        began_s = time.perf_counter()
-        gauge = Gauge(progress, cancelled)
+        began_s, gauge = time.perf_counter(), Gauge(progress, cancelled)
         notes = self._take_over()
         with self._link(LinkKind.PRE_DUMP, Apart()) as (link, began_us), ExitStack() as held:
             buffer = held.enter_context(kept_buffer(self._session))
@@ -170,13 +185,7 @@ class MemoryChain:
                 covered[process] = copied | plan.held | kept
             copy_s = time.perf_counter() - copying_s
             gauge.advance("syncing", 0)
-            stats = DumpStats(
-                pages_written=link.pages_written,
-                pages_skipped_parent=link.pages_in_parent,
-                pages_scanned=link.pages_written + link.pages_in_parent,
-                frozen_us=stopped_us,
-                memwrite_us=int(copy_s * 1e6),
-            )
+            stats = link.counted(DumpStats(frozen_us=stopped_us, memwrite_us=int(copy_s * 1e6)))
             write_sidecar(link, self._session, MemoryChain.engine)
             committed = common.commit(stats, began_us)
             self._session.finish_link(self, covered)
@@ -296,17 +305,14 @@ class MemoryChain:
                     smaps,
                 )
                 gauge.advance("syncing", 0)
-                stats = DumpStats(
-                    pages_written=link.pages_written,
-                    pages_skipped_parent=link.pages_in_parent,
-                    pages_scanned=link.pages_written + link.pages_in_parent,
+                times = DumpStats(
                     freezing_us=tree.freezing_us,
                     frozen_us=tree.stopped_us,
                     memdump_us=memdump_us,
                     memwrite_us=int(copy_s * 1e6) - memdump_us,
                 )
                 write_sidecar(link, self._session, self.engine)
-                return common.commit(stats, began_us)
+                return common.commit(link.counted(times), began_us)
 
             committed = apart.run_if(bool(tree.stopped), finish, tree.freeze.check)
             self._session.finish_link(self, {p: covered[p] | plan.held for p, plan in plans.items()})
@@ -333,19 +339,17 @@ class MemoryChain:
             )
         )
 
-    # -- what both need
+    def close(self) -> None:
+        """Make no more links, and let go of the directory. May be called twice."""
+        self._place.close()
 
     def _limit_s(self, size_bytes: int, *, to_disk: bool) -> float:
-        processes = len(self._session.processes)
-        return limit_s(self.freeze_timeout_s, processes, size_bytes, to_disk=to_disk)
+        return limit_s(self.freeze_timeout_s, len(self._session.processes), size_bytes, to_disk=to_disk)
 
     def _take_over(self) -> list[str]:
         """Make sure that the session's pending pages refer to this chain; what the user should know."""
         if self.is_ended:
-            raise LinkFailed(
-                f"{printable(str(self.directory))}: this chain has ended with a dump",
-                hint="begin another in a new directory",
-            )
+            raise has_ended(self.directory)
         notes, self._notes = self._notes, []
         with self._session.lock:
             if not self._session.is_armed:
@@ -387,14 +391,10 @@ class MemoryChain:
 
     def _done(self, result: LinkResult) -> LinkResult:
         if self._session.foreign_clears > self._foreign_clears:
-            note = (
-                "another program cleared the soft-dirty bits meanwhile, or the process itself: "
-                "this link is a full one"
-            )
-            result = replace(result, notes=(*result.notes, note))
+            result = replace(result, notes=(*result.notes, _CLEARED_MEANWHILE))
         self.links = (*self.links, result)
         self._next_number = result.number + 1
         self._fingerprints += self._place.fingerprints(result.path)
         if self.is_ended:
-            self._place.close()
+            self.close()
         return result

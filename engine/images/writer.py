@@ -12,7 +12,7 @@ import stat
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
@@ -223,6 +223,15 @@ class LinkWriter:
     def erase(self) -> None:
         """Remove what was written while another thread may still write; see `PartialDirectory.erase`."""
         self._files.erase()
+
+    def counted(self, times: DumpStats) -> DumpStats:
+        """These statistics, with the pages that are here and left to the parent."""
+        return replace(
+            times,
+            pages_written=self.pages_written,
+            pages_skipped_parent=self.pages_in_parent,
+            pages_scanned=self.pages_written + self.pages_in_parent,
+        )
 
     def abort(self) -> None:
         """Remove what was written, unless it was committed. Harmless if called again."""

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from engine.checkpoint.engines import close_chain, open_chain
+from engine.checkpoint.engines import open_chain
 from engine.checkpoint.link import After, Engine
 from engine.tracking.probe import probe
 from engine.tracking.sample import TrackerKind
@@ -58,5 +58,5 @@ def _dump(kind: TrackerKind, directory: Path, pid: int) -> None:
     with Session(pid, kind) as session:
         chain = open_chain(Engine.MEMORY, session, directory)
         chain.dump(After.RUN)
-        close_chain(chain)
+        chain.close()
     shutil.rmtree(directory)

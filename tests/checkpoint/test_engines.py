@@ -8,7 +8,6 @@ import pytest
 
 from engine.checkpoint.engines import (
     ENGINES,
-    close_chain,
     examine_chain,
     examine_engines,
     find_log,
@@ -54,7 +53,7 @@ def test_a_chain_of_the_engine_that_is_wanted_is_opened(session: Session, chain_
     chain = open_chain(Engine.MEMORY, session, chain_directory)
     assert isinstance(chain, MemoryChain)
     assert chain.pre_dump().path == chain_directory / "1"
-    close_chain(chain)
+    chain.close()
 
 
 @pytest.mark.parametrize("engine", ENGINES)

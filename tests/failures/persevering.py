@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from engine.checkpoint.engines import close_chain, open_chain
+from engine.checkpoint.engines import open_chain
 from engine.checkpoint.link import After, Engine
 from engine.errors import LinkFailed
 from engine.tracking.session import Session
@@ -37,7 +37,7 @@ def main() -> None:
                 persevere(chain.pre_dump)
             persevere(lambda: chain.dump(After.STOP))
         finally:
-            close_chain(chain)
+            chain.close()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import pytest
 
 from engine.checkpoint.criu.directory import LOG
 from engine.checkpoint.criu.features import Criu
-from engine.checkpoint.engines import Chain, close_chain, open_chain
+from engine.checkpoint.engines import Chain, open_chain
 from engine.checkpoint.link import After, Engine
 from engine.errors import DirtytopError, TargetGone
 from engine.images.chain import read_chain, verify
@@ -123,7 +123,7 @@ def kill_once(engine: Engine, directory: Path, after_s: float) -> str:
             assert differences(images, target.pid) == []
             os.kill(target.pid, signal.SIGCONT)
             assert target.judge()[1] == 0
-        close_chain(chain)
+        chain.close()
         session.close()
         if state != "taken along":
             assert is_untouched(target.pid)

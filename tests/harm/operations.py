@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 
-from engine.checkpoint.engines import Chain, close_chain, open_chain
+from engine.checkpoint.engines import Chain, open_chain
 from engine.checkpoint.link import After, Engine
 from engine.errors import Cancelled, DirtytopError, LinkFailed
 from engine.kernel.process import ProcessStat, child_processes, read_stat, read_status
@@ -157,7 +157,7 @@ def _chain(subject: Subject, engine: Engine) -> Iterator[Chain]:
         try:
             yield chain
         finally:
-            close_chain(chain)
+            chain.close()
 
 
 @contextmanager
@@ -244,7 +244,7 @@ def _on_full_disk(subject: Subject, engine: Engine) -> Iterator[None]:
             chain = open_chain(engine, session, small / "chain")
             with pytest.raises(LinkFailed, match="No space"):
                 chain.dump(After.RUN)
-            close_chain(chain)
+            chain.close()
             yield
     finally:
         subprocess.run(["umount", "-l", small], check=True)

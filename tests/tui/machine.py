@@ -222,6 +222,11 @@ class ScriptedChain:
             self._target.is_alive = False
         return result
 
+    def close(self) -> None:
+        """No more links: the epoch is given back."""
+        self.is_closed = True
+        self._target.is_lent = False
+
     def _link(self, kind: LinkKind, progress: Progress, cancelled: Cancelled) -> LinkResult:
         machine = self._machine
         progress(LinkProgress("copying", 40 << 20, 120 << 20))
@@ -305,17 +310,6 @@ class ScriptedMachine:
     def examine_chain(self, target: Any, directory: Path) -> EarlierChain | None:
         """What the test says."""
         return self.earlier
-
-    def why_next_is_full(self, chain: Any) -> str:
-        """What the chain says."""
-        assert isinstance(chain, ScriptedChain)
-        return chain.why_full
-
-    def close_chain(self, chain: Any) -> None:
-        """Give the epoch back."""
-        assert isinstance(chain, ScriptedChain)
-        chain.is_closed = True
-        chain._target.is_lent = False
 
     def find_log(self, link: Path, since_s: float = 0.0) -> Path | None:
         """What the test says."""

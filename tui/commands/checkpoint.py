@@ -14,7 +14,7 @@ from click.core import ParameterSource
 from engine.checkpoint.criu.features import examine_criu
 from engine.checkpoint.criu.options import CriuOptions
 from engine.checkpoint.dumpable import RESTORABLE, CannotDump, Chosen, choose_engine, require_dumpable
-from engine.checkpoint.engines import Chain, close_chain, go_on, open_chain
+from engine.checkpoint.engines import Chain, go_on, open_chain
 from engine.checkpoint.freeze_limit import BEYOND_S
 from engine.checkpoint.going_on import engine_of, read_open_chain, tracker_of
 from engine.checkpoint.link import After, Engine, LinkResult
@@ -178,7 +178,7 @@ def checkpoint(
             error.hint = _what_is_there(chain, error.hint)
             raise
         finally:
-            close_chain(chain)
+            chain.close()
 
 
 def _engine_for(pid: int, wanted: Engine | None, options: CriuOptions | None, *, checked: bool) -> Chosen:

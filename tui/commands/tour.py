@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.checkpoint.criu.restore import restore
-from engine.checkpoint.engines import Chain, close_chain, open_chain
+from engine.checkpoint.engines import Chain, open_chain
 from engine.checkpoint.link import After, Engine
 from engine.errors import Cancelled, NotPermitted, NotSupported, TargetGone
 from engine.forecast import words
@@ -65,7 +65,7 @@ def narrate(
         try:
             guide.to_the_dump(chain)
         finally:
-            close_chain(chain)
+            chain.close()
         require_sound(read_chain(directory))
         emit(f"verified: {len(chain.links)} links, and nothing wrong with them")
         if not chain.links[-1].restorable:

@@ -32,9 +32,9 @@ from engine.checkpoint.directory import ChainDirectory, Listing
 from engine.checkpoint.fingerprint import Fingerprint
 from engine.checkpoint.freeze_limit import BEYOND_S, limit_s
 from engine.checkpoint.going_on import read_open_chain, require_chain_of, why_not_the_same
-from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress, never, unheeded
+from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress, has_ended, never, unheeded
 from engine.checkpoint.sidecar import Sidecar, sidecar_of, sidecar_of_dump
-from engine.errors import DirtytopError, LinkFailed, NotTrusted, TargetGone
+from engine.errors import DirtytopError, NotTrusted, TargetGone
 from engine.images.layout import SIDECAR, LinkKind
 from engine.images.link import read_link
 from engine.kernel.process import Identity, innermost_pid, require_same
@@ -212,6 +212,12 @@ class CriuChain:
         """Make no more links: give the soft-dirty bits back. May be called twice."""
         self._session.take_back_epoch(self)
         self.broken = self.broken or "the chain was closed"
+        self._place.close()
+
+    @property
+    def why_full(self) -> str:
+        """Why the next link will be a full one; empty if it can build on the last, or is the first."""
+        return self.broken if self.links else ""
 
     # -- one link
 
@@ -269,10 +275,7 @@ class CriuChain:
 
     def _require_possible(self) -> None:
         if self.is_ended:
-            raise LinkFailed(
-                f"{printable(str(self.directory))}: this chain has ended with a dump",
-                hint="begin another in a new directory",
-            )
+            raise has_ended(self.directory)
         require_same(self._session.root)
         self._session.follow_tree()
         for process in self._session.processes:
