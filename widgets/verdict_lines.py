@@ -7,7 +7,7 @@ from typing import Final
 
 from engine.forecast import words
 from engine.forecast.estimate import Estimate
-from engine.forecast.gauge import Gauge
+from engine.forecast.gauge import TriggerProgress
 from engine.forecast.rounds import Plan
 from engine.forecast.truth import Outcome
 from engine.forecast.verdict import Forecast, Verdict
@@ -45,7 +45,7 @@ def figure(digits: Sequence[str], about: str, unit: str, style: str) -> Block:
     return lines, length
 
 
-def gauge_line(gauge: Gauge, width: int) -> list[Span]:
+def gauge_line(gauge: TriggerProgress, width: int) -> list[Span]:
     """As in "stop 80 ms  ███████░░░░░  < 50 ms"."""
     cells = max(4, min(_BAR_CELLS, width - len(gauge.present) - len(gauge.wanted) - 4))
     full = int(gauge.fraction * cells)

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.reactive import reactive
 
 from engine.forecast import words
-from engine.forecast.gauge import Gauge
+from engine.forecast.gauge import TriggerProgress
 from engine.forecast.trigger import Armed, AtDeadline, Decision
 from engine.forecast.truth import Truth
 from engine.forecast.verdict import Forecast, Verdict
@@ -120,7 +120,7 @@ class VerdictPanel(SpanView):
         super().__init__(name=name, id=id, classes=classes)
         self._forecast: Forecast | None = None
         self._truth = Truth()
-        self._trigger: tuple[Armed, Decision | None, float, tuple[Gauge, ...]] | None = None
+        self._trigger: tuple[Armed, Decision | None, float, tuple[TriggerProgress, ...]] | None = None
         self.border_title = Content("when to dump")
 
     def show_forecast(self, forecast: Forecast | None) -> None:
@@ -140,7 +140,7 @@ class VerdictPanel(SpanView):
         armed: Armed | None,
         decision: Decision | None = None,
         time_s: float = 0.0,
-        gauges: Sequence[Gauge] = (),
+        gauges: Sequence[TriggerProgress] = (),
     ) -> None:
         """Show the trigger that waits, what it last decided, and what is left at `time_s` (monotonic).
 

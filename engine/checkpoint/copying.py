@@ -18,7 +18,7 @@ CHUNK_BYTES = 4 << 20
 
 
 @dataclass(slots=True)
-class Gauge:
+class CopyProgress:
     """Tells how far a link is, and whether it is still wanted."""
 
     progress: Progress
@@ -52,7 +52,7 @@ class Gauge:
 
 
 def copy_to_file(
-    memory: TargetMemory, needed: PageSet, pages: PagesWriter, buffer: PageBuffer, gauge: Gauge
+    memory: TargetMemory, needed: PageSet, pages: PagesWriter, buffer: PageBuffer, gauge: CopyProgress
 ) -> PageSet:
     """Copy pages of a running or stopped process straight into a link.
 
@@ -60,7 +60,7 @@ def copy_to_file(
         The pages that were there and could be read; the link holds exactly these.
 
     Raises:
-        LinkFailed, Cancelled: see `PagesWriter.write` and `Gauge.advance`.
+        LinkFailed, Cancelled: see `PagesWriter.write` and `CopyProgress.advance`.
         TargetGone: the process has exited.
     """
     copied: list[PageSet] = []
@@ -82,7 +82,7 @@ class Stash:
     pieces: dict[object, list[tuple[PageSet, int]]] = field(default_factory=dict)
     """By whose they are: pages, and where in the buffer they stand."""
 
-    def copy(self, whose: object, memory: TargetMemory, needed: PageSet, gauge: Gauge) -> PageSet:
+    def copy(self, whose: object, memory: TargetMemory, needed: PageSet, gauge: CopyProgress) -> PageSet:
         """Copy pages here. Returns those that were there; errors as of `copy_to_file`."""
         copied: list[PageSet] = []
         for chunk in needed.chunks(CHUNK_BYTES >> PAGE_SHIFT, MOST_RANGES):
@@ -95,7 +95,7 @@ class Stash:
             gauge.check()
         return PageSet.union_all(copied) if copied else EMPTY
 
-    def write(self, whose: object, pages: PagesWriter, gauge: Gauge) -> PageSet:
+    def write(self, whose: object, pages: PagesWriter, gauge: CopyProgress) -> PageSet:
         """Write what was copied of somebody; returns it. Errors as of `copy_to_file`."""
         pieces = self.pieces.get(whose, [])
         for held, offset in pieces:

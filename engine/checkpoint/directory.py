@@ -15,7 +15,7 @@ from typing import Self
 
 from engine.checkpoint.fingerprint import Fingerprint, fingerprint
 from engine.errors import LinkFailed, NotPermitted, NotTrusted
-from engine.images.chain import Chain
+from engine.images.chain import ImageChain
 from engine.images.files import writing
 from engine.images.layout import common_path, is_image, pagemap_pid
 from engine.images.ours import require_ours
@@ -76,7 +76,7 @@ class ChainDirectory:
         return made
 
     @classmethod
-    def go_on(cls, path: Path, chain: Chain) -> Self:
+    def go_on(cls, path: Path, chain: ImageChain) -> Self:
         """Make sure that the chain that was read in a directory can be relied on.
 
         Nobody is trusted with it: pages are left to links that were not made just now, and read by name.

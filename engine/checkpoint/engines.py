@@ -18,14 +18,13 @@ from engine.checkpoint.criu.features import examine_criu
 from engine.checkpoint.criu.options import CriuOptions
 from engine.checkpoint.dumpable import RESTORABLE, Preflight, look_over, require_dumpable
 from engine.checkpoint.freeze_limit import BEYOND_S
-from engine.checkpoint.going_on import why_unsound
 from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress
 from engine.checkpoint.memory import MemoryChain
+from engine.checkpoint.resuming import why_unsound
 from engine.checkpoint.sidecar import Sidecar, boot_id, link_digest, read_sidecar
 from engine.checkpoint.spliced.chain import SplicedChain
 from engine.errors import BadImage, DirtytopError
-from engine.images.chain import Chain as ImageChain
-from engine.images.chain import read_chain
+from engine.images.chain import ImageChain, read_chain
 from engine.images.layout import LinkKind
 from engine.images.link import Link
 from engine.preflight.finding import Finding

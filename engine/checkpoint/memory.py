@@ -23,17 +23,11 @@ from engine.checkpoint.apart import Apart, heeding
 from engine.checkpoint.collecting import collect
 from engine.checkpoint.common_link import CommonLink
 from engine.checkpoint.copy_buffer import copy_buffer, grow, kept_buffer
-from engine.checkpoint.copying import Gauge, Stash, copy_to_file
+from engine.checkpoint.copying import CopyProgress, Stash, copy_to_file
 from engine.checkpoint.directory import ChainDirectory
 from engine.checkpoint.fingerprint import Fingerprint
 from engine.checkpoint.freeze_limit import BEYOND_S, limit_s
 from engine.checkpoint.frozen_tree import FrozenTree, read_flags
-from engine.checkpoint.going_on import (
-    read_earlier_epoch,
-    read_open_chain,
-    require_chain_of,
-    resume_epoch,
-)
 from engine.checkpoint.link import (
     After,
     Cancelled,
@@ -46,6 +40,12 @@ from engine.checkpoint.link import (
     unheeded,
 )
 from engine.checkpoint.omissions import of_dump, of_pre_dump
+from engine.checkpoint.resuming import (
+    read_earlier_epoch,
+    read_open_chain,
+    require_chain_of,
+    resume_epoch,
+)
 from engine.checkpoint.rules import lazy_pages
 from engine.checkpoint.sidecar import write_sidecar
 from engine.checkpoint.tasks import gather, write_images
@@ -154,7 +154,7 @@ class MemoryChain:
             Cancelled: `cancelled` said so.
             In each case there is no link, and all its pages are pending as before.
         """
-        began_s, gauge = time.perf_counter(), Gauge(progress, cancelled)
+        began_s, gauge = time.perf_counter(), CopyProgress(progress, cancelled)
         notes = self._take_over()
         with self._link(LinkKind.PRE_DUMP, Apart()) as (link, began_us), ExitStack() as held:
             buffer = held.enter_context(kept_buffer(self._session))
@@ -226,11 +226,11 @@ class MemoryChain:
         """
         notes = self._take_over()
         with Apart() as apart:
-            gauge = Gauge(apart.unless_left(progress), lambda: apart.is_left or cancelled())
+            gauge = CopyProgress(apart.unless_left(progress), lambda: apart.is_left or cancelled())
             # The thread that stops the tree ends with this call: nothing can stay stopped behind it.
             return on_own_thread(lambda: self._dump(after, gauge, notes, apart))
 
-    def _dump(self, after: After, gauge: Gauge, notes: list[str], apart: Apart) -> LinkResult:
+    def _dump(self, after: After, gauge: CopyProgress, notes: list[str], apart: Apart) -> LinkResult:
         began_s = time.perf_counter()
         with (
             self._link(LinkKind.DUMP, apart) as (link, began_us),

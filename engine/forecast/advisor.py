@@ -26,7 +26,7 @@ from engine.forecast.calibrate import device_of, probe
 from engine.forecast.close_look import CloseLook
 from engine.forecast.cost_model import CostModel
 from engine.forecast.forecaster import Forecaster
-from engine.forecast.gauge import Gauge, gauges_of
+from engine.forecast.gauge import TriggerProgress, gauges_of
 from engine.forecast.look import pages_saved_anyway
 from engine.forecast.parts import Parts
 from engine.forecast.rhythm import Rhythm
@@ -58,7 +58,7 @@ class Advice:
     """The trigger that waits, if one does."""
     decision: Decision = _NOTHING_ARMED
     """What the trigger says. It is said once: after anything but WAIT a link is expected to begin."""
-    gauges: tuple[Gauge, ...] = ()
+    gauges: tuple[TriggerProgress, ...] = ()
     """How near the trigger is to firing."""
 
 
@@ -214,7 +214,7 @@ class Advisor:
         with self._lock:
             forecast = self._foresee(now_s)
             decision = _NOTHING_ARMED
-            gauges: tuple[Gauge, ...] = ()
+            gauges: tuple[TriggerProgress, ...] = ()
             if self._armed is not None:
                 moment = Moment(forecast.time_s, clock, forecast, self._forecaster.rhythm)
                 gauges = gauges_of(self._armed, moment)

@@ -11,7 +11,7 @@ from engine.forecast.verdict import Forecast
 
 
 @dataclass(frozen=True, slots=True)
-class Gauge:
+class TriggerProgress:
     """One condition; texts are short and printable."""
 
     present: str
@@ -22,14 +22,14 @@ class Gauge:
     """How much of the way there it is, from 0 to 1."""
 
 
-def gauges_of(armed: Armed, moment: Moment) -> tuple[Gauge, ...]:
+def gauges_of(armed: Armed, moment: Moment) -> tuple[TriggerProgress, ...]:
     """A gauge for each condition that a trigger waits for, in the order in which they were given."""
     condition = armed.trigger.condition
     each = condition.conditions if isinstance(condition, AnyOf) else (condition,)
     return tuple(_gauge(one, armed, moment) for one in each)
 
 
-def _gauge(condition: Condition, armed: Armed, moment: Moment) -> Gauge:
+def _gauge(condition: Condition, armed: Armed, moment: Moment) -> TriggerProgress:
     match condition:
         case StopBelow(seconds):
             return _of_stop(moment.forecast, seconds)
@@ -42,27 +42,29 @@ def _gauge(condition: Condition, armed: Armed, moment: Moment) -> Gauge:
     raise AssertionError("conditions do not nest")
 
 
-def _of_stop(forecast: Forecast, limit_s: float) -> Gauge:
+def _of_stop(forecast: Forecast, limit_s: float) -> TriggerProgress:
     wanted = f"< {words.duration(limit_s)}"
     if not forecast.plans:
-        return Gauge("stop not known yet", wanted, 0.0)
+        return TriggerProgress("stop not known yet", wanted, 0.0)
     stop_s = forecast.now.stopped_s.mid
-    return Gauge(f"stop {words.duration(stop_s)}", wanted, min(1.0, limit_s / stop_s) if stop_s > 0 else 1.0)
+    return TriggerProgress(
+        f"stop {words.duration(stop_s)}", wanted, min(1.0, limit_s / stop_s) if stop_s > 0 else 1.0
+    )
 
 
-def _of_quiet(rhythm: Rhythm, seconds: float) -> Gauge:
+def _of_quiet(rhythm: Rhythm, seconds: float) -> TriggerProgress:
     wanted = words.duration(seconds)
     if not rhythm.spells:
-        return Gauge("not known whether quiet", wanted, 0.0)
+        return TriggerProgress("not known whether quiet", wanted, 0.0)
     if rhythm.quiet_s > 0:
         present = f"quiet {words.duration(rhythm.quiet_s)}"
-        return Gauge(present, wanted, min(1.0, rhythm.quiet_s / seconds))
-    return Gauge("in a burst" if rhythm.state is State.BURST else "not quiet", wanted, 0.0)
+        return TriggerProgress(present, wanted, min(1.0, rhythm.quiet_s / seconds))
+    return TriggerProgress("in a burst" if rhythm.state is State.BURST else "not quiet", wanted, 0.0)
 
 
-def _of_time(armed: Armed, moment: Moment, wanted: str) -> Gauge:
+def _of_time(armed: Armed, moment: Moment, wanted: str) -> TriggerProgress:
     assert armed.due is not None
     left_s = max(0.0, (armed.due - moment.clock).total_seconds())
     waited_s = max(0.0, moment.time_s - armed.since_s)
     whole_s = waited_s + left_s
-    return Gauge(f"in {words.duration(left_s)}", wanted, waited_s / whole_s if whole_s > 0 else 1.0)
+    return TriggerProgress(f"in {words.duration(left_s)}", wanted, waited_s / whole_s if whole_s > 0 else 1.0)

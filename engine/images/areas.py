@@ -15,7 +15,7 @@ import numpy as np
 
 from engine.images.layout import pagemap_pid
 from engine.images.link import Link
-from engine.images.pagemap import Pagemap, PagemapFile
+from engine.images.pagemap import PagemapFile, PagemapImage
 from engine.kernel.maps import Maps
 from engine.pageset import PAGE_SHIFT
 
@@ -82,7 +82,7 @@ class _Found:
         self._gaps: dict[int, _Gap] = {}
         """By how many mappings begin before."""
 
-    def add(self, part: Pagemap) -> None:
+    def add(self, part: PagemapImage) -> None:
         self._written += self._maps.count(part.present)
         self._in_parent += self._maps.count(part.in_parent)
         written, in_parent = part.present - self._maps.pages, part.in_parent - self._maps.pages

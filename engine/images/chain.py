@@ -10,14 +10,14 @@ from engine.images import limits
 from engine.images.files import reading
 from engine.images.flatten import flatten
 from engine.images.layout import INVENTORY, PARENT, PARTIAL_SUFFIX, PSTREE, STATS, is_image, is_pagemap
-from engine.images.link import Chain, Link, LinkInfo, list_names, read_link
+from engine.images.link import ImageChain, Link, LinkInfo, list_names, read_link
 from engine.images.memory import ChainMemory
 from engine.images.verify import Problem, require_sound, verify
 from engine.printable import printable
 
 __all__ = [
-    "Chain",
     "ChainMemory",
+    "ImageChain",
     "Link",
     "LinkInfo",
     "Problem",
@@ -31,7 +31,7 @@ _MOST_DIGITS = 9
 """Of a link's number."""
 
 
-def read_chain(directory: Path) -> Chain:
+def read_chain(directory: Path) -> ImageChain:
     """The chain that ends in a directory. Only what each link says of itself is read, not its pagemaps.
 
     Args:
@@ -64,7 +64,7 @@ def read_chain(directory: Path) -> Chain:
                 f"{limits.CHAIN_FILES} files"
             )
         path = link.parent
-    return Chain(tuple(reversed(links)), newest.incomplete)
+    return ImageChain(tuple(reversed(links)), newest.incomplete)
 
 
 class _Newest(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 from engine.errors import LinkFailed
 from engine.images.files import open_image, reading, write_fully, writing
 from engine.images.layout import pagemap_pid
-from engine.images.link import Chain, Link
+from engine.images.link import ImageChain, Link
 from engine.images.memory import ChainMemory
 from engine.images.pagemap import PagemapFile
 from engine.images.stats import DumpStats
@@ -30,7 +30,7 @@ def _unheeded(done_bytes: int, total_bytes: int) -> None:
 
 
 def flatten(
-    chain: Chain, out: Path, progress: FlattenProgress = _unheeded, above: OpenDirectory | None = None
+    chain: ImageChain, out: Path, progress: FlattenProgress = _unheeded, above: OpenDirectory | None = None
 ) -> None:
     """Write the memory at the chain's end into a link of its own.
 

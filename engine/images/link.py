@@ -30,7 +30,7 @@ from engine.images.layout import (
     pagemap_pid,
     pages_name,
 )
-from engine.images.pagemap import Pagemap, read_pagemap
+from engine.images.pagemap import PagemapImage, read_pagemap
 from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.proto.stats_pb2 import StatsEntry
 from engine.images.stats import DumpStats
@@ -90,7 +90,7 @@ class Link:
             others.append(SIDECAR)
         return tuple(sorted(others))
 
-    def pagemap(self, pid: int) -> Pagemap:
+    def pagemap(self, pid: int) -> PagemapImage:
         """Which pages of a process it holds: all of it at once, so of a link that can be trusted.
 
         Raises:
@@ -98,11 +98,11 @@ class Link:
         """
         return self.pagemap_named(pagemap_name(pid))
 
-    def pagemap_named(self, name: str) -> Pagemap:
+    def pagemap_named(self, name: str) -> PagemapImage:
         """What one of `pagemap_names` lists. Errors as of `pagemap`."""
         return read_pagemap(self.path / name)
 
-    def pages_path(self, pagemap: Pagemap) -> Path:
+    def pages_path(self, pagemap: PagemapImage) -> Path:
         """The file with the data of one of its pagemaps."""
         return self.path / pages_name(pagemap.pages_id)
 
@@ -153,7 +153,7 @@ class LinkInfo:
 
 
 @dataclass(frozen=True, eq=False)
-class Chain:
+class ImageChain:
     """Links joined by `parent`."""
 
     links: tuple[Link, ...]

@@ -19,8 +19,8 @@ from engine.errors import BadImage
 from engine.images.files import open_image, reading
 from engine.images.framing import bad
 from engine.images.layout import pagemap_name, pages_name
-from engine.images.link import Chain
-from engine.images.pagemap import Pagemap
+from engine.images.link import ImageChain
+from engine.images.pagemap import PagemapImage
 from engine.images.windows import PagemapCursor, windows
 from engine.pageset import EMPTY, PAGE_SHIFT, Int64Array, PageSet
 from engine.printable import printable
@@ -33,7 +33,7 @@ class _Layer:
     """What one link contributes to a stretch."""
 
     pages_path: Path
-    pagemap: Pagemap
+    pagemap: PagemapImage
     taken: PageSet
 
 
@@ -58,7 +58,7 @@ class Piece(NamedTuple):
 class ChainMemory:
     """The memory of one process, or of one piece of shared memory, at the end of a chain."""
 
-    def __init__(self, chain: Chain, pid: int) -> None:
+    def __init__(self, chain: ImageChain, pid: int) -> None:
         """Nothing is read before it is asked for.
 
         Args:
@@ -71,13 +71,13 @@ class ChainMemory:
         self._begin(chain, pagemap_name(pid))
 
     @classmethod
-    def named(cls, chain: Chain, name: str) -> ChainMemory:
+    def named(cls, chain: ImageChain, name: str) -> ChainMemory:
         """The same for whatever the pagemap of this file name lists: shared memory, say."""
         made = cls.__new__(cls)
         made._begin(chain, name)
         return made
 
-    def _begin(self, chain: Chain, name: str) -> None:
+    def _begin(self, chain: ImageChain, name: str) -> None:
         if name not in chain.links[-1].names:
             raise BadImage(f"{printable(str(chain.links[-1].path / name))} is missing")
         # The newest first. Only what a younger link calls a hole is looked for in an older one.
@@ -143,7 +143,7 @@ class ChainMemory:
             if stretch.pages:
                 yield stretch
 
-    def _resolve(self, parts: list[Pagemap]) -> _Stretch:
+    def _resolve(self, parts: list[PagemapImage]) -> _Stretch:
         """Where each page of a stretch comes from."""
         missing, lazy, layers = parts[0].covered, EMPTY, []
         for path, part in zip(self._paths, parts, strict=True):

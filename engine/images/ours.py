@@ -9,7 +9,7 @@ from typing import Final
 from engine.errors import NotTrusted
 from engine.images.files import reading
 from engine.images.layout import PARENT
-from engine.images.link import Chain, Link
+from engine.images.link import ImageChain, Link
 from engine.printable import printable
 from engine.trust.directory import OPTION, open_directory
 from engine.trust.owners import who_else_may_change
@@ -20,7 +20,7 @@ _HINT: Final = (
 )
 
 
-def require_ours(chain: Chain) -> None:
+def require_ours(chain: ImageChain) -> None:
     """Make sure that nobody but root and us can change a chain, or put another in its place.
 
     Raises:

@@ -28,11 +28,11 @@ from engine.images.framing import (
 from engine.images.layout import pagemap_pid
 from engine.images.pagemap_entries import Columns, UInt64Array, decode_entries, require_known, unknown_entry
 from engine.images.proto.pagemap_pb2 import PagemapEntry, PagemapHead
-from engine.images.runs import PE_LAZY, PE_PARENT, PE_PRESENT, Pagemap, joined
+from engine.images.runs import PE_LAZY, PE_PARENT, PE_PRESENT, PagemapImage, joined
 from engine.pageset import PAGE_SHIFT, PAGE_SIZE, Int64Array
 from engine.printable import printable
 
-__all__ = ["PE_LAZY", "PE_PARENT", "PE_PRESENT", "Pagemap", "PagemapFile", "read_pagemap"]
+__all__ = ["PE_LAZY", "PE_PARENT", "PE_PRESENT", "PagemapFile", "PagemapImage", "read_pagemap"]
 
 MOST_PIECE_BYTES: Final = 1 << 20
 LEAST_PIECE_BYTES: Final = 2 * limits.PAGEMAP_ENTRY_BYTES
@@ -94,7 +94,7 @@ class PagemapFile:
         require_known(head, self.path, begin)
         return head.pages_id, begin + length
 
-    def pieces(self) -> Iterator[Pagemap]:
+    def pieces(self) -> Iterator[PagemapImage]:
         """The entries, some tens of thousands at a time; each part knows where its data lies.
 
         Raises:
@@ -140,7 +140,9 @@ class PagemapFile:
             return unknown_entry(self.path, base, why)
         return bad(self.path, base, f"{why}, where some 20 would do")
 
-    def _decode(self, data: bytes, bounds: Int64Array, base: int, after: int, pages_before: int) -> Pagemap:
+    def _decode(
+        self, data: bytes, bounds: Int64Array, base: int, after: int, pages_before: int
+    ) -> PagemapImage:
         columns = decode_entries(data, bounds, self.path, base)
         starts, ends, flags = _normal(columns, self._page_limit)
         strange = flags > _KNOWN_FLAGS
@@ -153,7 +155,7 @@ class PagemapFile:
         for wrong, why in _rules(columns, starts, ends, flags, after, self._page_limit):
             if wrong.any():
                 raise bad(self.path, base + int(bounds[int(np.argmax(wrong)), 0]), why)
-        return Pagemap(
+        return PagemapImage(
             self.pages_id,
             starts.astype(np.int64),
             ends.astype(np.int64),
@@ -167,7 +169,7 @@ def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def read_pagemap(path: Path) -> Pagemap:
+def read_pagemap(path: Path) -> PagemapImage:
     """All of a pagemap at once: some 20 bytes of memory for each entry, as many for each set of its pages.
 
     Raises:

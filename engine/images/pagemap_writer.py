@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
-from engine.images.runs import Pagemap
+from engine.images.runs import PagemapImage
 from engine.pageset import PageSet
 
 _RANGES_AT_ONCE: Final = 1 << 16
@@ -30,7 +30,7 @@ class PagemapWriter:
         self._present: list[PageSet] = []
         self._lazy: list[PageSet] = []
         self._ranges = 0
-        write(Pagemap.of(pages_id, PageSet()).encode())
+        write(PagemapImage.of(pages_id, PageSet()).encode())
 
     def add(self, present: PageSet, lazy: PageSet) -> None:
         """List pages that all come after those listed before; which of them may be brought in late."""
@@ -48,7 +48,7 @@ class PagemapWriter:
         present, lazy = PageSet.union_all(self._present), PageSet.union_all(self._lazy)
         # What comes next may go on where the last run ends.
         end = int(present.starts[-1]) if keep_last else int(present.ends[-1]) if present else 0
-        pagemap = Pagemap.of(self._pages_id, present.clip(0, end), lazy=lazy.clip(0, end))
+        pagemap = PagemapImage.of(self._pages_id, present.clip(0, end), lazy=lazy.clip(0, end))
         for piece in islice(pagemap.encoded_pieces(), 1, None):
             self._write(piece)
         last = int(present.ends[-1]) if present else 0

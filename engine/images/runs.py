@@ -38,7 +38,7 @@ _ENTRIES_AT_ONCE: Final = 1 << 16
 
 
 @dataclass(frozen=True, eq=False)
-class Pagemap:
+class PagemapImage:
     """The entries of one pagemap, or of a part of one, ascending and disjoint, one row each."""
 
     pages_id: int
@@ -55,7 +55,9 @@ class Pagemap:
     """Whether CRIU before 4.2 would take entries for empty, having been read from a file of a newer one."""
 
     @classmethod
-    def of(cls, pages_id: int, present: PageSet, holes: PageSet = EMPTY, lazy: PageSet = EMPTY) -> Pagemap:
+    def of(
+        cls, pages_id: int, present: PageSet, holes: PageSet = EMPTY, lazy: PageSet = EMPTY
+    ) -> PagemapImage:
         """Lay out a link's pages.
 
         Args:
@@ -140,11 +142,11 @@ class Pagemap:
         )
 
 
-def joined(pages_id: int, parts: Sequence[Pagemap]) -> Pagemap:
+def joined(pages_id: int, parts: Sequence[PagemapImage]) -> PagemapImage:
     """One of parts that follow each other."""
     if len(parts) == 1:
         return parts[0]
-    return Pagemap(
+    return PagemapImage(
         pages_id,
         np.concatenate([_NO_PAGES, *(part.starts for part in parts)]),
         np.concatenate([_NO_PAGES, *(part.ends for part in parts)]),

@@ -16,7 +16,7 @@ from engine.errors import LinkFailed
 from engine.images.files import open_image, writing
 from engine.images.framing import bad
 from engine.images.layout import pages_name
-from engine.images.pagemap import Pagemap, read_pagemap
+from engine.images.pagemap import PagemapImage, read_pagemap
 from engine.images.partial import PartialDirectory
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 from engine.printable import printable
@@ -37,7 +37,7 @@ def splice(
     *,
     unlisted: PageSet = EMPTY,
     unlisted_lazy: PageSet = EMPTY,
-) -> Pagemap:
+) -> PagemapImage:
     """Give the pages that one pagemap only promises their data, or leave them to the parent.
 
     What the dump holds already stays as it is, in its order.
@@ -69,13 +69,15 @@ def splice(
     if saved:
         _interleave(images, theirs, saved, write_saved)
     present = theirs.present | saved
-    ours = Pagemap.of(theirs.pages_id, present, theirs.in_parent | holes, theirs.lazy | unlisted_lazy)
+    ours = PagemapImage.of(theirs.pages_id, present, theirs.in_parent | holes, theirs.lazy | unlisted_lazy)
     images.write(_NEW, ours.encode())
     images.replace(_NEW, name)
     return ours
 
 
-def _interleave(images: PartialDirectory, theirs: Pagemap, saved: PageSet, write_saved: WriteSaved) -> None:
+def _interleave(
+    images: PartialDirectory, theirs: PagemapImage, saved: PageSet, write_saved: WriteSaved
+) -> None:
     """Make a new pages file of CRIU's and the saved pages, ascending, in place of CRIU's."""
     name = pages_name(theirs.pages_id)
     fd = images.create(_NEW)

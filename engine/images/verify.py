@@ -19,8 +19,8 @@ from engine.errors import BadImage
 from engine.images import limits
 from engine.images.files import open_image
 from engine.images.layout import INVENTORY, PARENT, STATS, LinkKind, mm_name, pagemap_pid, pages_name
-from engine.images.link import Chain, Link
-from engine.images.pagemap import Pagemap
+from engine.images.link import ImageChain, Link
+from engine.images.pagemap import PagemapImage
 from engine.images.tree import damage, mapped_pages, tree_problems
 from engine.images.windows import PagemapCursor, windows
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
@@ -46,10 +46,10 @@ class Soundness:
     size_bytes: int
     """Of the memory at its end, as far as that could be read."""
     lacks_old_lengths: bool
-    """Whether CRIU before 4.2 would take memory for empty that is not (see `Pagemap.lacks_old_lengths`)."""
+    """Whether CRIU before 4.2 would take memory for empty (see `PagemapImage.lacks_old_lengths`)."""
 
 
-def verify(chain: Chain) -> tuple[Problem, ...]:
+def verify(chain: ImageChain) -> tuple[Problem, ...]:
     """Everything that is wrong with a chain, oldest link first; empty if it is sound.
 
     Checked are, in each link: that its images are plain files; that every pagemap can be read, ascends,
@@ -65,7 +65,7 @@ def verify(chain: Chain) -> tuple[Problem, ...]:
     return examine(chain).problems
 
 
-def require_sound(chain: Chain) -> Soundness:
+def require_sound(chain: ImageChain) -> Soundness:
     """Make sure that a chain is sound, before anything is made of it.
 
     Raises:
@@ -80,7 +80,7 @@ def require_sound(chain: Chain) -> Soundness:
     return found
 
 
-def examine(chain: Chain) -> Soundness:
+def examine(chain: ImageChain) -> Soundness:
     """Look at all of a chain. Errors as of `verify`."""
     reports = [_Report(link) for link in chain.links]
     places: dict[str, list[int]] = {}
@@ -141,7 +141,7 @@ class _Counts:
         self.lacks_old_lengths = False
         self._mapped = mapped
 
-    def add(self, part: Pagemap) -> None:
+    def add(self, part: PagemapImage) -> None:
         """Count a stretch of it."""
         self.covered.add(part.covered)
         self.present.add(part.present)

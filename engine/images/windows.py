@@ -14,7 +14,7 @@ import numpy as np
 
 from engine.errors import BadImage, UnknownFormat
 from engine.images.pagemap import LEAST_PIECE_BYTES, MOST_PIECE_BYTES, PagemapFile
-from engine.images.runs import Pagemap, joined
+from engine.images.runs import PagemapImage, joined
 
 _AT_ONCE_BYTES: Final = 32 << 20
 """Of all files of a chain together, a piece of each."""
@@ -39,7 +39,7 @@ class PagemapCursor:
         """
         self._file = PagemapFile(path, max(LEAST_PIECE_BYTES, min(MOST_PIECE_BYTES, _AT_ONCE_BYTES // of)))
         self._pieces = self._file.pieces()
-        self._read: list[Pagemap] = []
+        self._read: list[PagemapImage] = []
         """What has been read and not taken."""
         self.pages_id = self._file.pages_id
         self.error: BadImage | None = None
@@ -68,7 +68,7 @@ class PagemapCursor:
         self._read.append(piece)
         self.known_until = _END if self._file.is_at_end else int(piece.ends[-1])
 
-    def take(self, end: int) -> Pagemap:
+    def take(self, end: int) -> PagemapImage:
         """What it says of the pages below this one, as far as it has not been taken yet."""
         taken = []
         while self._read and self._read[0].starts[0] < end:
@@ -80,7 +80,7 @@ class PagemapCursor:
         return joined(self.pages_id, taken)
 
 
-def windows(cursors: Sequence[PagemapCursor]) -> Iterator[list[Pagemap]]:
+def windows(cursors: Sequence[PagemapCursor]) -> Iterator[list[PagemapImage]]:
     """What each pagemap says of one stretch of pages, then of the next, and so on to the end of all.
 
     Args:
@@ -114,11 +114,11 @@ def _read_on(cursors: Sequence[PagemapCursor], end: int) -> None:
             left -= cursor.entries - before
 
 
-def _split(pagemap: Pagemap, end: int) -> tuple[Pagemap, Pagemap]:
+def _split(pagemap: PagemapImage, end: int) -> tuple[PagemapImage, PagemapImage]:
     """What is below a page, and the rest; an entry may be in both."""
     low = int(np.searchsorted(pagemap.starts, end))
     high = int(np.searchsorted(pagemap.ends, end, side="right"))
-    below = Pagemap(
+    below = PagemapImage(
         pagemap.pages_id,
         pagemap.starts[:low],
         np.minimum(pagemap.ends[:low], end),
@@ -126,7 +126,7 @@ def _split(pagemap: Pagemap, end: int) -> tuple[Pagemap, Pagemap]:
         pagemap.pages_before,
         pagemap.lacks_old_lengths,
     )
-    rest = Pagemap(
+    rest = PagemapImage(
         pagemap.pages_id,
         np.maximum(pagemap.starts[high:], end),
         pagemap.ends[high:],

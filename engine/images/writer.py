@@ -32,7 +32,7 @@ from engine.images.layout import (
     pagemap_name,
     pages_name,
 )
-from engine.images.pagemap import Pagemap
+from engine.images.pagemap import PagemapImage
 from engine.images.pagemap_writer import PagemapWriter
 from engine.images.partial import PartialDirectory
 from engine.images.proto.inventory_pb2 import InventoryEntry
@@ -342,7 +342,7 @@ class PagesWriter:
         self._write_list(pagemap_name(pid), holes, lazy)
 
     def _write_list(self, name: str, holes: PageSet, lazy: PageSet) -> None:
-        pagemap = Pagemap.of(self.pages_id, PageSet.union_all(self._written), holes, lazy)
+        pagemap = PagemapImage.of(self.pages_id, PageSet.union_all(self._written), holes, lazy)
         fd = self._link.create(name)
         with writing(self._link.path / name, "write it"):
             try:

@@ -1,6 +1,6 @@
 """Demo targets that write memory at a known rate, to look at and to measure against."""
 
 from engine.workloads.scenario import SCENARIOS, Scenario, scenario
-from engine.workloads.workload import Span, Truth, Workload, start
+from engine.workloads.workload import Span, Workload, WrittenCount, start
 
-__all__ = ["SCENARIOS", "Scenario", "Span", "Truth", "Workload", "scenario", "start"]
+__all__ = ["SCENARIOS", "Scenario", "Span", "Workload", "WrittenCount", "scenario", "start"]

@@ -30,7 +30,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class WrittenCount:
     """What a workload has written, by its own count and between two of its steps."""
 
     steps: int
@@ -83,7 +83,7 @@ class Workload:
         """Where it wrote when it was ready."""
         return self._at_start.spans
 
-    def truth(self) -> Truth:
+    def truth(self) -> WrittenCount:
         """Ask it what it has written until now.
 
         Raises:
@@ -113,7 +113,7 @@ class Workload:
     ) -> None:
         self.stop()
 
-    def _reply(self) -> Truth:
+    def _reply(self) -> WrittenCount:
         name = self.scenario.name
         try:
             line = self._replies.readline()
@@ -130,7 +130,7 @@ class Workload:
                 hint="choose a smaller one: `dirtytop demo --list`",
             )
         spans = tuple(Span(*span) for span in reply["spans"])
-        return Truth(reply["steps"], reply["pages_written"], spans)
+        return WrittenCount(reply["steps"], reply["pages_written"], spans)
 
 
 def start(name: str, **sizes: int) -> Workload:

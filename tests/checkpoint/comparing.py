@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from engine.images.chain import Chain, ChainMemory
+from engine.images.chain import ChainMemory, ImageChain
 from engine.kernel.maps import Maps, read_maps
 from engine.pageset import PAGE_SHIFT, PAGE_SIZE, PageSet
 
@@ -36,7 +36,7 @@ def own_pages(pid: int, maps: Maps) -> PageSet:
     return PageSet.from_pages(np.concatenate(found) if found else [])
 
 
-def differences(chain: Chain, pid: int) -> list[str]:
+def differences(chain: ImageChain, pid: int) -> list[str]:
     """In what the chain's end differs from the memory of a stopped process; empty if it does not."""
     maps = read_maps(pid)
     memory = ChainMemory(chain, pid)

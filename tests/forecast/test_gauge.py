@@ -6,7 +6,7 @@ from datetime import time
 
 import pytest
 
-from engine.forecast.gauge import Gauge, gauges_of
+from engine.forecast.gauge import TriggerProgress, gauges_of
 from engine.forecast.rhythm import Rhythm, Spell, State
 from engine.forecast.suggestion import round_down, round_up, suggest
 from engine.forecast.trigger import (
@@ -24,14 +24,16 @@ from engine.forecast.verdict import Forecast, Verdict
 from tests.forecast.test_trigger import NOON, forecast, moment, rhythm
 
 
-def gauges(condition: Condition, now: Moment) -> tuple[Gauge, ...]:
+def gauges(condition: Condition, now: Moment) -> tuple[TriggerProgress, ...]:
     return gauges_of(Armed.arm(Trigger(condition), 0.0, NOON), now)
 
 
 def test_a_stop_stands_beside_its_limit() -> None:
-    assert gauges(StopBelow(0.05), moment(1, forecast(0.2))) == (Gauge("stop 200 ms", "< 50 ms", 0.25),)
+    assert gauges(StopBelow(0.05), moment(1, forecast(0.2))) == (
+        TriggerProgress("stop 200 ms", "< 50 ms", 0.25),
+    )
     assert gauges(StopBelow(0.05), moment(1, forecast(0.02)))[0].fraction == 1.0
-    assert gauges(StopBelow(0.05), moment(1, Forecast(0.0, 0.1)))[0] == Gauge(
+    assert gauges(StopBelow(0.05), moment(1, Forecast(0.0, 0.1)))[0] == TriggerProgress(
         "stop not known yet", "< 50 ms", 0
     )
 
@@ -42,13 +44,13 @@ def test_a_pre_dumping_trigger_waits_for_the_budget_or_its_own_limit() -> None:
 
 
 def test_quiet_counts_up() -> None:
-    assert gauges(QuietFor(4), moment(1)) == (Gauge("in a burst", "4 s", 0.0),)
-    assert gauges(QuietFor(4), moment(1, quiet_s=3)) == (Gauge("quiet 3 s", "4 s", 0.75),)
+    assert gauges(QuietFor(4), moment(1)) == (TriggerProgress("in a burst", "4 s", 0.0),)
+    assert gauges(QuietFor(4), moment(1, quiet_s=3)) == (TriggerProgress("quiet 3 s", "4 s", 0.75),)
     assert gauges(QuietFor(4), Moment(1.0, NOON, forecast(9.0), Rhythm()))[0].fraction == 0.0
 
 
 def test_a_time_comes_nearer() -> None:
-    assert gauges(AtTime(time(12, 30)), moment(450)) == (Gauge("in 22 min", "12:30", 0.25),)
+    assert gauges(AtTime(time(12, 30)), moment(450)) == (TriggerProgress("in 22 min", "12:30", 0.25),)
 
 
 def test_of_several_each_has_its_own() -> None:

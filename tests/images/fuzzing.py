@@ -22,12 +22,12 @@ from random import Random
 
 from engine.checkpoint.criu.compatibility import require_not_older
 from engine.checkpoint.criu.features import Criu
-from engine.checkpoint.going_on import engine_of, read_open_chain, require_chain_of, why_not_the_same
 from engine.checkpoint.link import Engine
+from engine.checkpoint.resuming import engine_of, read_open_chain, require_chain_of, why_not_the_same
 from engine.checkpoint.sidecar import read_sidecar
 from engine.errors import BadImage, DirtytopError, LinkFailed, UnknownFormat
 from engine.images.areas import link_areas
-from engine.images.chain import Chain, ChainMemory, flatten, read_chain, verify
+from engine.images.chain import ChainMemory, ImageChain, flatten, read_chain, verify
 from engine.images.never_lazy import never_lazy_pages
 from engine.images.verify import examine
 from engine.kernel.process import Identity
@@ -122,7 +122,7 @@ def said(ask: Callable[[], object]) -> None:
     assert not answer or answer.isprintable(), answer
 
 
-def _go_on(chain: Chain) -> None:
+def _go_on(chain: ImageChain) -> None:
     sidecar = require_chain_of(chain, Identity(42, 7), Engine.MEMORY)
     why_not_the_same(chain, sidecar)
 
@@ -138,7 +138,7 @@ def _ask_the_command_line(directory: Path) -> None:
             assert line.isprintable(), line
 
 
-def _judge(chain: Chain, out: Path) -> str:
+def _judge(chain: ImageChain, out: Path) -> str:
     """Look at a chain, and at what is made of it."""
     for link in chain.links:
         said(lambda link=link: link_areas(link, {}))  # type: ignore[misc]
@@ -176,7 +176,7 @@ def _judge(chain: Chain, out: Path) -> str:
     return "sound"
 
 
-def _expect(kind: type[DirtytopError], chain: Chain, out: Path) -> None:
+def _expect(kind: type[DirtytopError], chain: ImageChain, out: Path) -> None:
     """Nothing is to be made of it."""
     try:
         flatten(chain, out / "flat")
@@ -194,7 +194,7 @@ def _compare(memory: ChainMemory, expected: dict[int, tuple[bool, bytes]]) -> No
     assert found == expected
 
 
-def _read_some(chain: Chain, name: str) -> None:
+def _read_some(chain: ImageChain, name: str) -> None:
     read_bytes = 0
     for _, data in ChainMemory.named(chain, name).read():
         read_bytes += len(data)
@@ -202,7 +202,7 @@ def _read_some(chain: Chain, name: str) -> None:
             return
 
 
-def _copied_bytes(chain: Chain) -> int:
+def _copied_bytes(chain: ImageChain) -> int:
     last = chain.links[-1]
     return sum(os.lstat(last.path / name).st_size for name in last.other_names)
 

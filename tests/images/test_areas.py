@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from engine.errors import BadImage
 from engine.images.areas import GONE, Area, link_areas
 from engine.images.link import read_link
-from engine.images.pagemap import Pagemap
+from engine.images.pagemap import PagemapImage
 from engine.kernel.maps import Maps, parse_line
 from engine.pageset import PageSet
 
@@ -65,7 +65,7 @@ def test_a_link_that_has_gone_is_an_error_that_names_it(tmp_path: Path, write_li
 def test_a_list_that_is_read_in_pieces_makes_no_more_areas(tmp_path: Path, write_link: WriteLink) -> None:
     link = write_link(tmp_path / "1", {42: {0x10: 1}})
     pages = PageSet.from_pages(np.arange(100_000) * 2)
-    (link / "pagemap-42.img").write_bytes(Pagemap.of(1, pages).encode())
+    (link / "pagemap-42.img").write_bytes(PagemapImage.of(1, pages).encode())
     before, heap, between, library, after = link_areas(read_link(link), {42: MAPS})
     assert [area.name for area in (heap, library)] == ["[heap]", "/usr/lib/libc.so.6"]
     assert (before.start, between.end) == (0, 0x3F000)

@@ -15,7 +15,7 @@ from engine.errors import BadImage, Cancelled, LinkFailed
 from engine.images.chain import ChainMemory, flatten, read_chain, verify
 from engine.images.framing import Magic, pack
 from engine.images.layout import SIDECAR, LinkKind
-from engine.images.pagemap import Pagemap
+from engine.images.pagemap import PagemapImage
 from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.stats import DumpStats
 from engine.pageset import PAGE_SIZE, PageSet
@@ -247,7 +247,7 @@ def test_images_other_than_memory_are_copied_unchanged(chain_dir: Path, tmp_path
 
 def test_shared_memory_is_flattened_like_that_of_a_process(chain_dir: Path, tmp_path: Path) -> None:
     # As criu numbers them: shared memory first, and no number twice.
-    shared = Pagemap.of(65537, PageSet.from_pages([0, 5]))
+    shared = PagemapImage.of(65537, PageSet.from_pages([0, 5]))
     (chain_dir / "3" / "pagemap-shmem-4711.img").write_bytes(shared.encode())
     (chain_dir / "3" / "pages-65537.img").write_bytes(b"A" * PAGE_SIZE + b"B" * PAGE_SIZE)
     stats = DumpStats(pages_written=1, pages_skipped_parent=7, shpages_written=2)

@@ -10,7 +10,7 @@ import pytest
 from engine.errors import BadImage, LinkFailed
 from engine.images.chain import ChainMemory, flatten, read_chain, verify
 from engine.images.layout import LinkKind, common_path
-from engine.images.pagemap import Pagemap
+from engine.images.pagemap import PagemapImage
 from engine.images.partial import remove_orphan
 from engine.images.stats import DumpStats
 from engine.images.writer import LinkWriter
@@ -87,7 +87,7 @@ def test_flattened_each_process_has_a_file_of_its_own(chain: Path, tmp_path: Pat
 
 
 def test_who_lists_other_pages_of_the_same_file_is_found(chain: Path) -> None:
-    wrong = Pagemap.of(1, PageSet.from_pages([1, 2, 3, 8]))
+    wrong = PagemapImage.of(1, PageSet.from_pages([1, 2, 3, 8]))
     (chain / "2.common" / "pagemap-43.img").write_bytes(wrong.encode())
     assert "pages-1.img is claimed both by pagemap-42.img and by pagemap-43.img" in [
         problem.text for problem in verify(read_chain(chain))

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from engine.errors import BadImage, UnknownFormat
 from engine.images.framing import Magic, pack
-from engine.images.pagemap import PE_LAZY, PE_PARENT, PE_PRESENT, Pagemap, read_pagemap
+from engine.images.pagemap import PE_LAZY, PE_PARENT, PE_PRESENT, PagemapImage, read_pagemap
 from engine.images.proto.pagemap_pb2 import PagemapEntry, PagemapHead
 from engine.pageset import EMPTY, PAGE_SHIFT, PAGE_SIZE, PageSet
 
@@ -35,7 +35,7 @@ FIELDS = st.fixed_dictionaries(
 )
 
 
-def decode(data: bytes, name: str = NAME) -> Pagemap:
+def decode(data: bytes, name: str = NAME) -> PagemapImage:
     """What a file of these bytes is read as. Errors name it without its directory."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as directory:
         path = Path(directory) / name
@@ -46,7 +46,7 @@ def decode(data: bytes, name: str = NAME) -> Pagemap:
             raise type(error)(error.message.replace(f"{directory}{os.sep}", "")) from error
 
 
-def as_protobuf_would(pagemap: Pagemap) -> bytes:
+def as_protobuf_would(pagemap: PagemapImage) -> bytes:
     rows = zip(pagemap.starts.tolist(), pagemap.ends.tolist(), pagemap.flags.tolist(), strict=True)
     entries = [
         PagemapEntry(
@@ -70,7 +70,7 @@ def test_it_is_written_as_protobuf_would_and_read_as_it_was(
     pages_id: int, present: PageSet, holes: PageSet, lazy: PageSet
 ) -> None:
     holes = holes - present
-    written = Pagemap.of(pages_id, present, holes, lazy)
+    written = PagemapImage.of(pages_id, present, holes, lazy)
     data = written.encode()
     assert data == as_protobuf_would(written)
     found = decode(data)
@@ -85,7 +85,7 @@ def test_it_is_written_as_protobuf_would_and_read_as_it_was(
 
 @given(SETS, SETS)
 def test_entries_ascend_and_are_as_few_as_can_be(present: PageSet, holes: PageSet) -> None:
-    pagemap = Pagemap.of(1, present, holes - present)
+    pagemap = PagemapImage.of(1, present, holes - present)
     lengths = pagemap.ends - pagemap.starts
     assert (lengths > 0).all()
     assert (lengths < 2**32).all()
@@ -206,25 +206,25 @@ def test_a_file_without_even_a_head_is_refused() -> None:
 
 
 def test_a_run_too_long_for_the_older_field_is_split() -> None:
-    pagemap = Pagemap.of(1, PageSet.from_ranges([(1, 2 + 2 * (2**32 - 1))]))
+    pagemap = PagemapImage.of(1, PageSet.from_ranges([(1, 2 + 2 * (2**32 - 1))]))
     assert (pagemap.ends - pagemap.starts).tolist() == [2**32 - 1, 2**32 - 1, 1]
     assert pagemap.encode() == as_protobuf_would(pagemap)
 
 
 def test_the_data_of_each_range_lies_after_all_present_pages_below_it() -> None:
     present = PageSet.from_ranges([(10, 14), (20, 22), (30, 31)])
-    pagemap = Pagemap.of(1, present, holes=PageSet.from_ranges([(14, 20), (25, 30)]))
+    pagemap = PagemapImage.of(1, present, holes=PageSet.from_ranges([(14, 20), (25, 30)]))
     wanted = PageSet.from_ranges([(11, 13), (21, 22), (30, 31)])
     assert pagemap.file_offsets(wanted).tolist() == [1 * PAGE_SIZE, 5 * PAGE_SIZE, 6 * PAGE_SIZE]
 
 
 def test_a_page_with_data_cannot_be_left_to_the_parent_as_well() -> None:
     with pytest.raises(ValueError, match="both"):
-        Pagemap.of(1, PageSet.from_pages([1, 2]), PageSet.from_pages([2, 3]))
+        PagemapImage.of(1, PageSet.from_pages([1, 2]), PageSet.from_pages([2, 3]))
 
 
 def test_a_process_without_memory_has_an_empty_pagemap(tmp_path: Path) -> None:
     path = tmp_path / "pagemap-1.img"
-    path.write_bytes(Pagemap.of(3, EMPTY).encode())
+    path.write_bytes(PagemapImage.of(3, EMPTY).encode())
     assert read_pagemap(path).covered == EMPTY
     assert path.read_bytes() == pack(Magic.PAGEMAP, [PagemapHead(pages_id=3)])

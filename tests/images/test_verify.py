@@ -14,7 +14,7 @@ from engine.errors import BadImage
 from engine.images.chain import read_chain, require_sound, verify
 from engine.images.framing import Magic, header, pack, read_message
 from engine.images.layout import LinkKind
-from engine.images.pagemap import Pagemap, read_pagemap
+from engine.images.pagemap import PagemapImage, read_pagemap
 from engine.images.proto.core_pb2 import CoreEntry
 from engine.images.proto.mm_pb2 import MmEntry
 from engine.images.proto.pagemap_pb2 import PagemapEntry, PagemapHead
@@ -56,7 +56,7 @@ def test_a_sound_chain_is_sound(chain: Path) -> None:
 
 
 def rewrite_pagemap(path: Path, present: PageSet, holes: PageSet) -> None:
-    path.write_bytes(Pagemap.of(read_pagemap(path).pages_id, present, holes).encode())
+    path.write_bytes(PagemapImage.of(read_pagemap(path).pages_id, present, holes).encode())
 
 
 def reparent(link: Path, target: str) -> None:
@@ -136,7 +136,7 @@ def huge_length(chain: Path) -> None:
 
 
 def foreign_process(chain: Path) -> None:
-    (chain / "3" / "pagemap-99.img").write_bytes(Pagemap.of(9, EMPTY).encode())
+    (chain / "3" / "pagemap-99.img").write_bytes(PagemapImage.of(9, EMPTY).encode())
     (chain / "3" / "pages-9.img").touch()
 
 

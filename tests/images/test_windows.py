@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from engine.images import windows as windows_module
 from engine.images.chain import ChainMemory, flatten, read_chain, verify
-from engine.images.pagemap import LEAST_PIECE_BYTES, Pagemap, PagemapFile, read_pagemap
+from engine.images.pagemap import LEAST_PIECE_BYTES, PagemapFile, PagemapImage, read_pagemap
 from engine.images.windows import PagemapCursor, windows
 from engine.pageset import PAGE_SIZE, PageSet
 
@@ -27,7 +27,7 @@ def pieces_are_small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_part_knows_where_its_data_lies(tmp_path: Path) -> None:
     present = PageSet.from_pages(np.arange(ENTRIES) * 3)
-    whole = Pagemap.of(1, present, PageSet.from_pages(np.arange(ENTRIES) * 3 + 1))
+    whole = PagemapImage.of(1, present, PageSet.from_pages(np.arange(ENTRIES) * 3 + 1))
     path = tmp_path / "pagemap-1.img"
     path.write_bytes(whole.encode())
     parts = list(PagemapFile(path, LEAST_PIECE_BYTES).pieces())
@@ -54,12 +54,12 @@ def test_stretches_are_disjoint_ascend_and_leave_out_nothing(
             np.array([run[at] for run in runs * 200 * repeated], np.int64) for at in range(3)
         )
         ends = np.cumsum(gaps + lengths) if len(runs) else np.zeros(0, np.int64)
-        pagemap = Pagemap(number, ends - lengths, ends, flags.astype(np.uint8))
+        pagemap = PagemapImage(number, ends - lengths, ends, flags.astype(np.uint8))
         (directory / f"pagemap-{number}.img").write_bytes(pagemap.encode())
         whole.append(pagemap)
     cursors = [PagemapCursor(directory / f"pagemap-{number}.img") for number in range(len(chains))]
     before = 0
-    found: list[list[Pagemap]] = [[] for _ in chains]
+    found: list[list[PagemapImage]] = [[] for _ in chains]
     for parts in windows(cursors):
         covered = PageSet.union_all(part.covered for part in parts)
         if covered:
@@ -79,7 +79,7 @@ def test_there_are_about_as_many_stretches_as_the_longest_file_has_pieces(tmp_pa
     links = 40
     for number in range(links):
         pages = PageSet.from_pages(np.arange(ENTRIES) * 3 + number)
-        (tmp_path / f"pagemap-{number}.img").write_bytes(Pagemap.of(1, pages).encode())
+        (tmp_path / f"pagemap-{number}.img").write_bytes(PagemapImage.of(1, pages).encode())
     paths = [tmp_path / f"pagemap-{number}.img" for number in range(links)]
     pieces = len(list(PagemapFile(paths[0], LEAST_PIECE_BYTES).pieces()))
     stretches = list(windows([PagemapCursor(path) for path in paths]))
@@ -93,7 +93,7 @@ def test_no_more_is_read_ahead_than_memory_is_meant_for_it(
     monkeypatch.setattr(windows_module, "_AT_ONCE_ENTRIES", 1500)
     dense, sparse = PageSet.from_pages(np.arange(10 * ENTRIES) * 2), PageSet.from_pages([10**9])
     for number, pages in enumerate((dense, sparse)):
-        (tmp_path / f"pagemap-{number}.img").write_bytes(Pagemap.of(1, pages).encode())
+        (tmp_path / f"pagemap-{number}.img").write_bytes(PagemapImage.of(1, pages).encode())
     cursors = [PagemapCursor(tmp_path / f"pagemap-{number}.img") for number in range(2)]
     most = 0
     for parts in windows(cursors):
@@ -116,7 +116,7 @@ def test_a_chain_of_scattered_pages_is_read_and_joined_in_bounded_pieces(
         write_link(chain / str(number), {42: written}, {42: held}, parent=parent, pieces=ENTRIES)
     most_parts = 0
 
-    def counted(cursors: list[PagemapCursor]) -> list[list[Pagemap]]:
+    def counted(cursors: list[PagemapCursor]) -> list[list[PagemapImage]]:
         nonlocal most_parts
         found = list(windows(cursors))
         most_parts = max(most_parts, len(found))

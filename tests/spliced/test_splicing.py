@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from engine.errors import BadImage, LinkFailed
 from engine.images.framing import Magic, pack
 from engine.images.layout import pagemap_name, pages_name
-from engine.images.pagemap import PE_LAZY, PE_PRESENT, Pagemap, read_pagemap
+from engine.images.pagemap import PE_LAZY, PE_PRESENT, PagemapImage, read_pagemap
 from engine.images.pagemap_entries import encode_entries
 from engine.images.partial import PartialDirectory
 from engine.images.proto.pagemap_pb2 import PagemapHead
@@ -112,7 +112,7 @@ def test_without_pages_of_ours_the_pages_file_stays_the_same(images: PartialDire
     before = os.stat(images.partial_path / pages_name(3))
     made = splice(images, _NAME, EMPTY, lambda fd, pages: None, PageSet.from_pages([5]))
     assert os.stat(images.partial_path / pages_name(3)) == before
-    assert isinstance(made, Pagemap)
+    assert isinstance(made, PagemapImage)
     assert made.in_parent == PageSet.from_pages([5])
 
 

@@ -22,8 +22,7 @@ from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.engines import Chain, open_chain
 from engine.checkpoint.link import After, Engine
 from engine.errors import DirtytopError, NotTrusted
-from engine.images.chain import Chain as ImageChain
-from engine.images.chain import flatten, read_chain
+from engine.images.chain import ImageChain, flatten, read_chain
 from engine.images.files import writing
 from engine.tracking.session import Session
 from engine.trust.directory import open_directory

@@ -15,7 +15,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button
 
 from engine.checkpoint.link import Engine
-from engine.forecast.gauge import Gauge
+from engine.forecast.gauge import TriggerProgress
 from engine.forecast.trigger import Armed
 from engine.pageset import PageSet
 from engine.preflight.finding import Finding, Part, Place, Severity
@@ -358,7 +358,7 @@ def test_a_trigger_is_armed(
             ADVICE,
             forecast=replace(ADVICE.forecast, time_s=sample.time_s),
             armed=armed,
-            gauges=(Gauge("stop 140 ms", "< 100 ms", 0.71),),
+            gauges=(TriggerProgress("stop 140 ms", "< 100 ms", 0.71),),
         )
         history = target.live.history
         app.post_message(Told(target, messages.Sampled(sample, True, history, advice=advice)))

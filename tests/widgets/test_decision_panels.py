@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.widget import Widget
 
 from engine.checkpoint.link import LinkProgress
-from engine.forecast.gauge import Gauge
+from engine.forecast.gauge import TriggerProgress
 from engine.forecast.verdict import Verdict
 from tests.widgets import scenes
 from widgets.big_letters import big_word, huge_word
@@ -110,7 +110,7 @@ async def test_a_trigger_has_a_bar_that_tells_how_near_it_is(stage: Stage) -> No
         panel.show_forecast(scenes.FORECASTS[Verdict.PRE_DUMP])
         for fraction, full in ((0.25, 6), (1.0, 24)):
             panel.show_trigger(
-                scenes.TRIGGER, scenes.WAITING, 118.0, [Gauge("stop 410 ms", "< 50 ms", fraction)]
+                scenes.TRIGGER, scenes.WAITING, 118.0, [TriggerProgress("stop 410 ms", "< 50 ms", fraction)]
             )
             await pilot.pause()
             bar = next(line for line in text_of(panel) if "< 50 ms" in line)

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from engine.errors import DirtytopError, TargetGone
-from engine.workloads import SCENARIOS, Truth, Workload, scenario, start
+from engine.workloads import SCENARIOS, Workload, WrittenCount, scenario, start
 from engine.workloads.writer import STEP_MS
 
 SMALL = {
@@ -37,7 +37,7 @@ MIB = 1 << 20
 ENDS_S = 10.0
 
 
-def after_steps(workload: Workload, steps: int) -> Truth:
+def after_steps(workload: Workload, steps: int) -> WrittenCount:
     """What it says once it has done so many steps."""
     while (truth := workload.truth()).steps < steps:
         time.sleep(STEP_MS / 1000)

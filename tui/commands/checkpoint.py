@@ -16,8 +16,8 @@ from engine.checkpoint.criu.options import CriuOptions
 from engine.checkpoint.dumpable import RESTORABLE, CannotDump, Chosen, choose_engine, require_dumpable
 from engine.checkpoint.engines import Chain, go_on, open_chain
 from engine.checkpoint.freeze_limit import BEYOND_S
-from engine.checkpoint.going_on import engine_of, read_open_chain, tracker_of
 from engine.checkpoint.link import After, Engine, LinkResult
+from engine.checkpoint.resuming import engine_of, read_open_chain, tracker_of
 from engine.errors import Cancelled, DirtytopError, LinkFailed
 from engine.images.layout import LinkKind
 from engine.printable import printable

@@ -22,7 +22,7 @@ from engine.checkpoint.apart import Apart
 from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu, examine_criu
-from engine.checkpoint.criu.job import LinkJob, LinkMade, LinkOrder
+from engine.checkpoint.criu.job import CriuMade, CriuRun, LinkOrder
 from engine.checkpoint.criu.mapped_root import open_to_mapped_root
 from engine.checkpoint.criu.obeyed import require_config
 from engine.checkpoint.criu.options import CriuOptions, require_session_leader, require_untraced
@@ -31,8 +31,8 @@ from engine.checkpoint.criu.unseen import why_not_left_out
 from engine.checkpoint.directory import ChainDirectory, Listing
 from engine.checkpoint.fingerprint import Fingerprint
 from engine.checkpoint.freeze_limit import BEYOND_S, limit_s
-from engine.checkpoint.going_on import read_open_chain, require_chain_of, why_not_the_same
 from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress, has_ended, never, unheeded
+from engine.checkpoint.resuming import read_open_chain, require_chain_of, why_not_the_same
 from engine.checkpoint.sidecar import Sidecar, sidecar_of, sidecar_of_dump
 from engine.errors import DirtytopError, NotTrusted, TargetGone
 from engine.images.layout import SIDECAR, LinkKind
@@ -260,7 +260,7 @@ class CriuChain:
                 directory.write(SIDECAR, sidecar.encode())
 
             with Apart() as apart:
-                job = LinkJob(self.criu, self.options, order, progress, cancelled, apart, thawed, add_sidecar)
+                job = CriuRun(self.criu, self.options, order, progress, cancelled, apart, thawed, add_sidecar)
                 made = job.run()
             if kind is LinkKind.DUMP and parent:
                 self._tell_session({})
@@ -357,7 +357,7 @@ class CriuChain:
             covered = {process: _covered(listing, process) for process in self._session.processes}
             self._session.finish_link(self, covered)
 
-    def _done(self, order: LinkOrder, made: LinkMade, notes: list[str], began_s: float) -> LinkResult:
+    def _done(self, order: LinkOrder, made: CriuMade, notes: list[str], began_s: float) -> LinkResult:
         stats = made.stats
         result = LinkResult(
             number=self._next_number,

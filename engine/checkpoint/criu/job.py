@@ -68,7 +68,7 @@ class LinkOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class LinkMade:
+class CriuMade:
     """What came of it."""
 
     stats: DumpStats
@@ -81,7 +81,7 @@ def _nothing_more(directory: CriuDirectory) -> None:
     """CRIU's files are the link."""
 
 
-class LinkJob:
+class CriuRun:
     """Has CRIU make one link."""
 
     _use = Use.LINK
@@ -127,7 +127,7 @@ class LinkJob:
         self._freeze = Freeze(order.root.pid, order.most_frozen_s)
         self._heed = heeding(self._freeze.check, cancelled)
 
-    def run(self) -> LinkMade:
+    def run(self) -> CriuMade:
         """Make the link.
 
         Raises:
@@ -339,7 +339,7 @@ class LinkJob:
 
     # -- the end
 
-    def _finish(self, directory: CriuDirectory, notes: list[str]) -> LinkMade:
+    def _finish(self, directory: CriuDirectory, notes: list[str]) -> CriuMade:
         fill_old_lengths(directory)
         size_bytes = directory.page_bytes()
         stats = self._stats(directory)
@@ -355,7 +355,7 @@ class LinkJob:
         self._added(directory)
         directory.complete(pack(Magic.STATS, [stats.to_message()]))
         directory.finish()
-        return LinkMade(stats, size_bytes, time.perf_counter() - began_s, tuple(notes))
+        return CriuMade(stats, size_bytes, time.perf_counter() - began_s, tuple(notes))
 
     def _stats(self, directory: CriuDirectory) -> DumpStats:
         """CRIU's figures; where it died before it told them, what can be counted."""

@@ -19,7 +19,7 @@ from engine.images.chain import read_chain
 from engine.images.files import writing
 from engine.images.framing import Magic, read_message
 from engine.images.layout import is_pagemap, is_pages
-from engine.images.link import Chain, Link
+from engine.images.link import ImageChain, Link
 from engine.images.proto.userns_pb2 import UsernsEntry
 from engine.printable import printable
 
@@ -65,7 +65,7 @@ def open_to_mapped_root(dump: Path, *, is_ours: bool) -> tuple[str, ...]:
     return ()
 
 
-def let_mapped_root_read(chain: Chain) -> None:
+def let_mapped_root_read(chain: ImageChain) -> None:
     """Let the root of a dump's user namespace read what it is restored from, if it has one and cannot.
 
     Args:

@@ -18,7 +18,7 @@ from engine.checkpoint.criu.log import Cause, find_cause
 from engine.checkpoint.criu.mapped_root import let_mapped_root_read
 from engine.checkpoint.criu.obeyed import write_config
 from engine.errors import BadImage, DirtytopError, NotTrusted, TargetGone
-from engine.images.chain import Chain, read_chain, require_sound
+from engine.images.chain import ImageChain, read_chain, require_sound
 from engine.images.files import reading
 from engine.images.framing import Magic, read_messages
 from engine.images.layout import PSTREE, LinkKind
@@ -131,7 +131,7 @@ def restore(
     )
 
 
-def _require_restorable(chain: Chain) -> Link:
+def _require_restorable(chain: ImageChain) -> Link:
     """The dump at the end of a chain, if CRIU would take it. Raises BadImage."""
     dump = chain.links[-1]
     shown = printable(str(dump.path))

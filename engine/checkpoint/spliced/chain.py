@@ -16,7 +16,7 @@ from typing import Final, Self
 
 from engine.checkpoint.apart import Apart
 from engine.checkpoint.copy_buffer import copy_buffer
-from engine.checkpoint.copying import Gauge
+from engine.checkpoint.copying import CopyProgress
 from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu, examine_criu
@@ -129,7 +129,7 @@ class SplicedChain(MemoryChain):
             require_untraced(process.identity.pid)
         parent = self._place.read_listing(*self._fingerprints[-1]) if self._fingerprints else None
         apart = Apart()
-        gauge = Gauge(apart.unless_left(progress), lambda: apart.is_left or cancelled())
+        gauge = CopyProgress(apart.unless_left(progress), lambda: apart.is_left or cancelled())
         try:
             with apart, apart.things() as held:
                 buffer = held.enter_context(copy_buffer(self._session))

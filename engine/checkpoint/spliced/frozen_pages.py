@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from engine.checkpoint.copy_buffer import grow
-from engine.checkpoint.copying import CHUNK_BYTES, Gauge, Stash
+from engine.checkpoint.copying import CHUNK_BYTES, CopyProgress, Stash
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.directory import Listing
 from engine.checkpoint.spliced.withheld import WithheldMemory
@@ -61,7 +61,7 @@ class FrozenPages:
     """What CRIU leaves to us of one dump, from `with` to the end of it."""
 
     def __init__(
-        self, session: Session, criu: Criu, parent: Listing | None, buffer: PageBuffer, gauge: Gauge
+        self, session: Session, criu: Criu, parent: Listing | None, buffer: PageBuffer, gauge: CopyProgress
     ) -> None:
         """Nothing is read yet.
 
@@ -129,7 +129,7 @@ class FrozenPages:
         Raises:
             TargetGone: a process was killed in its sleep.
             LinkFailed: a page cannot be read, or a pagemap is of no process of the tree.
-            BadImage: a pagemap is damaged. Cancelled: see `Gauge`.
+            BadImage: a pagemap is damaged. Cancelled: see `CopyProgress`.
         """
         began_s = time.perf_counter()
         self._divide(images)

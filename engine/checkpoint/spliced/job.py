@@ -26,7 +26,7 @@ from engine.checkpoint.apart import Apart
 from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu
-from engine.checkpoint.criu.job import LinkJob, LinkMade, LinkOrder
+from engine.checkpoint.criu.job import CriuMade, CriuRun, LinkOrder
 from engine.checkpoint.criu.options import CriuOptions
 from engine.checkpoint.link import After, Cancelled, Progress
 from engine.checkpoint.spliced.frozen_pages import FrozenPages
@@ -39,7 +39,7 @@ _BEFORE_FREEZING: Final = "pre-dump"
 _FROZEN: Final = "query-ext-files"
 
 
-class SpliceJob(LinkJob):
+class SpliceJob(CriuRun):
     """Has CRIU make a dump, and adds the pages that it leaves to us."""
 
     _use = Use.SPLICE
@@ -81,8 +81,8 @@ class SpliceJob(LinkJob):
         self._urgency = ExitStack()
         """Held from before the tree is frozen until it goes on, or all that is left to do is to write."""
 
-    def run(self) -> LinkMade:
-        """See `LinkJob.run`."""
+    def run(self) -> CriuMade:
+        """See `CriuRun.run`."""
         ours, theirs = socket.socketpair()
         ours.close()
         with theirs, self._urgency:
@@ -125,7 +125,7 @@ class SpliceJob(LinkJob):
         # Told again and again while CRIU works; the last time is with its answer.
         self._thawed_s = time.perf_counter()
 
-    def _finish(self, directory: CriuDirectory, notes: list[str]) -> LinkMade:
+    def _finish(self, directory: CriuDirectory, notes: list[str]) -> CriuMade:
         self._urgency.close()
         self._goes_on()
         self._splice(directory)

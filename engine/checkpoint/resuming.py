@@ -8,7 +8,7 @@ from pathlib import Path
 from engine.checkpoint.link import Engine
 from engine.checkpoint.sidecar import Sidecar, SidecarProcess, boot_id, link_digest, read_sidecar
 from engine.errors import BadImage, LinkFailed, TargetGone, UnknownFormat
-from engine.images.chain import Chain, read_chain, require_sound
+from engine.images.chain import ImageChain, read_chain, require_sound
 from engine.images.layout import LinkKind
 from engine.kernel.process import Identity
 from engine.pageset import PageSet
@@ -20,7 +20,7 @@ from engine.tracking.tracked_process import TrackedProcess
 _BEGIN_ANEW = "begin another chain in a new directory"
 
 
-def read_open_chain(directory: Path) -> Chain:
+def read_open_chain(directory: Path) -> ImageChain:
     """The chain in a directory, to which links can be added.
 
     Args:
@@ -44,7 +44,7 @@ def read_open_chain(directory: Path) -> Chain:
     return chain
 
 
-def engine_of(chain: Chain) -> Engine:
+def engine_of(chain: ImageChain) -> Engine:
     """Which engine made the last link.
 
     Raises:
@@ -54,12 +54,12 @@ def engine_of(chain: Chain) -> Engine:
     return _sidecar_of(chain).owner
 
 
-def tracker_of(chain: Chain) -> TrackerKind:
+def tracker_of(chain: ImageChain) -> TrackerKind:
     """What saw the writes since the last link. Errors as of `engine_of`."""
     return _sidecar_of(chain).tracker
 
 
-def require_chain_of(chain: Chain, root: Identity, engine: Engine) -> Sidecar:
+def require_chain_of(chain: ImageChain, root: Identity, engine: Engine) -> Sidecar:
     """Make sure that a chain is of this very process and this engine; what its last link says of itself.
 
     Raises:
@@ -88,7 +88,7 @@ def require_chain_of(chain: Chain, root: Identity, engine: Engine) -> Sidecar:
     return sidecar
 
 
-def _sidecar_of(chain: Chain) -> Sidecar:
+def _sidecar_of(chain: ImageChain) -> Sidecar:
     last = chain.links[-1].path
     sidecar = read_sidecar(last)
     if sidecar is None or not sidecar.processes:
@@ -110,7 +110,7 @@ class EarlierEpoch:
     """Why nothing can be left to it, whatever its processes did; empty if it can."""
 
 
-def read_earlier_epoch(session: Session, chain: Chain, sidecar: Sidecar) -> EarlierEpoch:
+def read_earlier_epoch(session: Session, chain: ImageChain, sidecar: Sidecar) -> EarlierEpoch:
     """Read what the last link of a chain says; nothing of the session's is changed.
 
     Raises:
@@ -157,7 +157,7 @@ def _adopts(process: TrackedProcess, known: SidecarProcess, covered: PageSet) ->
         return True
 
 
-def why_not_the_same(chain: Chain, sidecar: Sidecar) -> str:
+def why_not_the_same(chain: ImageChain, sidecar: Sidecar) -> str:
     """Why nothing can be left to a chain as a whole, whatever its processes did; empty if it can.
 
     Raises:
@@ -170,7 +170,7 @@ def why_not_the_same(chain: Chain, sidecar: Sidecar) -> str:
     return why_unsound(chain)
 
 
-def why_unsound(chain: Chain) -> str:
+def why_unsound(chain: ImageChain) -> str:
     """Why nothing can be left to a chain: pages that it does not hold would be lost; empty if it is sound.
 
     Raises:

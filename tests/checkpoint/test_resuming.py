@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine.checkpoint.engines import examine_chain, open_chain
-from engine.checkpoint.going_on import engine_of, read_open_chain, why_not_the_same
 from engine.checkpoint.link import Engine
 from engine.checkpoint.memory import MemoryChain
+from engine.checkpoint.resuming import engine_of, read_open_chain, why_not_the_same
 from engine.checkpoint.sidecar import Sidecar, read_sidecar
 from engine.errors import UnknownFormat
 from engine.images.chain import read_chain
