@@ -125,10 +125,17 @@ def filled(app: DirtytopApp, machine: ScriptedMachine, until: Until, *keys: str)
             await until(pilot, partial(_has_links, target, links))
             await until(pilot, partial(_has_waited_enough, app, key))
         app.clear_notifications()
-        await pilot.pause()
-        await pilot.pause(0.2)
+        await settled(pilot, app)
 
     return fill
+
+
+async def settled(pilot: Pilot[Any], app: DirtytopApp) -> None:
+    """Until the picture has stopped changing."""
+    before = ""
+    while (now := app.export_screenshot()) != before:
+        before = now
+        await pilot.pause(0.2)
 
 
 def test_the_dashboard(
@@ -167,7 +174,7 @@ def test_the_heat_map_without_colours_with_its_cursor(
         await fill(pilot)
         app.screen.query_one(HeatMap).focus()
         await pilot.press("home", "left", "left")
-        await pilot.pause(0.2)
+        await settled(pilot, app)
 
     assert snap_compare(app, terminal_size=size, run_before=looked_at)
 
@@ -197,7 +204,7 @@ def test_the_tour(
         await pilot.press("T")
         await until(pilot, lambda: isinstance(app.screen, TourScreen))
         await pilot.press("right", "right", "right")
-        await pilot.pause(0.2)
+        await settled(pilot, app)
 
     assert snap_compare(app, terminal_size=size, run_before=turned)
 
@@ -252,7 +259,7 @@ def test_the_picker(snap_compare: Compare, launch: Launch, until: Until, size: t
     async def listed(pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: app.screen.query_one(ProcessTable).row_count)
         await pilot.press("down", "space")
-        await pilot.pause(0.2)
+        await settled(pilot, app)
 
     assert snap_compare(app, terminal_size=size, run_before=listed)
 
@@ -267,7 +274,7 @@ def test_the_dump_dialog_with_criu_and_a_job_of_a_shell(
     async def examined(pilot: Pilot[Any]) -> None:
         await fill(pilot)
         await until(pilot, lambda: app.desk.watched.targets[0].engines)
-        await pilot.pause(0.2)
+        await settled(pilot, app)
 
     assert snap_compare(app, terminal_size=size, run_before=examined)
 
@@ -297,7 +304,7 @@ def test_the_dump_dialog_with_what_pre_flight_has_found(
     async def examined(pilot: Pilot[Any]) -> None:
         await fill(pilot)
         await until(pilot, lambda: app.desk.watched.targets[0].engines)
-        await pilot.pause(0.2)
+        await settled(pilot, app)
 
     assert snap_compare(app, terminal_size=size, run_before=examined)
 
@@ -327,7 +334,7 @@ def test_a_chain_of_criu_broken_by_a_foreign_clear(
         app.post_message(Told(target, messages.EventsSeen((event,))))
         await until(pilot, lambda: target.broken)
         app.clear_notifications()
-        await pilot.pause(0.2)
+        await settled(pilot, app)
 
     assert snap_compare(app, terminal_size=size, run_before=broken)
 
@@ -363,6 +370,6 @@ def test_a_trigger_is_armed(
         history = target.live.history
         app.post_message(Told(target, messages.Sampled(sample, True, history, advice=advice)))
         await until(pilot, partial(_is_shown, target, sample))
-        await pilot.pause(0.2)
+        await settled(pilot, app)
 
     assert snap_compare(app, terminal_size=size, run_before=arm)
