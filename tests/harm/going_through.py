@@ -42,7 +42,7 @@ class Trial:
         except DirtytopError as error:
             # What CRIU cannot dump is refused before anything is touched, and `tests/criu` knows it all.
             if not isinstance(error, (CannotDump, CriuCannot)) and not self.kind.may_refuse(
-                operation.name, error.message
+                operation.name, tracker, error.message
             ):
                 self.found.append(
                     f"{self.kind.name}, {operation.name}: {type(error).__name__}: {error.message}"

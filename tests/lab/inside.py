@@ -31,9 +31,6 @@ _BENCH: Final = "bench"
 _TEST_TIMEOUT_S: Final = 900
 """Far beyond any test, even where the CPU is emulated: only what hangs runs into it."""
 
-
-_EVERYTHING: Final = (*TESTS, *(f"--ignore={path}" for path in INDEPENDENT))
-
 _PERF_EVENT_OPEN: Final = {"x86_64": 298, "aarch64": 241}
 _SOFTWARE: Final = 1
 _DUMMY: Final = 9
@@ -94,7 +91,8 @@ def run_tests(results: Path, workers: int, arguments: Sequence[str]) -> None:
         *(f"--timeout={_TEST_TIMEOUT_S}", "--hypothesis-profile=ci"),
         # A guest's files are in its memory: images of tests that passed would fill it.
         *("-o", "tmp_path_retention_policy=failed"),
-        *(() if _names_tests(arguments) else _EVERYTHING),
+        *(() if _names_tests(arguments) else TESTS),
+        *(f"--ignore={path}" for path in INDEPENDENT if path not in map(_file_of, arguments)),
         *arguments,
     ]
     _keep_context_switch_hooks()
@@ -123,7 +121,11 @@ def _keep_context_switch_hooks() -> None:
 
 
 def _names_tests(arguments: Sequence[str]) -> bool:
-    return any(Path(argument.partition("::")[0]).exists() for argument in arguments)
+    return any(Path(_file_of(argument)).exists() for argument in arguments)
+
+
+def _file_of(argument: str) -> str:
+    return argument.partition("::")[0]
 
 
 def facts() -> dict[str, str]:

@@ -9,6 +9,7 @@ import stat
 import pytest
 
 from engine.kernel.descriptors import OpenFile
+from engine.kernel.maps import parse_line
 from engine.kernel.sock_diag import ESTABLISHED, Socket
 from engine.pageset import PageSet
 from engine.preflight.dumper import Dumper
@@ -114,6 +115,12 @@ def test_the_worst_comes_first_and_each_rule_once() -> None:
         "io_uring: descriptor 4 ([io_uring]), 5, 6 and 3 more of process 100 (target), and 1 more process: "
         "no criu can save it"
     )
+
+
+@pytest.mark.parametrize("identifier", [0, 32769])
+def test_shared_memory_of_system_v_is_found_whatever_its_identifier(identifier: int) -> None:
+    line = b"7f000000-7f001000 rw-s 00000000 00:01 %d /SYSV00000000 (deleted)" % identifier
+    assert keys(judge(tree(process(vmas=(parse_line(line),))), Dumper())) == {"sysv-memory"}
 
 
 def test_what_strangers_named_is_shown_and_never_obeyed() -> None:
