@@ -78,7 +78,7 @@ class UffdSource:
         descriptors: list[int] = []
         try:
             if self._helper is not None and self._helper.poll() is not None:
-                self._stop()  # it has ended since it was last asked: nothing was begun that it has not finished
+                self._stop()  # it ended after its last answer: nothing was left half done
             connection = self._connection or self._start(identity.pid)
             connection.send(json.dumps(request).encode())
             answer = self._receive(connection, descriptors)

@@ -30,7 +30,7 @@ class Kind:
     is_soak: bool = False
     """Whether it takes too long for each run of the tests."""
     refused: str = _NOTHING
-    """Of which operations it may be refused with which error: a pattern of "OPERATION by TRACKER: MESSAGE"."""
+    """Which operations it may be refused with which error: a pattern of "OPERATION by TRACKER: MESSAGE"."""
 
     def may_refuse(self, operation: str, tracker: TrackerKind, message: str) -> bool:
         """Whether it may be refused that operation so."""
@@ -114,7 +114,13 @@ KINDS: Final = (
     Kind("files", "named", "program, files and threads with names like lines of maps"),
     # -- processes
     Kind("processes", "children", "children that are zombies, stopped, continued, told of or not"),
-    Kind("processes", "tracing", "traces children of its own"),
+    Kind(
+        "processes",
+        "tracing",
+        "traces children of its own",
+        # Which pre-flight would have said; a child that was to be tracked before is left out instead.
+        refused="memory (?:dump|chain).* is already traced by knowing_process",
+    ),
     Kind(
         "processes",
         "headless",

@@ -14,7 +14,7 @@ from engine.kernel.sock_diag import ESTABLISHED, Socket
 from engine.pageset import PageSet
 from engine.preflight.dumper import Dumper
 from engine.preflight.facts import Kernel, Thread, Us
-from engine.preflight.finding import Finding, Severity, Version
+from engine.preflight.finding import Finding, Part, Severity, Version
 from engine.preflight.judge import judge, prevents
 from tests.preflight.trees import OURS, process, tree
 
@@ -84,6 +84,12 @@ def test_privileges_that_an_old_criu_forgets_are_told_only_of_it() -> None:
     bound = tree(process(status={"NoNewPrivs": "1", "CapAmb": "0000000000000400"}))
     assert keys(judge(bound, Dumper(DEBIAN_12))) == {"no-new-privileges", "ambient-capabilities"}
     assert judge(bound, Dumper(NEWEST)) == ()
+
+
+def test_a_sigtrap_that_is_ignored_is_worth_knowing_for_criu_alone() -> None:
+    (finding,) = judge(tree(process(status={"SigIgn": "0000000000000010"})), Dumper())
+    assert (finding.key, finding.severity, finding.part) == ("ignored-sigtrap", Severity.NOTE, Part.CRIU)
+    assert judge(tree(process(status={"SigIgn": "000000000000000f"})), Dumper()) == ()
 
 
 def test_a_filter_of_the_targets_counts_only_where_we_have_one_too() -> None:
