@@ -89,8 +89,8 @@ class Knowing:
 def wait_for_state(pid: int, states: str) -> None:
     """Until the kernel shows one of these letters for it."""
     deadline_s = time.monotonic() + _ANSWER_TIMEOUT_S
-    while read_stat(pid).state not in states:
-        assert time.monotonic() < deadline_s, read_stat(pid).state
+    while (stat := read_stat(pid)).state not in states:
+        assert time.monotonic() < deadline_s, f"process {pid} ({stat.command}) is in state {stat.state}"
         time.sleep(0.001)
 
 
