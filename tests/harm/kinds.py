@@ -151,6 +151,6 @@ KINDS: Final = (
         "forking",
         "a thread that forks all the time",
         has_passing_children=True,
-        restless=r"^(?:memory|page tables)",
+        restless=r"^(?:memory|page tables|system call)",  # it waits for another child each time
     ),
 )
