@@ -3,6 +3,7 @@
 
 #include "knowing/knowing.h"
 
+#include <glob.h>
 #include <sys/sendfile.h>
 
 enum { LONG_MS = 600000 };
@@ -215,6 +216,30 @@ static void make_ring(void)
 	ring.entries = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, ring.descriptor, IORING_OFF_SQES);
 }
 
+/* The worker is named as the program until it first runs. */
+static void wait_for_worker(void)
+{
+	for (int tries = 0; tries < 10000; tries++) {
+		char name[16] = "";
+		glob_t found;
+
+		glob("/proc/self/task/*/comm", 0, NULL, &found);
+		for (size_t at = 0; at < found.gl_pathc && strncmp(name, "iou-wrk-", 8); at++) {
+			FILE *file = fopen(found.gl_pathv[at], "r");
+
+			if (file && !fgets(name, sizeof name, file))
+				*name = 0;
+			if (file)
+				fclose(file);
+		}
+		globfree(&found);
+		if (!strncmp(name, "iou-wrk-", 8))
+			return;
+		usleep(1000);
+	}
+	cannot("have a worker of the kernel's");
+}
+
 /* A ring with a read that waits, one that a worker of the kernel's waits for, and a timeout. */
 static void have_ring(void)
 {
@@ -226,9 +251,11 @@ static void have_ring(void)
 	require(pipe(ways), "make a pipe");
 	submit((struct io_uring_sqe){.opcode = IORING_OP_READ, .fd = ways[0], .addr = (uintptr_t)room, .len = 1});
 	submit((struct io_uring_sqe){.opcode = IORING_OP_TIMEOUT, .addr = (uintptr_t)&later, .len = 1});
-	if (!strcmp(kind->name, "worked"))
+	if (!strcmp(kind->name, "worked")) {
 		submit((struct io_uring_sqe){.opcode = IORING_OP_READ, .fd = eventfd(0, 0), .addr = (uintptr_t)room,
 					     .len = 8, .flags = IOSQE_ASYNC});
+		wait_for_worker();
+	}
 }
 
 static void have_polled_ring(void)
