@@ -107,7 +107,8 @@ KINDS: Final = (
         "files",
         "full",
         "as many descriptors as it may have",
-        refused="gives it no userfaultfd .Too many open files",
+        refused="gives it no userfaultfd .Too many open files|"
+        "(?:spliced|criu).*: criu could not dump .*Too many open files",
     ),
     Kind("files", "locking", "locks of every kind, and a lease on a file that it maps"),
     Kind("files", "told", "is told by inotify of what is done with its files"),
@@ -151,6 +152,7 @@ KINDS: Final = (
         "forking",
         "a thread that forks all the time",
         has_passing_children=True,
-        restless=r"^(?:memory|page tables|system call)",  # it waits for another child each time
+        # It waits for another child each time. The C library blocks signals in fork; a child tells its mask.
+        restless=r"^(?:memory|page tables|system call|status SigBlk)",
     ),
 )
