@@ -202,6 +202,30 @@ static void complete(void)
 	__atomic_store_n(of_ring(ring.completions, at->head), head, __ATOMIC_RELEASE);
 }
 
+/* A thread of the kernel's for a ring (iou-wrk-PID, iou-sqp-PID) is named as the program until it first runs. */
+static void wait_for_kernels_thread(void)
+{
+	for (int tries = 0; tries < 10000; tries++) {
+		char name[16] = "";
+		glob_t found;
+
+		glob("/proc/self/task/*/comm", 0, NULL, &found);
+		for (size_t at = 0; at < found.gl_pathc && strncmp(name, "iou-", 4); at++) {
+			FILE *file = fopen(found.gl_pathv[at], "r");
+
+			if (file && !fgets(name, sizeof name, file))
+				*name = 0;
+			if (file)
+				fclose(file);
+		}
+		globfree(&found);
+		if (!strncmp(name, "iou-", 4))
+			return;
+		usleep(1000);
+	}
+	cannot("have a thread of the kernel's");
+}
+
 static void make_ring(void)
 {
 	struct io_uring_params *parameters = &ring.parameters;
@@ -214,30 +238,6 @@ static void make_ring(void)
 	ring.completions = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, ring.descriptor, IORING_OFF_CQ_RING);
 	size = parameters->sq_entries * sizeof(struct io_uring_sqe);
 	ring.entries = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, ring.descriptor, IORING_OFF_SQES);
-}
-
-/* The worker is named as the program until it first runs. */
-static void wait_for_worker(void)
-{
-	for (int tries = 0; tries < 10000; tries++) {
-		char name[16] = "";
-		glob_t found;
-
-		glob("/proc/self/task/*/comm", 0, NULL, &found);
-		for (size_t at = 0; at < found.gl_pathc && strncmp(name, "iou-wrk-", 8); at++) {
-			FILE *file = fopen(found.gl_pathv[at], "r");
-
-			if (file && !fgets(name, sizeof name, file))
-				*name = 0;
-			if (file)
-				fclose(file);
-		}
-		globfree(&found);
-		if (!strncmp(name, "iou-wrk-", 8))
-			return;
-		usleep(1000);
-	}
-	cannot("have a worker of the kernel's");
 }
 
 /* A ring with a read that waits, one that a worker of the kernel's waits for, and a timeout. */
@@ -254,7 +254,7 @@ static void have_ring(void)
 	if (!strcmp(kind->name, "worked")) {
 		submit((struct io_uring_sqe){.opcode = IORING_OP_READ, .fd = eventfd(0, 0), .addr = (uintptr_t)room,
 					     .len = 8, .flags = IOSQE_ASYNC});
-		wait_for_worker();
+		wait_for_kernels_thread();
 	}
 }
 
@@ -263,6 +263,7 @@ static void have_polled_ring(void)
 	ring.parameters.flags = IORING_SETUP_SQPOLL;
 	ring.parameters.sq_thread_idle = 1000000;
 	make_ring();
+	wait_for_kernels_thread();
 }
 
 static void tell_ring(void)
