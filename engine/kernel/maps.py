@@ -72,6 +72,9 @@ class Vma(NamedTuple):
         return self.perms[0] == "r"
 
 
+SYSV = b"/SYSV"
+"""What the names of shared memory of System V begin with; they go on with its key."""
+
 _NEVER_DUMPED = (VmaKind.VVAR, VmaKind.VSYSCALL)
 _KERNELS_OWN = (VmaKind.VDSO, *_NEVER_DUMPED)
 
@@ -250,7 +253,8 @@ _SPECIAL = {
 
 
 def _kind(name: bytes, inode: int, perms: str) -> VmaKind:
-    if inode == 0:
+    # Of shared memory of System V the inode is its identifier, and the first one is 0 (ipc/shm.c, newseg).
+    if inode == 0 and not name.startswith(SYSV):
         if not name:
             # glibc and the dynamic loader reserve and fence with inaccessible anonymous memory.
             return VmaKind.GUARD if perms.startswith("---p") else VmaKind.ANON
@@ -263,6 +267,6 @@ def _kind(name: bytes, inode: int, perms: str) -> VmaKind:
         return VmaKind.HUGETLB
     if perms[3] == "p":
         return VmaKind.FILE_PRIVATE
-    if name.startswith((b"/dev/zero", b"/SYSV", b"/dev/shm/", b"[anon_shmem:")):
+    if name.startswith((b"/dev/zero", SYSV, b"/dev/shm/", b"[anon_shmem:")):
         return VmaKind.SHMEM
     return VmaKind.FILE_SHARED

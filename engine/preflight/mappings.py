@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from engine.kernel.maps import SYSV
 from engine.pageset import PAGE_SHIFT
 from engine.preflight.dumper import Dumper
 from engine.preflight.facts import Process, Tree
@@ -16,7 +17,6 @@ _ANONYMOUS: Final = b"anon_inode:"
 _IO_URING: Final = b"anon_inode:[io_uring]"
 _SECRET: Final = b"/secretmem"
 _DMA_BUFFER: Final = b"/dmabuf:"
-_SYSV: Final = b"/SYSV"
 _UPROBES: Final = b"[uprobes]"
 _FEATURES: Final = "x86_Thread_features"
 
@@ -28,7 +28,8 @@ def look(process: Process, tree: Tree, dumper: Dumper) -> Iterator[Seen]:
         yield Seen(rules.GUARD_REGION, pid, f"at {first << PAGE_SHIFT:x}")
     for vma in process.vmas:
         name = vma.raw_name
-        if not name or not (vma.inode or name == _UPROBES):
+        # The inode of System V's first memory is 0, as that of what is mapped from nowhere.
+        if not name or not (vma.inode or name == _UPROBES or name.startswith(SYSV)):
             continue
         where = f"mapping {vma.start:x}"
         if name.startswith(_IO_URING):
@@ -37,7 +38,7 @@ def look(process: Process, tree: Tree, dumper: Dumper) -> Iterator[Seen]:
             yield Seen(rules.KERNEL_MAPPING, pid, where, vma.name)
         elif name.startswith(_SECRET):
             yield Seen(files.SECRET_MEMORY, pid, where)
-        elif name.startswith(_SYSV) and not tree.is_own("ipc"):
+        elif name.startswith(SYSV) and not tree.is_own("ipc"):
             yield Seen(rules.SYSV_MEMORY, pid, where, vma.name)
         elif name == _UPROBES:
             yield Seen(rules.UPROBES, pid, where)

@@ -16,7 +16,7 @@ from engine.errors import NotPermitted, TargetGone, kernel_errors
 from engine.kernel.descriptors import OpenFile, open_by_path, read_open_files
 from engine.kernel.kcmp import Shared, share
 from engine.kernel.libc import MACHINE, system_call
-from engine.kernel.maps import Vma, parse_line, read_maps
+from engine.kernel.maps import SYSV, Vma, parse_line, read_maps
 from engine.kernel.pagemap import Category, Pagemap, scan_knows
 from engine.kernel.process import ProcessStat, read_status, thread_ids
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
@@ -49,7 +49,7 @@ _MANY_THREADS: Final = 1000
 _NO_FILE: Final = (
     b"/memfd:",
     b"/dev/zero",
-    b"/SYSV",
+    SYSV,
     b"/anon_hugepage",
     b"/[aio]",
     b"/secretmem",

@@ -49,6 +49,8 @@ def look(process: Process, tree: Tree, dumper: Dumper) -> Iterator[Seen]:
         yield Seen(rules.NO_NEW_PRIVILEGES, pid, "")
     if process.leader.number("CapAmb", 16):
         yield Seen(rules.AMBIENT_CAPABILITIES, pid, "")
+    if process.leader.number("SigIgn", 16) & _SIGTRAP:
+        yield Seen(rules.IGNORED_SIGTRAP, pid, "")
     for thread in process.threads:
         yield from _thread(process, tree, thread)
 

@@ -38,18 +38,18 @@ class Trial:
         directory.mkdir()
         try:
             with operation.work(Subject(self.target.pid, tracker, directory)):
-                self._compare(operation, is_attached=True)
+                self._compare(operation, tracker, is_attached=True)
         except DirtytopError as error:
             # What CRIU cannot dump is refused before anything is touched, and `tests/criu` knows it all.
             if not isinstance(error, (CannotDump, CriuCannot)) and not self.kind.may_refuse(
-                operation.name, error.message
+                operation.name, tracker, error.message
             ):
                 self.found.append(
                     f"{self.kind.name}, {operation.name}: {type(error).__name__}: {error.message}"
                 )
-        self.before = self._compare(operation)
+        self.before = self._compare(operation, tracker)
 
-    def _compare(self, operation: Operation, *, is_attached: bool = False) -> View:
+    def _compare(self, operation: Operation, tracker: TrackerKind, *, is_attached: bool = False) -> View:
         """Look, and once more where something is only on its way back: a thread that is let go, a page."""
         moment = "while " if is_attached else ""
         deadline_s = time.monotonic() + _COMES_TO_REST_S
@@ -58,15 +58,17 @@ class Trial:
             different = [
                 difference
                 for difference in compare(self.before, view)
-                if not self._is_as_it_may_be(difference, operation, is_attached=is_attached)
+                if not self._is_as_it_may_be(difference, operation, tracker, is_attached=is_attached)
             ]
             if not different or time.monotonic() > deadline_s:
                 self.found += [f"{self.kind.name}, {moment}{operation.name}: {one}" for one in different]
                 return view
 
-    def _is_as_it_may_be(self, difference: Difference, operation: Operation, *, is_attached: bool) -> bool:
+    def _is_as_it_may_be(
+        self, difference: Difference, operation: Operation, tracker: TrackerKind, *, is_attached: bool
+    ) -> bool:
         return self.kind.changes(difference.name) or any(
-            row.allows(difference, self.kind, operation, is_attached=is_attached) for row in ALLOWED
+            row.allows(difference, self.kind, operation, tracker, is_attached=is_attached) for row in ALLOWED
         )
 
 

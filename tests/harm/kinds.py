@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from engine.tracking.sample import TrackerKind
+
 _NOTHING: Final = r"(?!)"
 
 
@@ -28,11 +30,11 @@ class Kind:
     is_soak: bool = False
     """Whether it takes too long for each run of the tests."""
     refused: str = _NOTHING
-    """Of which operations it may be refused with which error: a pattern of "OPERATION: MESSAGE"."""
+    """Which operations it may be refused with which error: a pattern of "OPERATION by TRACKER: MESSAGE"."""
 
-    def may_refuse(self, operation: str, message: str) -> bool:
+    def may_refuse(self, operation: str, tracker: TrackerKind, message: str) -> bool:
         """Whether it may be refused that operation so."""
-        return re.search(self.refused, f"{operation}: {message}", re.DOTALL) is not None
+        return re.search(self.refused, f"{operation} by {tracker.value}: {message}", re.DOTALL) is not None
 
     def changes(self, name: str) -> bool:
         """Whether it changes that itself."""
@@ -78,7 +80,8 @@ KINDS: Final = (
         "waits",
         "vfork",
         "its main thread waits for a child made by vfork, which nothing interrupts",
-        refused=r"memory (?:dump|chain).*: .* cannot be stopped \(state D\)",
+        # Soft-dirty bits are read and cleared while every thread is stopped, not one that is borrowed.
+        refused=r"(?:memory (?:dump|chain) .*|.* by soft-dirty): .* cannot be stopped \(state D\)",
     ),
     # -- memory
     Kind("memory", "tree", "memory shared with children until somebody writes (copy on write)"),
@@ -104,14 +107,21 @@ KINDS: Final = (
         "files",
         "full",
         "as many descriptors as it may have",
-        refused="gives it no userfaultfd .Too many open files",
+        refused="gives it no userfaultfd .Too many open files|"
+        "(?:spliced|criu).*: criu could not dump .*Too many open files",
     ),
     Kind("files", "locking", "locks of every kind, and a lease on a file that it maps"),
     Kind("files", "told", "is told by inotify of what is done with its files"),
     Kind("files", "named", "program, files and threads with names like lines of maps"),
     # -- processes
     Kind("processes", "children", "children that are zombies, stopped, continued, told of or not"),
-    Kind("processes", "tracing", "traces children of its own"),
+    Kind(
+        "processes",
+        "tracing",
+        "traces children of its own",
+        # Which pre-flight would have said; a child that was to be tracked before is left out instead.
+        refused="memory (?:dump|chain).* is already traced by knowing_process",
+    ),
     Kind(
         "processes",
         "headless",
@@ -142,6 +152,7 @@ KINDS: Final = (
         "forking",
         "a thread that forks all the time",
         has_passing_children=True,
-        restless=r"^(?:memory|page tables)",
+        # It waits for another child each time. The C library blocks signals in fork; a child tells its mask.
+        restless=r"^(?:memory|page tables|system call|status SigBlk)",
     ),
 )

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from engine.errors import TargetGone
 from engine.kernel.pidfd import is_same_open_file, open_pidfd, take_descriptor
-from engine.kernel.process import read_status, thread_ids
+from engine.kernel.process import read_stat, read_status, thread_ids
 from tests.harm.memory_view import blocks, mappings
 from tests.harm.target import Knowing
 from tests.zdtm.outside import View, view_tree
 
 _SEEN_BETTER_HERE = ("maps", "flags of mappings")
+_FALLS_ASLEEP_S = 0.5
+_RUNNING = "R"
 
 
 @dataclass(slots=True)
@@ -26,6 +29,8 @@ class Onlooker:
     with_descendants: bool = True
     copies: dict[tuple[int, int], int] = field(default_factory=dict)
     """By pid and descriptor of the tree: a descriptor of ours."""
+    sleepers: set[int] = field(default_factory=set)
+    """Threads of the target that slept when they were last looked at."""
 
     def look(self, *, by_itself: bool = True) -> View:
         """What there is, by name. What the target says of itself begins with "self: ".
@@ -35,6 +40,7 @@ class Onlooker:
         """
         view: View = {}
         if by_itself:
+            self._let_fall_asleep()
             view |= {f"self: {name}": value for name, value in self.target.account().items()}
         view |= {
             name: value
@@ -44,7 +50,27 @@ class Onlooker:
         for pid in _pids(view):
             with suppress(TargetGone):
                 view |= {f"{pid}: {name}": value for name, value in self._of_process(pid)}
+        self.sleepers = {tid for tid in thread_ids(self.target.pid) if not self._runs(tid)}
         return view
+
+    def _let_fall_asleep(self) -> None:
+        """Wait until those that slept have been seen asleep again, each for itself.
+
+        A thread in open(2) or accept(2) has the number of its next descriptor already, and gives it back when
+        it is stopped. Whoever is asked, and opens something, before it is back in its call takes that number.
+        """
+        deadline_s = time.monotonic() + _FALLS_ASLEEP_S
+        awake = self.sleepers
+        while awake := {tid for tid in awake if self._runs(tid)}:
+            if time.monotonic() > deadline_s:
+                return
+            time.sleep(0.001)
+
+    def _runs(self, tid: int) -> bool:
+        try:
+            return read_stat(self.target.pid, tid).state == _RUNNING
+        except TargetGone:  # it has ended
+            return False
 
     def _seen(self) -> View:
         view = view_tree(self.target.pid)

@@ -193,11 +193,11 @@ def _stopped(subject: Subject, engine: Engine) -> Iterator[None]:
     """A dump that stops the tree, which is then told to go on."""
     stopped_before = {stat.pid for stat in _living(subject.pid) if stat.state == "T"}
     with _chain(subject, engine) as chain:
-        chain.dump(After.STOP)
+        left_out = chain.dump(After.STOP).not_held
         # Whoever traces a child of its own is told of the signal, and may not pass it on.
         tree = [stat.pid for stat in _living(subject.pid) if read_status(stat.pid)["TracerPid"] == "0"]
         for pid in tree:
-            wait_for_state(pid, "T")
+            wait_for_state(pid, "T", f"(left out: {'; '.join(left_out)})")
         for pid in {*tree} - stopped_before:
             os.kill(pid, signal.SIGCONT)
         wait_for_state(subject.pid, "RSDT" if subject.pid in stopped_before else "RSD")

@@ -86,11 +86,12 @@ class Knowing:
         self.close()
 
 
-def wait_for_state(pid: int, states: str) -> None:
-    """Until the kernel shows one of these letters for it."""
+def wait_for_state(pid: int, states: str, why_not: str = "") -> None:
+    """Until the kernel shows one of these letters for it; `why_not` is told if it does not."""
     deadline_s = time.monotonic() + _ANSWER_TIMEOUT_S
-    while read_stat(pid).state not in states:
-        assert time.monotonic() < deadline_s, read_stat(pid).state
+    while (stat := read_stat(pid)).state not in states:
+        is_late = time.monotonic() > deadline_s
+        assert not is_late, f"process {pid} ({stat.command}) is in state {stat.state} {why_not}"
         time.sleep(0.001)
 
 

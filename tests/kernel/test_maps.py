@@ -41,6 +41,8 @@ def test_every_line_is_one_vma_with_the_kernels_own_numbers(target: ScriptedTarg
         (b"7f000000-7f001000 rw-s 00000000 fe:00 7    /data/t", VmaKind.FILE_SHARED, "/data/t"),
         (b"7f000000-7f001000 rw-s 00000000 00:01 9 /dev/zero (deleted)", VmaKind.SHMEM,
          "/dev/zero (deleted)"),
+        (b"7f000000-7f001000 rw-s 00000000 00:01 0 /SYSV00000000 (deleted)", VmaKind.SHMEM,
+         "/SYSV00000000 (deleted)"),
         (b"7f000000-7f001000 rw-s 00000000 00:01 9 /memfd:q (deleted)", VmaKind.MEMFD,
          "/memfd:q (deleted)"),
         (b"7f000000-7f001000 rw-p 00000000 00:0f 9   /anon_hugepage (deleted)", VmaKind.HUGETLB,

@@ -31,9 +31,6 @@ _BENCH: Final = "bench"
 _TEST_TIMEOUT_S: Final = 900
 """Far beyond any test, even where the CPU is emulated: only what hangs runs into it."""
 
-
-_EVERYTHING: Final = (*TESTS, *(f"--ignore={path}" for path in INDEPENDENT))
-
 _PERF_EVENT_OPEN: Final = {"x86_64": 298, "aarch64": 241}
 _SOFTWARE: Final = 1
 _DUMMY: Final = 9
@@ -94,7 +91,7 @@ def run_tests(results: Path, workers: int, arguments: Sequence[str]) -> None:
         *(f"--timeout={_TEST_TIMEOUT_S}", "--hypothesis-profile=ci"),
         # A guest's files are in its memory: images of tests that passed would fill it.
         *("-o", "tmp_path_retention_policy=failed"),
-        *(() if _names_tests(arguments) else _EVERYTHING),
+        *chosen_tests(arguments),
         *arguments,
     ]
     _keep_context_switch_hooks()
@@ -122,8 +119,14 @@ def _keep_context_switch_hooks() -> None:
         ctypes.CDLL(None).syscall(number, ctypes.byref(dummy), 0, -1, -1, 0)
 
 
-def _names_tests(arguments: Sequence[str]) -> bool:
-    return any(Path(argument.partition("::")[0]).exists() for argument in arguments)
+def chosen_tests(arguments: Sequence[str]) -> list[str]:
+    """What pytest is to be told besides: all the tests if none are named, and never those that need no lab.
+
+    A file of those that is named itself is run.
+    """
+    files = [argument.partition("::")[0] for argument in arguments]
+    left_out = [f"--ignore={path}" for path in INDEPENDENT if path not in files]
+    return left_out if any(Path(file).exists() for file in files) else [*TESTS, *left_out]
 
 
 def facts() -> dict[str, str]:

@@ -9,11 +9,12 @@ import stat
 import pytest
 
 from engine.kernel.descriptors import OpenFile
+from engine.kernel.maps import parse_line
 from engine.kernel.sock_diag import ESTABLISHED, Socket
 from engine.pageset import PageSet
 from engine.preflight.dumper import Dumper
 from engine.preflight.facts import Kernel, Thread, Us
-from engine.preflight.finding import Finding, Severity, Version
+from engine.preflight.finding import Finding, Part, Severity, Version
 from engine.preflight.judge import judge, prevents
 from tests.preflight.trees import OURS, process, tree
 
@@ -85,6 +86,12 @@ def test_privileges_that_an_old_criu_forgets_are_told_only_of_it() -> None:
     assert judge(bound, Dumper(NEWEST)) == ()
 
 
+def test_a_sigtrap_that_is_ignored_is_worth_knowing_for_criu_alone() -> None:
+    (finding,) = judge(tree(process(status={"SigIgn": "0000000000000010"})), Dumper())
+    assert (finding.key, finding.severity, finding.part) == ("ignored-sigtrap", Severity.NOTE, Part.CRIU)
+    assert judge(tree(process(status={"SigIgn": "000000000000000f"})), Dumper()) == ()
+
+
 def test_a_filter_of_the_targets_counts_only_where_we_have_one_too() -> None:
     filtered = process(threads=(Thread(100, {"Seccomp": "2"}),))
     assert judge(tree(filtered), Dumper()) == ()
@@ -114,6 +121,12 @@ def test_the_worst_comes_first_and_each_rule_once() -> None:
         "io_uring: descriptor 4 ([io_uring]), 5, 6 and 3 more of process 100 (target), and 1 more process: "
         "no criu can save it"
     )
+
+
+@pytest.mark.parametrize("identifier", [0, 32769])
+def test_shared_memory_of_system_v_is_found_whatever_its_identifier(identifier: int) -> None:
+    line = b"7f000000-7f001000 rw-s 00000000 00:01 %d /SYSV00000000 (deleted)" % identifier
+    assert keys(judge(tree(process(vmas=(parse_line(line),))), Dumper())) == {"sysv-memory"}
 
 
 def test_what_strangers_named_is_shown_and_never_obeyed() -> None:

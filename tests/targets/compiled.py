@@ -15,7 +15,8 @@ import pytest
 TARGETS: Final = Path(__file__).parent
 PREBUILT: Final = TARGETS / "prebuilt"
 """Programs compiled beforehand, for machines without a compiler; not in the repository."""
-_COMPILER_OPTIONS: Final = ("-O1", "-Wall", "-pthread")
+_COMPILER_OPTIONS: Final = ("-O1", "-Wall", "-pthread", "-Wl,-z,now")
+"""Functions are bound as it starts: the loader takes memory of whichever thread is the first to call one."""
 _SHARED_OBJECTS: Final = frozenset({"failing_writes"})
 """Those that are loaded into other programs."""
 

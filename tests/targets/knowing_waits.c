@@ -3,6 +3,7 @@
 
 #include "knowing/knowing.h"
 
+#include <glob.h>
 #include <sys/sendfile.h>
 
 enum { LONG_MS = 600000 };
@@ -201,6 +202,30 @@ static void complete(void)
 	__atomic_store_n(of_ring(ring.completions, at->head), head, __ATOMIC_RELEASE);
 }
 
+/* A thread of the kernel's for a ring (iou-wrk-PID, iou-sqp-PID) is named as the program until it first runs. */
+static void wait_for_kernels_thread(void)
+{
+	for (int tries = 0; tries < 10000; tries++) {
+		char name[16] = "";
+		glob_t found;
+
+		glob("/proc/self/task/*/comm", 0, NULL, &found);
+		for (size_t at = 0; at < found.gl_pathc && strncmp(name, "iou-", 4); at++) {
+			FILE *file = fopen(found.gl_pathv[at], "r");
+
+			if (file && !fgets(name, sizeof name, file))
+				*name = 0;
+			if (file)
+				fclose(file);
+		}
+		globfree(&found);
+		if (!strncmp(name, "iou-", 4))
+			return;
+		usleep(1000);
+	}
+	cannot("have a thread of the kernel's");
+}
+
 static void make_ring(void)
 {
 	struct io_uring_params *parameters = &ring.parameters;
@@ -226,9 +251,11 @@ static void have_ring(void)
 	require(pipe(ways), "make a pipe");
 	submit((struct io_uring_sqe){.opcode = IORING_OP_READ, .fd = ways[0], .addr = (uintptr_t)room, .len = 1});
 	submit((struct io_uring_sqe){.opcode = IORING_OP_TIMEOUT, .addr = (uintptr_t)&later, .len = 1});
-	if (!strcmp(kind->name, "worked"))
+	if (!strcmp(kind->name, "worked")) {
 		submit((struct io_uring_sqe){.opcode = IORING_OP_READ, .fd = eventfd(0, 0), .addr = (uintptr_t)room,
 					     .len = 8, .flags = IOSQE_ASYNC});
+		wait_for_kernels_thread();
+	}
 }
 
 static void have_polled_ring(void)
@@ -236,6 +263,7 @@ static void have_polled_ring(void)
 	ring.parameters.flags = IORING_SETUP_SQPOLL;
 	ring.parameters.sq_thread_idle = 1000000;
 	make_ring();
+	wait_for_kernels_thread();
 }
 
 static void tell_ring(void)

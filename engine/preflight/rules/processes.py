@@ -121,6 +121,13 @@ PENDING_SIGTRAP: Final = Rule(
     "commit 61c7cc5a9 (3.16)",
     since=(3, 16, 0),
 )
+IGNORED_SIGTRAP: Final = Rule(
+    "ignored-sigtrap",
+    "signal",
+    "it ignores SIGTRAP, and after criu's dump or pre-dump no more: the next one ends it",
+    "kernel/signal.c, force_sig_info_to_task",
+    severity=Severity.NOTE,
+)
 CONFINED: Final = Rule(
     "seccomp-confined",
     "seccomp",
