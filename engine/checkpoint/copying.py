@@ -67,7 +67,8 @@ def copy_to_file(
     for chunk in needed.chunks(min(buffer.size_bytes, CHUNK_BYTES) >> PAGE_SHIFT, MOST_RANGES):
         with gauge.reading():
             got = memory.read(chunk, buffer)
-        pages.write(buffer.view[: got.size_bytes], got)
+        with buffer.view[: got.size_bytes] as data:
+            pages.write(data, got)
         copied.append(got)
         gauge.advance("copying", chunk.size_bytes)
     return PageSet.union_all(copied)
@@ -99,6 +100,7 @@ class Stash:
         """Write what was copied of somebody; returns it. Errors as of `copy_to_file`."""
         pieces = self.pieces.get(whose, [])
         for held, offset in pieces:
-            pages.write(self.buffer.view[offset : offset + held.size_bytes], held)
+            with self.buffer.view[offset : offset + held.size_bytes] as data:
+                pages.write(data, held)
             gauge.advance("writing", held.size_bytes)
         return PageSet.union_all(held for held, _ in pieces)

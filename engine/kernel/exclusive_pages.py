@@ -95,7 +95,11 @@ def find_there(pagemap: Pagemap, pages: PageSet) -> PageSet:
         ]
         return _common(pages, found)
     first, end = int(pages.starts[0]), int(pages.ends[-1])
-    scanned = pagemap.scan(first, end)
+    try:
+        scanned = pagemap.scan(first, end)
+    except TargetGone:  # some kernels say so of memory that another program has taken the place of
+        require_alive(pagemap.pid)
+        return EMPTY
     if len(scanned.starts) == 1 and scanned.starts[0] == first and scanned.ends[0] == end:
         return pages
     there = scanned.pages()

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import gc
 import mmap
 import os
 from typing import Final
@@ -53,7 +54,11 @@ class PageBuffer:
         before = self.size_bytes
         self.view.release()
         try:
-            self._map.resize(size_bytes)
+            try:
+                self._map.resize(size_bytes)
+            except BufferError:
+                gc.collect()  # the frame of an error that was dealt with may be garbage, and hold a piece
+                self._map.resize(size_bytes)
             self.size_bytes = size_bytes
         finally:
             self._look_again()
@@ -142,12 +147,13 @@ class TargetMemory:
         gentle |= self._copy_pinned(pinned, layout, buffer.address + offset)
         if not gentle and not gone:
             return layout
-        view = buffer.view[offset : offset + layout.size_bytes]
-        for begin, length in _places(gone, layout):
-            view[begin : begin + length] = bytes(length)
-        lost = self._copy_gently(gentle, layout, view)
-        if lost:
-            layout = _close_up(view, layout, layout - lost)
+        # Given back here, whoever still has this frame: the buffer could not be resized otherwise.
+        with buffer.view[offset : offset + layout.size_bytes] as view:
+            for begin, length in _places(gone, layout):
+                view[begin : begin + length] = bytes(length)
+            lost = self._copy_gently(gentle, layout, view)
+            if lost:
+                layout = _close_up(view, layout, layout - lost)
         return layout
 
     def _ways(self, pages: PageSet) -> tuple[PageSet, PageSet]:
@@ -221,7 +227,8 @@ class TargetMemory:
             page = first
             while page < end:
                 begin, length = at + ((page - first) << PAGE_SHIFT), (end - page) << PAGE_SHIFT
-                whole = self._read_piece(view[begin : begin + length], page) >> PAGE_SHIFT
+                with view[begin : begin + length] as piece:
+                    whole = self._read_piece(piece, page) >> PAGE_SHIFT
                 if not whole:
                     lost.append(page)  # unmapped meanwhile, or a page that nobody may read
                 page += whole or 1

@@ -98,6 +98,8 @@ def place() -> Iterator[Path]:
 
 @pytest.fixture
 def container(criu: Criu, place: Path) -> Iterator[Container]:
+    if criu.version < (4,) and shutil.which("ip6tables-restore") is None:
+        pytest.skip("criu before 4.0 locks a namespace's network by iptables, which are not installed")
     started = Container(place)
     yield started
     started.close()

@@ -186,8 +186,8 @@ _each_code = pytest.mark.parametrize("code", _CODES, ids=code_name)
 
 @_each_engine
 def test_a_write_that_fails_is_told_and_loses_no_page(bench: Bench) -> None:
-    """A few of them, others each time; `make soak` takes all."""
-    seed = random.SystemRandom().getrandbits(32)
+    """A few of them; `make soak` takes all."""
+    seed = 8
     rng = random.Random(seed)
     code = rng.choice(_CODES)
     calls = bench.count(code)

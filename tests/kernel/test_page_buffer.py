@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -43,6 +44,19 @@ def test_a_buffer_that_is_resized_holds_what_it_held(pages: int) -> None:
     buffer.view[: len(content)] = content
     buffer.resize(pages * PAGE_SIZE)
     assert buffer.view[: len(content)] == content
+
+
+def test_a_piece_that_only_garbage_holds_is_in_nobodys_way() -> None:
+    buffer = PageBuffer(16 * PAGE_SIZE)
+    gc.disable()
+    try:
+        garbage: list[object] = [buffer.view[:PAGE_SIZE]]
+        garbage.append(garbage)
+        del garbage
+        buffer.resize(32 * PAGE_SIZE)
+    finally:
+        gc.enable()
+    assert buffer.size_bytes == 32 * PAGE_SIZE
 
 
 def test_a_buffer_is_not_resized_under_whoever_looks_at_it() -> None:

@@ -69,8 +69,9 @@ class TestStorm:
             session.arm()
             sample = session.tick()
             told = texts(sample, EventKind.COST)
-            while storm.stays not in tracked(sample) or len(tracked(sample)) > 2:
-                sample = session.tick()  # until it is known for a storm, and who stays for one that does
+            # Until it is known for a storm, and who stays for one that does; and somebody of it is there.
+            while tracked(sample) != {storm.pid, storm.stays} or len(sample.processes) == 2:
+                sample = session.tick()
                 told += texts(sample, EventKind.COST)
             assert tracked(sample) == {storm.pid, storm.stays}
             assert sample.unarmed_count == len(sample.processes) - 2 > 0

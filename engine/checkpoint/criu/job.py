@@ -48,6 +48,8 @@ from engine.trust.directory import OpenDirectory
 _ENDING_S: Final = 2.0
 _POST_DUMP: Final = "post-dump"
 
+_TRY_AGAIN: Final = "its pages are pending as before; `dirtytop doctor PID` tells what may be in the way"
+
 
 @dataclass(frozen=True, slots=True)
 class LinkOrder:
@@ -393,4 +395,5 @@ class CriuRun:
         doing = "pre-dump" if self._order.kind is LinkKind.PRE_DUMP else "dump"
         if remains:
             hint = f"{remains}{'; ' if hint else ''}{hint}"
-        return LinkFailed(f"criu could not {doing} process {pid}: {why}{see}", pid=pid, hint=hint)
+        text = f"criu could not {doing} process {pid}: {why}{see}"
+        return LinkFailed(text, pid=pid, hint=hint or _TRY_AGAIN)

@@ -241,9 +241,10 @@ class FrozenPages:
             return
         begin = share.offset + (int(share.needed.count_below(pages.starts[:1])[0]) << PAGE_SHIFT)
         for at in range(begin, begin + pages.size_bytes, CHUNK_BYTES):
-            data = self._stash.buffer.view[at : min(at + CHUNK_BYTES, begin + pages.size_bytes)]
-            write_fully(fd, data)
-            self._gauge.advance("writing", len(data))
+            end = min(at + CHUNK_BYTES, begin + pages.size_bytes)
+            with self._stash.buffer.view[at:end] as data:
+                write_fully(fd, data)
+            self._gauge.advance("writing", end - at)
 
     def _stream(self, share: _Share, fd: int, pages: PageSet) -> None:
         """Write pages straight from the frozen process."""
@@ -251,7 +252,8 @@ class FrozenPages:
         for chunk in pages.chunks(min(buffer.size_bytes, CHUNK_BYTES) >> PAGE_SHIFT, MOST_RANGES):
             got = share.memory.read(chunk, buffer)
             self._require(share, chunk - got)
-            write_fully(fd, buffer.view[: got.size_bytes])
+            with buffer.view[: got.size_bytes] as data:
+                write_fully(fd, data)
             self._gauge.advance("writing", got.size_bytes)
 
     def _require(self, share: _Share, unreadable: PageSet) -> None:
