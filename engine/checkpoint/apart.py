@@ -107,8 +107,10 @@ class Apart:
         signal.pthread_sigmask(signal.SIG_BLOCK, JOB_CONTROL)
         usual = os.sched_getscheduler(0), os.sched_getparam(0)
         while (piece := self._work.get()) is not None:
+            if not piece.is_urgent:
+                # Not as soon as a piece is done: whoever waits for that could not go on before us.
+                os.sched_setscheduler(0, *usual)
             piece.do()
-            os.sched_setscheduler(0, *usual)
             del piece
 
     def __exit__(
@@ -142,14 +144,14 @@ def heeding(check: Callable[[], object], cancelled: Cancelled) -> Callable[[], N
 class _Piece(Generic[Result]):
     def __init__(self, work: Callable[[], Result], is_urgent: bool) -> None:
         self._work = work
-        self._is_urgent = is_urgent
+        self.is_urgent = is_urgent
         self.is_done = threading.Event()
         self._results: list[Result] = []
         self._failure: BaseException | None = None
 
     def do(self) -> None:
         try:
-            with urgent() if self._is_urgent else nullcontext():
+            with urgent() if self.is_urgent else nullcontext():
                 self._results.append(self._work())
         except BaseException as error:  # noqa: BLE001 - handed over whole, to be raised where it is awaited
             self._failure = error

@@ -242,7 +242,9 @@ class MemoryChain:
             buffer = held.enter_context(copy_buffer(self._session))
             # A tick under way is waited for now, and not by a target that is stopped.
             while_stopped.enter_context(self._session.lock)
-            relatives = held.enter_context(closing(Relatives()))
+            relatives = held.enter_context(
+                closing(Relatives([p.identity.pid for p in self._session.processes]))
+            )
             while_stopped.enter_context(urgent())
             pending_bytes = sum(process.pending.size_bytes for process in self._session.processes)
             most_s = self._limit_s(pending_bytes, to_disk=after is not After.RUN)

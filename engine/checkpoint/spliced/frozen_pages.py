@@ -79,7 +79,7 @@ class FrozenPages:
         """What is ours to find, too."""
         self._stash = Stash(buffer)
         self._gauge = gauge
-        self._relatives = Relatives()
+        self._relatives = Relatives([p.identity.pid for p in session.processes])
         self._shares: list[_Share] = []
         self._plans: dict[TrackedProcess, LinkPlan] = {}
         self.is_copied = False
