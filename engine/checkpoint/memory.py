@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
@@ -158,7 +158,7 @@ class MemoryChain:
         notes = self._take_over()
         with self._link(LinkKind.PRE_DUMP, Apart()) as (link, began_us), ExitStack() as held:
             buffer = held.enter_context(kept_buffer(self._session))
-            relatives = held.enter_context(closing(Relatives()))
+            relatives = held.enter_context(Relatives())
             looking_s = time.perf_counter()
             with urgent():
                 plans, memories = collect(self._session, held, relatives, stopped=False)
@@ -242,9 +242,7 @@ class MemoryChain:
             buffer = held.enter_context(copy_buffer(self._session))
             # A tick under way is waited for now, and not by a target that is stopped.
             while_stopped.enter_context(self._session.lock)
-            relatives = held.enter_context(
-                closing(Relatives([p.identity.pid for p in self._session.processes]))
-            )
+            relatives = held.enter_context(Relatives([p.identity.pid for p in self._session.processes]))
             while_stopped.enter_context(urgent())
             pending_bytes = sum(process.pending.size_bytes for process in self._session.processes)
             most_s = self._limit_s(pending_bytes, to_disk=after is not After.RUN)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from enum import Enum, auto
-from typing import Final
+from typing import Final, Self
 
 from engine.errors import NotPermitted, TargetGone
 from engine.kernel.ksm import merges_pages_of
@@ -77,6 +77,14 @@ class Relatives:
         if self._last_pid >= 0:
             os.close(self._last_pid)
             self._last_pid = -1
+
+    def __enter__(self) -> Self:
+        """Close it at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """See `close`."""
+        self.close()
 
     def sharers(self, pid: int, *, is_stopped: bool) -> Sharers:
         """Who may have pages of this process too, now.
