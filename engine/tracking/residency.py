@@ -147,7 +147,8 @@ class PageReader:
         if maps is not self._mapped_as_of:
             self._mapped, self._mapped_as_of = maps.pages - maps.of_kind(VmaKind.VSYSCALL), maps
         ranges = self._mapped
-        if (maps.ends - maps.starts).max() >= _WORTH_ASKING_SMAPS:
+        # Of a process that is about to exit there may be no mapping left.
+        if len(maps.starts) and (maps.ends - maps.starts).max() >= _WORTH_ASKING_SMAPS:
             empty = [entry for entry in read_smaps(self.pid) if entry.is_empty]
             ranges = ranges - PageSet.from_addresses(
                 [entry.start for entry in empty], [entry.end for entry in empty]

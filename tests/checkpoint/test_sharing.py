@@ -90,6 +90,7 @@ def test_a_dump_that_does_not_fit_into_memory_moves_no_page(
     tree: SharingTree, chain: MemoryChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.checkpoint.copy_buffer.most_bytes", lambda: 4 * PAGE_SIZE)
+    chain.freeze_timeout_s = 1000.0  # an emulated CPU is no faster
     before = tree.frames()
     assert "more was pending than fits" in chain.dump(After.STOP).notes[0]
     assert tree.frames() == before

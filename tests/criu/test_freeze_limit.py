@@ -68,6 +68,14 @@ def stopping(tmp_path: Path) -> Path:
     return options_that_run(tmp_path, "kill -STOP $PPID")
 
 
+@pytest.fixture(autouse=True)
+def _scripts_can_be_run(request: pytest.FixtureRequest) -> None:
+    """CRIU 3.17 ends with BUG() where an action script stands beside the socket on which it is asked."""
+    wanted = {"endless", "stopping"} & set(request.fixturenames)
+    if wanted and request.getfixturevalue("criu").version < (3, 19):
+        pytest.skip("criu before 3.19 runs no action scripts for whoever asks it on a socket")
+
+
 def options_that_run(tmp_path: Path, command: str) -> Path:
     script = tmp_path / "script"
     script.write_text(f'#!/bin/sh\ncase "$CRTOOLS_SCRIPT_ACTION" in post-dump) {command};; esac\n')
@@ -205,6 +213,8 @@ def test_a_criu_that_is_ended_at_any_moment_leaves_nothing_behind(
 def test_connections_that_a_killed_criu_was_saving_work_again(
     criu: Criu, tmp_path: Path, chain_directory: Path
 ) -> None:
+    if criu.version < (3, 19):
+        pytest.skip("criu before 3.19 cannot leave the network unlocked")
     script = tmp_path / "connected.py"
     script.write_text(
         "import socket, sys\n"
