@@ -243,6 +243,7 @@ def test_what_a_kill_has_left_without_its_link_is_replaced(
     shutil.copytree(chain_directory / "1.common", chain_directory / "2.common")
     tree.pids += [tree.target.fork() for _ in range(2)]
     second = chain.pre_dump()
+    assert second.pages_in_parent, second.notes
     assert os.readlink(chain_directory / "2.common" / "parent") == "../1"
     assert os.readlink(second.path / "parent") == "../2.common"
     chain.dump(After.STOP)
