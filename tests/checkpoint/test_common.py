@@ -17,6 +17,7 @@ from engine.errors import Cancelled, LinkFailed
 from engine.images.chain import flatten, read_chain, verify
 from engine.images.writer import LinkWriter
 from engine.pageset import PAGE_SIZE, PageSet
+from engine.tracking.cost_budget import NO_BUDGET
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from engine.tracking.tracked_process import LinkPlan
@@ -40,7 +41,7 @@ def tree(target: ScriptedTarget) -> SharingTree:
 
 @pytest.fixture
 def session(kind: TrackerKind, tree: SharingTree) -> Iterator[Session]:
-    with Session(tree.target.pid, kind) as opened:
+    with Session(tree.target.pid, kind, NO_BUDGET) as opened:
         opened.arm()
         yield opened
 
@@ -114,7 +115,7 @@ def test_a_process_alone_has_nothing_in_common(
     kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
 ) -> None:
     target.touch(target.map(_PAGES), _PAGES)
-    with Session(target.pid, kind) as session:
+    with Session(target.pid, kind, NO_BUDGET) as session:
         session.arm()
         chain = MemoryChain(session, chain_directory)
         chain.pre_dump()

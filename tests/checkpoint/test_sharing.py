@@ -13,6 +13,7 @@ from engine.checkpoint.memory import MemoryChain
 from engine.images.chain import read_chain, verify
 from engine.kernel.process import read_stat
 from engine.pageset import PAGE_SIZE
+from engine.tracking.cost_budget import NO_BUDGET
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from tests.checkpoint.comparing import differences
@@ -50,7 +51,7 @@ def tree(target: ScriptedTarget) -> SharingTree:
 
 @pytest.fixture
 def chain(kind: TrackerKind, tree: SharingTree, chain_directory: Path) -> Iterator[MemoryChain]:
-    with Session(tree.target.pid, kind) as session:
+    with Session(tree.target.pid, kind, NO_BUDGET) as session:
         session.arm()
         yield MemoryChain(session, chain_directory)
 
@@ -105,7 +106,7 @@ def test_nobody_is_killed_in_a_cgroup_that_has_room_for_what_is_shared(
     with memory_cgroup(room_bytes) as cgroup, ScriptedTarget(pages=16) as target:
         cgroup.take(target.pid)
         tree = SharingTree(target)
-        with Session(target.pid, kind) as session:
+        with Session(target.pid, kind, NO_BUDGET) as session:
             session.arm()
             chain = MemoryChain(session, chain_directory)
             chain.pre_dump()
@@ -124,7 +125,7 @@ def test_a_child_born_while_a_pre_dump_copies_shares_nearly_all_of_its_parents_m
     base = target.map(_PAGES)
     target.fill(range(_PAGES), base, 5)
     born: list[int] = []
-    with Session(target.pid, kind) as session:
+    with Session(target.pid, kind, NO_BUDGET) as session:
         session.arm()
 
         def fork_once(progress: object) -> None:
