@@ -114,9 +114,8 @@ class Tracee:
         """
         self.pid = pid
         self.tid = tid
-        self._held_back = 0
-        self._is_for_thread = False
-        """Whether what is held back was sent to this thread, and not to the process."""
+        self._held_back: list[tuple[int, bool]] = []
+        """Signals that wait for the end, and whether each was sent to this thread, and not to the process."""
         self._is_job_stopped = False
         try:
             self._call(_SEIZE, 0, options | _MARK_SYSTEM_CALLS)
@@ -218,20 +217,20 @@ class Tracee:
                 raise NotSupported(f"process {self.pid}: {name} instead of a system call", pid=self.pid)
             if event == 0:
                 # Only SIGSTOP gets past a full signal mask: it is handed over at the end.
-                self._held_back = number
-                self._is_for_thread = self._signal_code() == _SENT_TO_THREAD
+                self._held_back.append((number, self._signal_code() == _SENT_TO_THREAD))
         self.finish_call(deadline)
 
     def release(self) -> None:
         """Let it go on as it was. It must be stopped; a thread that has exited needs no release."""
         with suppress(ProcessLookupError):
             try:
-                if self._held_back and self._is_for_thread:  # where it waited, so that it waits there again
-                    system_call(_TGKILL, self.pid, self.tid, self._held_back)
-                elif self._held_back:
-                    os.kill(self.pid, self._held_back)
+                for number, is_for_thread in self._held_back:  # where it waited, so that it waits there again
+                    if is_for_thread:
+                        system_call(_TGKILL, self.pid, self.tid, number)
+                    else:
+                        os.kill(self.pid, number)
             except PermissionError:
-                self._call(_DETACH, 0, self._held_back)
+                self._call(_DETACH, 0, self._held_back[0][0])
             else:
                 self._call(_DETACH)
 

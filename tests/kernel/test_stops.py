@@ -237,7 +237,13 @@ def to_thread(pid: int, number: int) -> None:
     system_call({"x86_64": 234, "aarch64": 131}[MACHINE], pid, pid, number)  # tgkill
 
 
-@pytest.mark.parametrize("send", [os.kill, to_thread])
+def to_both(pid: int, number: int) -> None:
+    """To the process, and to its first thread."""
+    os.kill(pid, number)
+    to_thread(pid, number)
+
+
+@pytest.mark.parametrize("send", [os.kill, to_thread, to_both])
 @pytest.mark.parametrize("stop", [stop_all, borrow_one])
 def test_a_signal_that_waits_for_a_stopped_process_goes_on_waiting(
     stop: Callable[[int], None], send: Callable[[int, int], None]
