@@ -21,7 +21,6 @@ from __future__ import annotations
 import gc
 import json
 import os
-import signal
 import socket
 import sys
 from contextlib import suppress
@@ -29,6 +28,7 @@ from functools import partial
 from typing import Any
 
 from engine.errors import DirtytopError, NotSupported, TargetGone, from_os_error, kernel_errors
+from engine.kernel.last_to_end import be_last_to_end
 from engine.kernel.pidfd import is_same_open_file, open_pidfd, open_thread_pidfd, take_descriptor
 from engine.kernel.process import Identity, child_processes, require_same
 from engine.kernel.remote_syscall import borrowed_thread
@@ -39,7 +39,6 @@ from engine.kernel.userfaultfd import CREATE_FLAGS, SYS_USERFAULTFD, USER_MODE_O
 _SYS_CLOSE = {"x86_64": 3, "aarch64": 57}
 _LARGEST_REQUEST = 4096
 _CLOSED = b"closed"
-_NEVER_KILLED = "-1000"  # OOM_SCORE_ADJ_MIN; root alone may set it
 
 READY = b"ready"
 """Said once it can be asked."""
@@ -169,19 +168,7 @@ def _close_inherited(pid: int, number: int, ours: int) -> None:
 
 def main() -> None:
     """Serve the socket whose number is the first argument."""
-    # Only the end of the connection ends us: never a key pressed in the dashboard's terminal.
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-        signal.SIGQUIT,
-        signal.SIGTSTP,
-        signal.SIGPIPE,
-    ):
-        signal.signal(number, signal.SIG_IGN)
-    # Nor memory that runs out: were we killed with a thread borrowed, it would go on with registers of ours.
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as oom_score_adj:
-        oom_score_adj.write(_NEVER_KILLED)
+    be_last_to_end()
     gc.disable()
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         with suppress(OSError):  # the dashboard was killed meanwhile

@@ -18,7 +18,6 @@ import gc
 import json
 import os
 import select
-import signal
 import socket
 import sys
 from contextlib import suppress
@@ -27,13 +26,13 @@ from typing import Final
 from engine.checkpoint.criu.letting_go import LettingGo
 from engine.checkpoint.criu.remains import clear_remains
 from engine.errors import TargetGone
+from engine.kernel.last_to_end import be_last_to_end
 from engine.kernel.process import Identity, require_same
 
 READY: Final = b"ready"
 
 _LARGEST_ORDER = 4096
 _STEP_S = 0.05
-_NEVER_KILLED = "-1000"  # OOM_SCORE_ADJ_MIN; root alone may set it
 
 
 def watch_over(criu: Identity, root: Identity, connection: socket.socket) -> None:
@@ -63,18 +62,7 @@ def watch_over(criu: Identity, root: Identity, connection: socket.socket) -> Non
 
 def main() -> None:
     """Serve the socket whose number is the first argument."""
-    # Whatever ends dirtytop, a key or a terminal that goes away, must not end us.
-    for number in (
-        signal.SIGINT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-        signal.SIGQUIT,
-        signal.SIGTSTP,
-        signal.SIGPIPE,
-    ):
-        signal.signal(number, signal.SIG_IGN)
-    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as oom_score_adj:
-        oom_score_adj.write(_NEVER_KILLED)
+    be_last_to_end()
     gc.disable()
     with socket.socket(fileno=int(sys.argv[1])) as connection:
         order = connection.recv(_LARGEST_ORDER)
