@@ -25,6 +25,8 @@ class Dumper:
     ghost_limit_bytes: int = GHOST_LIMIT_BYTES
     plugins: frozenset[str] = field(default_factory=frozenset)
     """Those it finds, as in "cuda_plugin"."""
+    network_lock: str = "skip"
+    """How it keeps packets away from a network namespace that it saves, as named in criu.conf."""
     has_bpf_maps: bool = False
     """Whether it was built with what saves BPF maps."""
 

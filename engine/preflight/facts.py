@@ -118,6 +118,8 @@ class Kernel:
     memory_device: int = -1
     """The device that memfds and shared anonymous memory are on."""
     has_ip_program: bool = True
+    has_iptables: bool = True
+    """Whether the programs are there that change its packet filters, those of IPv6 too if it has that."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +186,12 @@ class Tree:
             and known[mount.parent_id].point == mount.point
             and mount.parent_id != mount.mount_id
         )
+
+    @cached_property
+    def has_own_mounts(self) -> bool:
+        """Whether a process, the root or any other, is in a mount namespace that is not ours."""
+        ours = self.us.namespaces.get("mnt")
+        return any(process.namespaces.get("mnt", ours) != ours for process in self.processes)
 
     def is_own(self, namespace: str) -> bool:
         """Whether the root is in a namespace of that name that is not ours: then CRIU saves it."""

@@ -1,4 +1,8 @@
-"""The mounts of a tree that has a mount namespace of its own, as CRIU judges them (criu/mount.c)."""
+"""The mounts of a tree of which a process has a mount namespace of its own, as CRIU judges them.
+
+With that of one child it judges all it knows, the machine's own included (criu/mount.c,
+collect_mnt_namespaces).
+"""
 
 from __future__ import annotations
 
@@ -28,9 +32,10 @@ _FileSystem = tuple[tuple[int, int], bytes, str, bytes]
 
 def look(tree: Tree, dumper: Dumper) -> Iterator[Seen]:
     """What speaks against saving the mounts; nothing where CRIU has been told how to treat some."""
-    if not tree.is_own("mnt"):
+    if tree.is_own("mnt"):
+        yield Seen(rules.MOUNTS, tree.root.pid, "")
+    elif not tree.has_own_mounts:
         return
-    yield Seen(rules.MOUNTS, tree.root.pid, "")
     if dumper.leaves_out("mnt") or dumper.leaves_out("dev") or dumper.allows("enable-fs"):
         return
     every = list(tree.known_mounts.values())

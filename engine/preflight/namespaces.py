@@ -13,6 +13,7 @@ from engine.preflight.rules import namespaces as rules
 
 _MAY_BE_NESTED: Final = ("mnt", "net")
 _OWNED: Final = ("net", "uts", "time", "ipc", "mnt")
+_BY_IPTABLES: Final = "iptables"
 _NOT_SAVED_ALONE: Final = "time_for_children"
 
 
@@ -57,3 +58,5 @@ def look_at_all(tree: Tree, dumper: Dumper) -> Iterator[Seen]:
             yield Seen(rules.MAPPED_ROOT, root.pid, "", f"group {tree.mapped_root[1]}")
     if tree.is_own("net") and not tree.kernel.has_ip_program:
         yield Seen(rules.NO_IP, root.pid, "")
+    if tree.is_own("net") and dumper.network_lock == _BY_IPTABLES and not tree.kernel.has_iptables:
+        yield Seen(rules.NO_IPTABLES, root.pid, "")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 from engine.errors import DirtytopError, KernelThread, TargetGone
@@ -30,6 +31,7 @@ _GUARDS_SAVED_BY: Final = (4, 2, 0)
 _NS_GET_USERNS: Final = 0xB701
 _OWNED: Final = ("net", "uts", "time", "ipc", "mnt")
 _LOOK_AGAIN_S: Final = 0.03
+_IPV6: Final = Path("/proc/sys/net/ipv6")
 _SUPER_PATH: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
@@ -282,4 +284,9 @@ def _kernel() -> Kernel:
                 raise
             hides = True
     places = os.pathsep.join((os.environ.get("PATH", ""), *_SUPER_PATH))
-    return Kernel(hides, memory_device, shutil.which("ip", path=places) is not None)
+
+    def has(program: str) -> bool:
+        return shutil.which(program, path=places) is not None
+
+    filters = ["iptables-restore", *(["ip6tables-restore"] if _IPV6.exists() else [])]
+    return Kernel(hides, memory_device, has("ip"), all(map(has, filters)))

@@ -58,6 +58,18 @@ def test_pidfds_are_saved_since_4_1_if_they_are_of_the_tree(
     assert keys(judge(tree(inside), Dumper(version))) == expected - {"pidfd-outside"}
 
 
+@pytest.mark.parametrize(
+    ("lock", "expected"), [("iptables", {"no-iptables-program"}), ("nftables", set()), ("skip", set())]
+)
+def test_a_network_of_its_own_is_locked_by_programs_that_may_be_missing(
+    lock: str, expected: set[str]
+) -> None:
+    lacks = Kernel(has_iptables=False)
+    alone = tree(process(namespaces={**OURS, "net": 22}), kernel=lacks)
+    assert keys(judge(alone, Dumper(network_lock=lock))) == expected
+    assert keys(judge(tree(kernel=lacks), Dumper(network_lock=lock))) == set()
+
+
 @pytest.mark.parametrize("version", [DEBIAN_12, DEBIAN_13, NEWEST])
 def test_network_sockets_are_refused_by_a_criu_that_is_older_than_the_kernel(version: Version) -> None:
     listening = process(files=(descriptor(b"socket:[5]", protocol="TCP"),))

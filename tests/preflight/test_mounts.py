@@ -70,6 +70,18 @@ def test_a_hidden_mount_is_in_the_way_only_in_a_user_namespace() -> None:
     assert "mount-locked" in told(hidden)
 
 
+def test_with_the_mounts_of_a_child_the_machines_are_judged_too() -> None:
+    ours = (b"20 1 8:1 / / rw - ext4 /dev/sda1 rw", b"21 20 0:40 / /share rw - 9p share rw")
+    childs = (b"30 2 8:1 / / rw - ext4 /dev/sda1 rw", b"31 30 0:40 / /share rw - 9p share rw")
+    mounts = {of: tuple(map(parse_mount, lines)) for of, lines in ((OURS["mnt"], ours), (66, childs))}
+    alone = tree(process(), process(101, 100), mounts={OURS["mnt"]: mounts[OURS["mnt"]]})
+    assert told(alone) == {}
+    assert told(tree(process(), process(101, 100, namespaces=ITS_OWN), mounts=mounts)) == {
+        "nested-alone": "its mnt namespace",
+        "file-system": "/share",
+    }
+
+
 def test_where_criu_has_been_told_of_mounts_nobody_judges_them() -> None:
     knows = Dumper(options=frozenset({"root"}), externals=frozenset({"mnt[/etc/hosts]:hosts"}))
     assert told(container(ROOT, PROC, HOSTS), knows) == {}

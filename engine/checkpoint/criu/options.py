@@ -86,12 +86,17 @@ class CriuOptions:
         )
         if self.ghost_limit_bytes is not None:
             options.ghost_limit = self.ghost_limit_bytes
-        lock = self.network_lock
-        if lock is NetworkLock.AUTO and criu.can_skip_network_lock and not self.tcp_established:
-            lock = NetworkLock.SKIP
+        lock = self.network_lock_of(criu)
         if lock in _NETWORK_LOCKS:
             options.network_lock = _NETWORK_LOCKS[lock]
         return options
+
+    def network_lock_of(self, criu: Criu) -> NetworkLock:
+        """Which one is asked for; AUTO if that is left to CRIU, which takes iptables."""
+        is_needed = self.tcp_established or not criu.can_skip_network_lock
+        return (
+            NetworkLock.SKIP if self.network_lock is NetworkLock.AUTO and not is_needed else self.network_lock
+        )
 
 
 class ShellJobNeeded(NotSupported):

@@ -15,7 +15,7 @@ from typing import Final
 
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.obeyed import PLUGINS_VARIABLE, option_files
-from engine.checkpoint.criu.options import CriuOptions
+from engine.checkpoint.criu.options import CriuOptions, NetworkLock
 from engine.preflight.dumper import GHOST_LIMIT_BYTES, NEWEST_KNOWN, Dumper
 
 _PLUGINS: Final = ("/usr/lib/criu", "/usr/lib64/criu", "/usr/local/lib/criu")
@@ -24,6 +24,7 @@ _ELF: Final = b"\x7fELF"
 
 _SET_BY_US: Final = ("shell-job", "tcp-established", "ext-unix-sk", "file-locks")
 """What each request says, so that only the file which the user names can say otherwise."""
+_DEFAULT_LOCK: Final = NetworkLock.IPTABLES.value
 _SIZE: Final = re.compile(r"(\d+)([KMG]?)")
 _UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30}
 
@@ -36,7 +37,7 @@ def dumper_of(criu: Criu | None, options: CriuOptions) -> Dumper:
         options: what it is going to be told.
     """
     said = [each for path in option_files(os.environ) for each in _read(path) if each[0] not in _SET_BY_US]
-    said += _requested(options)
+    said += _requested(options, criu)
     if options.config_file is not None:
         said += _read(options.config_file)
     last: dict[str, str] = {}
@@ -50,11 +51,12 @@ def dumper_of(criu: Criu | None, options: CriuOptions) -> Dumper:
         externals=frozenset(value for name, value in said if name == "external"),
         ghost_limit_bytes=_bytes_of(last.get("ghost-limit", "")),
         plugins=_plugins(last.get("libdir", "")),
+        network_lock=last.get("network-lock", _DEFAULT_LOCK if criu is not None else NetworkLock.SKIP.value),
         has_bpf_maps=criu is not None and _has_bpf_maps(criu.program, criu.program.stat().st_mtime_ns),
     )
 
 
-def _requested(options: CriuOptions) -> Iterator[tuple[str, str]]:
+def _requested(options: CriuOptions, criu: Criu | None) -> Iterator[tuple[str, str]]:
     """What a request of ours says."""
     for name, is_on in zip(
         _SET_BY_US,
@@ -65,6 +67,9 @@ def _requested(options: CriuOptions) -> Iterator[tuple[str, str]]:
             yield name, ""
     if options.ghost_limit_bytes is not None:
         yield "ghost-limit", str(options.ghost_limit_bytes)
+    lock = options.network_lock_of(criu) if criu is not None else options.network_lock
+    if lock is not NetworkLock.AUTO:
+        yield "network-lock", lock.value
 
 
 def _read(path: Path) -> Iterator[tuple[str, str]]:
