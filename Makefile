@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help venv dev demo run test lint format proto soak lab lab-deb12 lab-deb13 lab-host lab-arm64 lab-bench zdtm bench screenshots clean
+.PHONY: help venv dev demo run test lint format man proto soak lab lab-deb12 lab-deb13 lab-host lab-arm64 lab-bench zdtm bench screenshots clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ lint: $(INSTALLED_DEV) ## ruff, mypy --strict, import-linter, and whether genera
 format: $(INSTALLED_DEV) ## put the code into the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+man: $(INSTALLED_DEV) ## write a man page for each command into build/man
+	@$(BIN)/python -m tui.man_pages build/man
 
 proto: $(INSTALLED_DEV) ## generate engine/images/proto/*_pb2.py from the .proto files
 	$(BIN)/python -m engine.images.generate

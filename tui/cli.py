@@ -6,12 +6,14 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 from io import TextIOWrapper
 from typing import Final
 
 import click
 
 from engine.errors import BadImage, DirtytopError, KernelThread, NotSupported, TargetGone
+from engine.process_names import is_called
 from engine.trust.environment import settle
 from tui.commands.output import OutputClosed, complain, discard
 
@@ -30,6 +32,7 @@ _MODULES: Final = {
     "images": "images",
     "verify": "images",
     "flatten": "images",
+    "completion": "completion",
 }
 """Which module of `tui.commands` has the command. Importing them all takes five times as long as one."""
 _USUAL_HINTS: Final[dict[type[DirtytopError], str]] = {
@@ -39,7 +42,7 @@ _USUAL_HINTS: Final[dict[type[DirtytopError], str]] = {
     BadImage: "`dirtytop verify DIR` names everything that is wrong with a chain",
 }
 """For errors that come without a hint of their own; the first that fits."""
-_OWN_OPTIONS: Final = ("--help", "-h", "--version")
+_OWN_OPTIONS: Final = ("--help", "-h", "--version", "-V")
 
 
 class Dirtytop(click.Group):
@@ -68,9 +71,8 @@ class Dirtytop(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or say which there are."""
-        if self.get_command(ctx, args[0]) is None and not ctx.resilient_parsing:
-            names = ", ".join(name for name in _MODULES if name != _DASHBOARD)
-            raise click.UsageError(f"there is no command {args[0]!r}, only {names}", ctx)
+        if args[0] not in _MODULES and not ctx.resilient_parsing:
+            raise click.UsageError(_no_such_command(args[0]), ctx)
         return super().resolve_command(ctx, args)
 
     def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -91,7 +93,18 @@ class Dirtytop(click.Group):
 
 
 def _is_for_dashboard(args: list[str]) -> bool:
-    return not args or args[0].isdecimal() or (args[0].startswith("-") and args[0] not in _OWN_OPTIONS)
+    if not args or args[0].isdecimal():
+        return True
+    if args[0].startswith("-"):
+        return args[0] not in _OWN_OPTIONS
+    return args[0] not in _MODULES and is_called(args[0])
+
+
+def _no_such_command(name: str) -> str:
+    names = [each for each in _MODULES if each != _DASHBOARD]
+    if close := get_close_matches(name, names, n=2):
+        return f"there is no command {name!r}: did you mean {' or '.join(close)}?"
+    return f"there is no command {name!r}, and no process of that name; the commands are {', '.join(names)}"
 
 
 @click.group(
@@ -99,7 +112,7 @@ def _is_for_dashboard(args: list[str]) -> bool:
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="\b\nExample: look at two processes, every half second\n  dirtytop --interval 0.5 1234 5678",
 )
-@click.version_option(package_name="dirtytop", message="%(prog)s %(version)s")
+@click.version_option(None, "--version", "-V", package_name="dirtytop", message="%(prog)s %(version)s")
 def dirtytop() -> None:
     """See which pages of a running process are being written, and checkpoint it at the right moment.
 

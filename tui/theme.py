@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from textual.theme import Theme
+from textual.theme import BUILTIN_THEMES, Theme
 
 DARK: Final = Theme(
     name="dirtytop-dark",
@@ -72,3 +72,8 @@ LIGHT: Final = Theme(
 
 THEMES: Final = (DARK, LIGHT)
 DEFAULT_THEME: Final = DARK.name
+
+
+def theme_names() -> tuple[str, ...]:
+    """Every theme there is, ours first."""
+    return tuple(dict.fromkeys([theme.name for theme in THEMES] + sorted(BUILTIN_THEMES)))

@@ -80,7 +80,9 @@ def test_without_detach_the_end_is_waited_for_and_told(shell: Shell, target: Out
 
 @pytest.mark.usefixtures("has_tracking")
 def test_what_is_restored_outlives_the_waiting(shell: Shell, target: Outliving, chain: Path) -> None:
-    assert shell.run("checkpoint", target.pid, chain, *DUMP_ALONE, "--after", "kill")[0] == 0
+    code, output, _ = shell.run("checkpoint", target.pid, chain, *DUMP_ALONE, "--after", "kill")
+    assert (code, output.splitlines()[-1]) == (0, f"to restore it: dirtytop restore {chain}")
+    assert shell.run("images", chain)[1].endswith(f"; to restore it: dirtytop restore {chain}\n")
     target.bury()
     restoring = shell.start("restore", chain, "--leave-stopped", "--json")
     assert restoring.stdout is not None

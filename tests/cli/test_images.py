@@ -46,6 +46,19 @@ def test_each_problem_is_on_a_line_of_its_own(shell: Shell, chain: Path) -> None
     assert [line.split(": ")[0] for line in output.splitlines()] == [str(chain / "1"), str(chain / "2")]
 
 
+def test_programs_get_the_same_as_one_object(shell: Shell, chain: Path, tmp_path: Path) -> None:
+    code, output, _ = shell.run("flatten", chain, tmp_path / "flat", "--json")
+    (flat,) = objects(output)
+    assert (code, flat["links"], flat["path"]) == (0, 3, str(tmp_path / "flat"))
+    assert shell.run("verify", chain, "--json")[0] == 0
+    (pages,) = (chain / "2").glob("pages-*.img")
+    os.truncate(pages, pages.stat().st_size - 1)
+    code, output, _ = shell.run("verify", chain, "--json")
+    (judged,) = objects(output)
+    assert (code, judged["links"], judged["sound"]) == (1, 3, False)
+    assert [problem["path"] for problem in judged["problems"]] == [str(chain / "2")]
+
+
 def test_a_chain_whose_parent_is_gone_cannot_be_read(shell: Shell, chain: Path) -> None:
     (chain / "1").rename(chain / "elsewhere")
     for command in (["verify", chain], ["images", chain], ["flatten", chain, chain / "flat"]):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from tests.cli.shell import Shell
 from tui.cli import dirtytop, main
 from tui.commands import dashboard
 
-COMMANDS = ("demo", "doctor", "watch", "checkpoint", "restore", "images", "verify", "flatten")
+COMMANDS = ("demo", "doctor", "watch", "checkpoint", "restore", "images", "verify", "flatten", "completion")
+US = os.getpid()
 DEFAULTS: dict[str, Any] = {
     "interval_s": None,
     "tracker": None,
@@ -39,12 +41,12 @@ DEFAULTS: dict[str, Any] = {
     ("arguments", "pids", "options"),
     [
         ([], (), {}),
-        (["1234"], (1234,), {}),
-        (["1234", "5678"], (1234, 5678), {}),
-        (["--interval", "0.5", "1234"], (1234,), {"interval_s": 0.5}),
-        (["1234", "--tracker", "write-protect"], (1234,), {"tracker": TrackerKind.WRITE_PROTECT}),
+        ([str(US)], (US,), {}),
+        ([str(US), "1"], (US, 1), {}),
+        (["--interval", "0.5", str(US)], (US,), {"interval_s": 0.5}),
+        ([str(US), "--tracker", "write-protect"], (US,), {"tracker": TrackerKind.WRITE_PROTECT}),
         (["--tracker", "auto", "--no-mouse"], (), {"mouse": False}),
-        (["--dir", "/x/y", "7", "--readonly"], (7,), {"directory": Path("/x/y"), "readonly": True}),
+        (["--dir", "/x/y", "1", "--readonly"], (1,), {"directory": Path("/x/y"), "readonly": True}),
         (["--trust-directory"], (), {"trusts_directory": True}),
         (["--theme", "nord"], (), {"theme": "nord"}),
         (["--stop-budget", "50ms"], (), {"stop_budget_s": 0.05}),
@@ -74,8 +76,9 @@ def test_the_help_of_each_command_ends_with_an_example_that_would_be_accepted(
 ) -> None:
     assert main([name, "--help"]) == 0
     words = shlex.split(capsys.readouterr().out.splitlines()[-1], comments=True)
-    example = words[: words.index("&&")] if "&&" in words else words
+    example = list(takewhile(lambda word: word not in ("&&", ">>"), words))
     assert example[:2] == ["dirtytop", name]
+    example = [str(US) if word == "1234" else word for word in example]
     command = dirtytop.get_command(click.Context(dirtytop), name)
     assert command is not None
     assert command.make_context(name, example[2:]).params
@@ -110,12 +113,13 @@ def test_a_cost_budget_that_makes_no_sense_is_refused(shell: Shell, command: str
 
 
 def test_the_dashboards_own_help_calls_it_by_no_name(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["1234", "--help"]) == 0
+    assert main([str(US), "--help"]) == 0
     assert capsys.readouterr().out.startswith("Usage: dirtytop [OPTIONS] [PID]...\n")
 
 
-def test_the_version_is_that_of_the_package(shell: Shell) -> None:
-    assert shell.run("--version") == (0, f"dirtytop {version('dirtytop')}\n", "")
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_that_of_the_package(shell: Shell, option: str) -> None:
+    assert shell.run(option) == (0, f"dirtytop {version('dirtytop')}\n", "")
 
 
 def test_doctor_says_what_works(shell: Shell) -> None:
@@ -136,3 +140,11 @@ def test_a_reader_that_does_not_read_the_help_is_no_error() -> None:
     )
     os.close(theirs)
     assert answer.stderr == b""
+
+
+def test_a_theme_that_there_is_not_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(dashboard, "has_terminal", lambda: True)
+    assert main(["--theme", "nope"]) == 2
+    assert "there is no theme 'nope'; there are dirtytop-dark, dirtytop-light, " in capsys.readouterr().err

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
+from engine.errors import TargetGone
+from engine.printable import printable
+from engine.process_names import Named, find_called, list_named
 from engine.tracking.cost_budget import NO_BUDGET, CostBudget
 from engine.tracking.sample import TrackerKind
 from engine.trust.directory import OPTION
 
 _AUTO: Final = "auto"
+_SHOWN: Final = 5
+_SHOWN_CHARACTERS: Final = 60
 _SHORTEST_S: Final = 0.01
 _LONGEST_S: Final = 86_400.0
 _NO_BUDGET: Final = "off"
@@ -29,9 +36,49 @@ DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
 
 
 class _Pid(click.IntRange):
-    """A process id; whether there is such a process is not asked."""
+    """A process that is there, by its id, or by a name or a glob that fits it alone."""
 
     name = "pid"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not text.lstrip("-").isdecimal():
+            return self._by_name(text, param, ctx)
+        pid = int(super().convert(value, param, ctx))
+        if not os.path.exists(f"/proc/{pid}"):
+            raise TargetGone(f"there is no process {pid}", pid=pid)
+        return pid
+
+    def _by_name(self, name: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = find_called(name)
+        if not found:
+            raise TargetGone(f"there is no process called {name!r}")
+        if len(found) > 1:
+            self.fail(_which(name, found), param, ctx)
+        return found[0].pid
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Pids, each with its command; names once a letter has been typed."""
+        if incomplete and not incomplete.isdecimal():
+            names = {name for each in list_named() for name in each.names if name.startswith(incomplete)}
+            return [CompletionItem(name) for name in sorted(names) if printable(name) == name]
+        return [
+            CompletionItem(str(each.pid), help=_shortened(each.command))
+            for each in list_named()
+            if str(each.pid).startswith(incomplete)
+        ]
+
+
+def _which(name: str, found: Sequence[Named]) -> str:
+    shown = "; ".join(f"{each.pid} is {_shortened(each.command)}" for each in found[:_SHOWN])
+    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return f"{len(found)} processes are called {name!r}, so say which: {shown}{more}"
+
+
+def _shortened(command: str) -> str:
+    return command if len(command) <= _SHOWN_CHARACTERS else f"{command[: _SHOWN_CHARACTERS - 1]}…"
 
 
 PID: Final = _Pid(1, 2**31 - 1)

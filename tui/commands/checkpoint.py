@@ -39,6 +39,7 @@ from tui.commands.findings import finding_lines
 from tui.commands.interruption import Interruption
 from tui.commands.output import OutputClosed, emit, emit_json, is_read, remark
 from tui.commands.progress import ProgressLine
+from tui.commands.suggested import restore_command
 from tui.commands.waiting import Waiter, prepare_to_wait, tracker_to_wait_by
 from tui.commands.when_options import When, given_when, when_options
 from tui.words import describe_cost, describe_link, link_name
@@ -179,6 +180,10 @@ def checkpoint(
             raise
         finally:
             chain.close()
+        if chain.links[-1].restorable and not as_json:
+            config = options.config_file if options is not None else None
+            with suppress(OutputClosed):
+                emit(f"to restore it: {restore_command(directory, config)}")
 
 
 def _engine_for(pid: int, wanted: Engine | None, options: CriuOptions | None, *, checked: bool) -> Chosen:

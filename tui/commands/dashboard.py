@@ -63,7 +63,10 @@ def dashboard(
     if not has_terminal():
         raise click.UsageError("the dashboard needs a terminal; in a script, use `dirtytop watch PID`")
     from tui.app import run  # Textual takes longer to import than all the rest
+    from tui.theme import theme_names
 
+    if theme is not None and theme not in (names := theme_names()):
+        raise click.UsageError(f"there is no theme {theme!r}; there are {', '.join(names)}")
     return run(
         pids,
         interval_s=interval,

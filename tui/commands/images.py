@@ -20,6 +20,7 @@ from tui.commands.arguments import DIRECTORY, example, json_option, trust_option
 from tui.commands.interruption import Interruption
 from tui.commands.output import complain, emit, emit_json
 from tui.commands.progress import ProgressLine
+from tui.commands.suggested import restore_command
 from widgets.units import format_bytes, format_count, format_duration
 
 _UNSOUND: Final = 1
@@ -75,7 +76,9 @@ def _line(info: LinkInfo) -> str:
 
 
 def _use(newest: LinkInfo) -> str:
-    return "criu can restore from it" if newest.restorable else "memory only, not restorable"
+    if newest.restorable:
+        return f"to restore it: {restore_command(newest.path.parent)}"
+    return "memory only, not restorable"
 
 
 @click.command(
@@ -83,7 +86,8 @@ def _use(newest: LinkInfo) -> str:
     epilog=example("is the chain sound?", "dirtytop verify /var/tmp/job && echo yes"),
 )
 @click.argument("directory", metavar="DIR", type=DIRECTORY)
-def verify(directory: Path) -> int:
+@json_option
+def verify(directory: Path, as_json: bool) -> int:
     """Check the chain of checkpoints in DIR, file by file and hole by hole.
 
     Ends with 1 if there is anything wrong, and names each problem on a line.
@@ -97,6 +101,18 @@ def verify(directory: Path) -> int:
         # The usual hint of such an error is to do what is being done here.
         complain(error.message, error.hint)
         return _UNSOUND
+    if as_json:
+        emit_json(
+            {
+                "schema": 1,
+                "links": len(chain.links),
+                "sound": not problems,
+                "problems": [
+                    {"path": printable(str(problem.path)), "text": problem.text} for problem in problems
+                ],
+            }
+        )
+        return _UNSOUND if problems else 0
     for problem in problems:
         emit(f"{printable(str(problem.path))}: {problem.text}")
     if problems:
@@ -116,7 +132,8 @@ def _links(count: int) -> str:
 @click.argument("directory", metavar="DIR", type=DIRECTORY)
 @click.argument("out", metavar="OUT", type=DIRECTORY)
 @trust_option("Do it although others than you and root can change DIR, or exchange OUT.")
-def flatten(directory: Path, out: Path, trusts_directory: bool) -> None:
+@json_option
+def flatten(directory: Path, out: Path, trusts_directory: bool, as_json: bool) -> None:
     """Write the memory at the end of the chain in DIR as a single link without a parent, into OUT.
 
     The chain is checked first, as `verify` does; of one that is not sound nothing is made.
@@ -135,5 +152,8 @@ def flatten(directory: Path, out: Path, trusts_directory: bool) -> None:
 
         flatten_chain(chain, out, go_on, above)
     info = read_chain(out).infos()[-1]
+    if as_json:
+        emit_json(info.as_json() | {"links": len(chain.links)})
+        return
     size = format_bytes(info.size_bytes).strip()
     emit(f"{_links(len(chain.links))} became one: {size} in {printable(str(info.path))}")
