@@ -26,9 +26,14 @@ class Dumper:
     plugins: frozenset[str] = field(default_factory=frozenset)
     """Those it finds, as in "cuda_plugin"."""
     network_lock: str = "skip"
-    """How it keeps packets away from a network namespace that it saves, as named in criu.conf."""
+    """How it keeps packets away from what it saves of a network, as named in criu.conf."""
     has_bpf_maps: bool = False
     """Whether it was built with what saves BPF maps."""
+
+    @property
+    def locks_by_iptables(self) -> bool:
+        """Whether it runs programs to keep packets away."""
+        return self.network_lock == "iptables"
 
     def allows(self, option: str) -> bool:
         """Whether that option is on."""

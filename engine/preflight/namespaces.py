@@ -10,10 +10,10 @@ from engine.preflight.facts import Process, Tree
 from engine.preflight.finding import Seen
 from engine.preflight.process_reader import NAMESPACES
 from engine.preflight.rules import namespaces as rules
+from engine.preflight.rules.sockets import NO_IPTABLES
 
 _MAY_BE_NESTED: Final = ("mnt", "net")
 _OWNED: Final = ("net", "uts", "time", "ipc", "mnt")
-_BY_IPTABLES: Final = "iptables"
 _NOT_SAVED_ALONE: Final = "time_for_children"
 
 
@@ -58,5 +58,5 @@ def look_at_all(tree: Tree, dumper: Dumper) -> Iterator[Seen]:
             yield Seen(rules.MAPPED_ROOT, root.pid, "", f"group {tree.mapped_root[1]}")
     if tree.is_own("net") and not tree.kernel.has_ip_program:
         yield Seen(rules.NO_IP, root.pid, "")
-    if tree.is_own("net") and dumper.network_lock == _BY_IPTABLES and not tree.kernel.has_iptables:
-        yield Seen(rules.NO_IPTABLES, root.pid, "")
+    if tree.is_own("net") and dumper.locks_by_iptables and not tree.kernel.has_iptables:
+        yield Seen(NO_IPTABLES, root.pid, "its namespace")

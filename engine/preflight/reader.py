@@ -288,5 +288,6 @@ def _kernel() -> Kernel:
     def has(program: str) -> bool:
         return shutil.which(program, path=places) is not None
 
-    filters = ["iptables-restore", *(["ip6tables-restore"] if _IPV6.exists() else [])]
-    return Kernel(hides, memory_device, has("ip"), all(map(has, filters)))
+    families = ("iptables", "ip6tables") if _IPV6.exists() else ("iptables",)
+    has_iptables = all(has(name) and has(f"{name}-restore") for name in families)
+    return Kernel(hides, memory_device, has("ip"), has_iptables)

@@ -38,7 +38,7 @@ def look(process: Process, tree: Tree, dumper: Dumper) -> Iterator[Seen]:
         if found is None:
             continue
         if found.family in _INTERNET:
-            yield from _internet(process, file, found)
+            yield from _internet(process, tree, dumper, file, found)
         elif found.family == _UNIX and f"unix[{found.inode}]" not in dumper.externals:
             yield from _unix(process, tree, file, found)
         elif found.family == int(socket.AF_NETLINK):
@@ -66,7 +66,7 @@ def _kind(process: Process, tree: Tree, file: OpenFile) -> Iterator[Seen]:
         yield Seen(rules.SOCKET_FAMILY, process.pid, thing, printable(protocol))
 
 
-def _internet(process: Process, file: OpenFile, found: Socket) -> Iterator[Seen]:
+def _internet(process: Process, tree: Tree, dumper: Dumper, file: OpenFile, found: Socket) -> Iterator[Seen]:
     """criu/sk-inet.c, can_dump_inet_sk."""
     if file.protocol not in ("TCP", "TCPv6"):
         return
@@ -76,6 +76,9 @@ def _internet(process: Process, file: OpenFile, found: Socket) -> Iterator[Seen]
             yield Seen(rules.TCP_QUEUE, process.pid, thing, f"{found.received} of them")
     elif found.state != CLOSED:
         yield Seen(rules.TCP_CONNECTION, process.pid, thing)
+        is_locked = dumper.allows(rules.TCP_CONNECTION.option) and dumper.locks_by_iptables
+        if is_locked and not tree.is_own("net") and not tree.kernel.has_iptables:
+            yield Seen(rules.NO_IPTABLES, process.pid, thing)
 
 
 def _unix(process: Process, tree: Tree, file: OpenFile, found: Socket) -> Iterator[Seen]:

@@ -70,6 +70,18 @@ def test_a_network_of_its_own_is_locked_by_programs_that_may_be_missing(
     assert keys(judge(tree(kernel=lacks), Dumper(network_lock=lock))) == set()
 
 
+@pytest.mark.parametrize(("lock", "expected"), [("iptables", {"no-iptables-program"}), ("skip", set())])
+def test_so_are_connections_that_are_saved(lock: str, expected: set[str]) -> None:
+    connection = Socket(5, 2, 1, ESTABLISHED)
+    connected = tree(
+        process(files=(descriptor(b"socket:[5]", protocol="TCP"),)),
+        sockets={5: connection},
+        kernel=Kernel(has_iptables=False),
+    )
+    saves = Dumper(options=frozenset({"tcp-established"}), network_lock=lock)
+    assert keys(judge(connected, saves)) - {"tcp-connection", "network-socket"} == expected
+
+
 @pytest.mark.parametrize("version", [DEBIAN_12, DEBIAN_13, NEWEST])
 def test_network_sockets_are_refused_by_a_criu_that_is_older_than_the_kernel(version: Version) -> None:
     listening = process(files=(descriptor(b"socket:[5]", protocol="TCP"),))

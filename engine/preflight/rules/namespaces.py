@@ -123,13 +123,6 @@ NO_IP: Final = Rule(
     "criu/net.c, run_ip_tool",
     hint="install iproute2",
 )
-NO_IPTABLES: Final = Rule(
-    "no-iptables-program",
-    "network namespace",
-    "criu keeps packets away from it by `iptables-restore` and `ip6tables-restore`, of which one is missing",
-    "criu/net.c, iptables_network_lock_internal",
-    hint="install iptables, or have another `--network-lock`",
-)
 MAPPED_ROOT: Final = Rule(
     "mapped-root",
     "user namespace",

@@ -40,6 +40,13 @@ NETWORK_SOCKET: Final = Rule(
     until=(4, 2, 0),
     hint="criu 4.2 can",
 )
+NO_IPTABLES: Final = Rule(
+    "no-iptables-program",
+    "network",
+    "criu holds packets off by `iptables` while it saves this, and a program of those is not installed",
+    "criu/net.c, iptables_network_lock_internal; criu/netfilter.c, iptables_connection_switch_raw",
+    hint="install iptables, or choose another `--network-lock`",
+)
 TCP_CONNECTION: Final = Rule(
     "tcp-connection",
     "TCP connection",
