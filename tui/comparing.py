@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 
 from engine.forecast import words
-from engine.forecast.comparison import Harder, compare
-from engine.forecast.rhythm import State
-from engine.forecast.rounds import Plan
-from engine.forecast.verdict import Forecast
+from engine.forecast.plans.comparison import Harder, compare
+from engine.forecast.plans.rounds import Plan
+from engine.forecast.plans.verdict import Forecast
+from engine.forecast.writes.rhythm import State
 from engine.printable import printable
 from engine.tracking.curve import NO_CURVE
 from tui.target import Stage, Target

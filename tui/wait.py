@@ -8,7 +8,8 @@ from typing import Final
 from engine.checkpoint.link import After
 from engine.forecast import words
 from engine.forecast.advisor import Advice
-from engine.forecast.trigger import Action, AtDeadline, Decision, Trigger
+from engine.forecast.triggers.armed import Action, Decision
+from engine.forecast.triggers.conditions import AtDeadline, Trigger
 from engine.images.layout import LinkKind
 from tui.orders import LINKS, LinkRequest, Wait
 

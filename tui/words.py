@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.checkpoint.link import After, Engine, LinkResult
-from engine.forecast.calibrate import MOST_FILE_BYTES
+from engine.forecast.costs.calibrate import MOST_FILE_BYTES
 from engine.images.layout import LinkKind
 from engine.printable import printable
 from engine.tracking.sample import Sample

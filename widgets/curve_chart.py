@@ -11,7 +11,7 @@ import numpy as np
 from textual.content import Content
 from textual.reactive import reactive
 
-from engine.forecast.verdict import Forecast
+from engine.forecast.plans.verdict import Forecast
 from engine.forecast.words import duration
 from engine.images.layout import LinkKind
 from engine.tracking.curve import NO_CURVE, CurveKind, WorkingSetCurve

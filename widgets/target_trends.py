@@ -11,7 +11,7 @@ from textual import events
 from textual.message import Message
 
 from engine.forecast import words
-from engine.forecast.verdict import Verdict
+from engine.forecast.plans.verdict import Verdict
 from engine.printable import printable
 from widgets.columns import Cell, Column, Span, fit_columns
 from widgets.drawing import SpanView

@@ -7,10 +7,10 @@ from typing import Final
 
 from engine.forecast import words
 from engine.forecast.estimate import Estimate
-from engine.forecast.gauge import TriggerProgress
-from engine.forecast.rounds import Plan
-from engine.forecast.truth import Outcome
-from engine.forecast.verdict import Forecast, Verdict
+from engine.forecast.plans.rounds import Plan
+from engine.forecast.plans.truth import Outcome
+from engine.forecast.plans.verdict import Forecast, Verdict
+from engine.forecast.triggers.progress import TriggerProgress
 from engine.images.layout import LinkKind
 from widgets.blocks import Block
 from widgets.columns import Span

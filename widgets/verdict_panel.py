@@ -10,10 +10,11 @@ from textual.content import Content
 from textual.reactive import reactive
 
 from engine.forecast import words
-from engine.forecast.gauge import TriggerProgress
-from engine.forecast.trigger import Armed, AtDeadline, Decision
-from engine.forecast.truth import Truth
-from engine.forecast.verdict import Forecast, Verdict
+from engine.forecast.plans.truth import Truth
+from engine.forecast.plans.verdict import Forecast, Verdict
+from engine.forecast.triggers.armed import Armed, Decision
+from engine.forecast.triggers.conditions import AtDeadline
+from engine.forecast.triggers.progress import TriggerProgress
 from widgets.big_letters import big_word, huge_word
 from widgets.blocks import fit_in_places, leading_that_fit, length_of, placed
 from widgets.columns import Span, fit_cell

@@ -22,18 +22,19 @@ from pathlib import Path
 from typing import Final, final
 
 from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, never
-from engine.forecast.calibrate import device_of, probe
-from engine.forecast.close_look import CloseLook
-from engine.forecast.cost_model import CostModel
+from engine.forecast.costs.calibrate import device_of, probe
+from engine.forecast.costs.model import CostModel
+from engine.forecast.costs.parts import Parts
+from engine.forecast.costs.saved_anyway import pages_saved_anyway
 from engine.forecast.forecaster import Forecaster
-from engine.forecast.gauge import TriggerProgress, gauges_of
-from engine.forecast.look import pages_saved_anyway
-from engine.forecast.parts import Parts
-from engine.forecast.rhythm import Rhythm
-from engine.forecast.rounds import MOST_PRE_DUMPS, LinkForecast
-from engine.forecast.trigger import Action, Armed, Decision, Moment, Trigger
-from engine.forecast.truth import Truth
-from engine.forecast.verdict import STOP_BUDGET_S, Forecast
+from engine.forecast.plans.rounds import MOST_PRE_DUMPS, LinkForecast
+from engine.forecast.plans.truth import Truth
+from engine.forecast.plans.verdict import STOP_BUDGET_S, Forecast
+from engine.forecast.triggers.armed import Action, Armed, Decision, Moment
+from engine.forecast.triggers.conditions import Trigger
+from engine.forecast.triggers.progress import TriggerProgress, gauges_of
+from engine.forecast.writes.close_look import CloseLook
+from engine.forecast.writes.rhythm import Rhythm
 from engine.images.layout import LinkKind
 from engine.tracking.sample import Sample, TrackerKind
 

@@ -10,13 +10,13 @@ from typing import Final
 import numpy as np
 
 from engine.checkpoint.link import After, LinkResult
-from engine.forecast.cost_model import CostModel
-from engine.forecast.expectation import Expectation
-from engine.forecast.look import Look
-from engine.forecast.rhythm import Rhythm, State, rhythm_of
-from engine.forecast.rounds import MOST_PRE_DUMPS, LinkForecast, Outset, plan
-from engine.forecast.truth import Outcome, Truth
-from engine.forecast.verdict import STOP_BUDGET_S, Forecast, foresee
+from engine.forecast.costs.model import CostModel
+from engine.forecast.plans.rounds import MOST_PRE_DUMPS, LinkForecast, Outset, plan
+from engine.forecast.plans.truth import Outcome, Truth
+from engine.forecast.plans.verdict import STOP_BUDGET_S, Forecast, foresee
+from engine.forecast.writes.expectation import Expectation
+from engine.forecast.writes.look import Look
+from engine.forecast.writes.rhythm import Rhythm, State, rhythm_of
 from engine.images.layout import LinkKind
 from engine.tracking.sample import Sample
 

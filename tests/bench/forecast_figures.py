@@ -19,10 +19,10 @@ from typing import Final
 from engine.checkpoint.link import LinkResult
 from engine.checkpoint.memory import MemoryChain
 from engine.forecast.advisor import Advisor
-from engine.forecast.policies import POLICIES, Policy, Round, fixed
-from engine.forecast.rounds import MOST_PRE_DUMPS
-from engine.forecast.truth import Errors, Outcome, Truth
-from engine.forecast.verdict import Forecast, Verdict
+from engine.forecast.plans.policies import POLICIES, Policy, Round, fixed
+from engine.forecast.plans.rounds import MOST_PRE_DUMPS
+from engine.forecast.plans.truth import Errors, Outcome, Truth
+from engine.forecast.plans.verdict import Forecast, Verdict
 from engine.images.layout import LinkKind
 from engine.tracking.sample import RateMode
 from engine.tracking.session import Session

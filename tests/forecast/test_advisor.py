@@ -15,8 +15,9 @@ from engine.checkpoint.memory import MemoryChain
 from engine.errors import LinkFailed
 from engine.forecast import advisor as advising
 from engine.forecast.advisor import Advice, Advisor
-from engine.forecast.trigger import Action, StopBelow, Trigger
-from engine.forecast.verdict import Verdict
+from engine.forecast.plans.verdict import Verdict
+from engine.forecast.triggers.armed import Action
+from engine.forecast.triggers.conditions import StopBelow, Trigger
 from engine.images.layout import LinkKind
 from engine.tracking.session import Session
 from engine.workloads import start

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from engine.forecast.forecaster import HISTORY_S, Forecaster
-from engine.forecast.verdict import Verdict
+from engine.forecast.plans.verdict import Verdict
 from engine.images.layout import LinkKind
 from tests.forecast.histories import MIB, costs, curve, link, look
 

@@ -10,10 +10,10 @@ import pytest
 
 from engine.checkpoint.link import Engine
 from engine.checkpoint.memory import MemoryChain
-from engine.forecast.calibrate import probe
-from engine.forecast.cost_model import CostModel
-from engine.forecast.expectation import CLOSE_LOOK_S
+from engine.forecast.costs.calibrate import probe
+from engine.forecast.costs.model import CostModel
 from engine.forecast.forecaster import Forecaster
+from engine.forecast.writes.expectation import CLOSE_LOOK_S
 from engine.images.layout import LinkKind
 from engine.tracking import probe as probing
 from engine.tracking.curve import CurveKind

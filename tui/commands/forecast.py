@@ -16,10 +16,10 @@ from engine.forecast import words
 from engine.forecast.advisor import Advice, Advisor
 from engine.forecast.driver import Driver
 from engine.forecast.estimate import Estimate
-from engine.forecast.policies import POLICIES
-from engine.forecast.rhythm import Rhythm, State
-from engine.forecast.rounds import Plan
-from engine.forecast.verdict import STOP_BUDGET_S
+from engine.forecast.plans.policies import POLICIES
+from engine.forecast.plans.rounds import Plan
+from engine.forecast.plans.verdict import STOP_BUDGET_S
+from engine.forecast.writes.rhythm import Rhythm, State
 from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
 from engine.tracking.sample import Sample, TrackerKind
 from engine.tracking.session import Session

@@ -14,7 +14,8 @@ from engine.errors import Cancelled, NotPermitted, NotSupported, TargetGone
 from engine.forecast import words
 from engine.forecast.advisor import Advice, Advisor
 from engine.forecast.driver import Driver
-from engine.forecast.trigger import Action, QuietFor, Trigger
+from engine.forecast.triggers.armed import Action
+from engine.forecast.triggers.conditions import QuietFor, Trigger
 from engine.images.chain import read_chain, require_sound
 from engine.images.layout import LinkKind
 from engine.tracking.session import Session

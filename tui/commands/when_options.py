@@ -8,9 +8,9 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from engine.forecast.trigger import AtDeadline, Condition, Trigger
-from engine.forecast.trigger_text import BadTrigger, any_of, parse_condition, parse_duration
-from engine.forecast.verdict import STOP_BUDGET_S
+from engine.forecast.plans.verdict import STOP_BUDGET_S
+from engine.forecast.triggers.conditions import AtDeadline, Condition, Trigger
+from engine.forecast.triggers.text import BadTrigger, any_of, parse_condition, parse_duration
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

@@ -23,7 +23,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, RadioButton, RadioSet, Static
 
 from engine.checkpoint.link import After, Engine
-from engine.forecast.trigger import Trigger
+from engine.forecast.triggers.conditions import Trigger
 from engine.images.layout import LinkKind
 from engine.printable import printable
 from tui.changes import Change, What

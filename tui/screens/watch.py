@@ -10,7 +10,7 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from engine.forecast.trigger import Trigger
+from engine.forecast.triggers.conditions import Trigger
 from engine.images.layout import LinkKind
 from engine.tracking.sample import RateMode
 from tui import keys

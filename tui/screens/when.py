@@ -13,10 +13,18 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, RadioButton, RadioSet, Static
 
 from engine.forecast import words
-from engine.forecast.rhythm import State
-from engine.forecast.suggestion import Suggestion, suggest
-from engine.forecast.trigger import AtDeadline, AtTime, Condition, Every, QuietFor, StopBelow, Trigger
-from engine.forecast.trigger_text import BadTrigger, parse_condition, parse_duration
+from engine.forecast.triggers.conditions import (
+    AtDeadline,
+    AtTime,
+    Condition,
+    Every,
+    QuietFor,
+    StopBelow,
+    Trigger,
+)
+from engine.forecast.triggers.suggestion import Suggestion, suggest
+from engine.forecast.triggers.text import BadTrigger, parse_condition, parse_duration
+from engine.forecast.writes.rhythm import State
 from engine.printable import printable
 from tui.changes import Change, What
 from tui.desk import Desk
