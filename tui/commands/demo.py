@@ -12,11 +12,11 @@ import click
 
 from engine.checkpoint.link import Engine
 from engine.printable import printable
+from engine.units import format_bytes
 from engine.workloads import SCENARIOS, Scenario, start
 from tui.commands.arguments import DIRECTORY, TRUSTED_TO_HOLD, example, trust_option
 from tui.commands.dashboard import has_terminal
 from tui.commands.output import emit
-from widgets.units import format_bytes
 
 _FIRST: Final = "steady"
 _TOUR: Final = "tour"

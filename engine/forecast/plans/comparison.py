@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from engine.forecast import words
 from engine.forecast.plans.verdict import Forecast, Verdict
+from engine.units import say_duration
 
 _CLEARLY: Final = 1.25
 """Less of a difference is none: forecasts are not that good."""
@@ -51,7 +51,7 @@ def compare(first: Forecast, second: Forecast) -> Comparison:
     takes_s = first.best.seconds.mid, second.best.seconds.mid
     if _differ(*takes_s, _LEAST_TIME_S):
         return _larger(*takes_s, "stops about as long, but takes {} against {}")
-    return Comparison(Harder.NEITHER, f"stops {words.duration(stops_s[0])} and {words.duration(stops_s[1])}")
+    return Comparison(Harder.NEITHER, f"stops {say_duration(stops_s[0])} and {say_duration(stops_s[1])}")
 
 
 def _differ(first: float, second: float, least: float) -> bool:
@@ -62,4 +62,4 @@ def _differ(first: float, second: float, least: float) -> bool:
 def _larger(first_s: float, second_s: float, why: str) -> Comparison:
     harder = Harder.FIRST if first_s > second_s else Harder.SECOND
     small, large = sorted((first_s, second_s))
-    return Comparison(harder, why.format(words.duration(large), words.duration(small)))
+    return Comparison(harder, why.format(say_duration(large), say_duration(small)))

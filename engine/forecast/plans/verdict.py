@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from engine.forecast import words
 from engine.forecast.costs.model import CostModel
 from engine.forecast.plans.policies import POLICIES, Round, rounds_under
 from engine.forecast.plans.rounds import MOST_PRE_DUMPS, Outset, Plan, plan
 from engine.forecast.writes.expectation import Expectation
 from engine.forecast.writes.rhythm import Rhythm, State
+from engine.units import say_duration, say_rates, say_stop, say_times
 
 STOP_BUDGET_S: Final = 0.1
 _NO_WORSE: Final = 1.05
@@ -80,18 +80,18 @@ class Forecast:
         """The verdict in words."""
         if self.verdict is Verdict.UNKNOWN:
             return "not known yet: too little has been seen"
-        stops = words.stop(self.best.stopped_s.mid)
+        stops = say_stop(self.best.stopped_s.mid)
         if not self.meets_budget and self.budget_s > 0:
-            stops += f", over the budget of {words.duration(self.budget_s)}"
+            stops += f", over the budget of {say_duration(self.budget_s)}"
         if self.verdict is Verdict.DUMP_NOW:
             return f"dump now: {stops}"
         if self.verdict is Verdict.PRE_DUMP:
-            return f"pre-dump {words.times(self.best_pre_dumps)}, then dump: {stops}"
+            return f"pre-dump {say_times(self.best_pre_dumps)}, then dump: {stops}"
         if self.verdict is Verdict.WAIT:
-            when = f", a lull in about {words.duration(self.lull_in_s)}" if self.lull_in_s else ""
-            then = f": then it {words.stop(self.in_lull.stopped_s.mid)}" if self.in_lull else ""
+            when = f", a lull in about {say_duration(self.lull_in_s)}" if self.lull_in_s else ""
+            then = f": then it {say_stop(self.in_lull.stopped_s.mid)}" if self.in_lull else ""
             return f"wait: in a burst{when}{then}"
-        written, drained = words.rates(self.written_bytes_per_s, self.drain_bytes_per_s)
+        written, drained = say_rates(self.written_bytes_per_s, self.drain_bytes_per_s)
         return f"will not converge: writes {written}, disk takes {drained}"
 
 

@@ -13,7 +13,6 @@ from datetime import datetime, time, timedelta
 from enum import Enum
 from typing import Final
 
-from engine.forecast import words
 from engine.forecast.plans.rounds import MOST_PRE_DUMPS
 from engine.forecast.plans.verdict import Forecast
 from engine.forecast.triggers.conditions import (
@@ -27,6 +26,7 @@ from engine.forecast.triggers.conditions import (
     Trigger,
 )
 from engine.forecast.writes.rhythm import Rhythm, State
+from engine.units import say_duration, say_stop, say_times
 
 _NO_GAIN: Final = 0.9
 _AHEAD: Final = 2.0
@@ -110,7 +110,7 @@ class Armed:
             return self, Decision(Action.WAIT, "it is over")
         decision = self._decide(self.trigger.condition, moment)
         if decision.action is Action.WAIT and self._is_pre_dump_due(moment.time_s):
-            every = words.duration(self.trigger.pre_dump_every_s or 0.0)
+            every = say_duration(self.trigger.pre_dump_every_s or 0.0)
             decision = Decision(Action.PRE_DUMP, f"every {every}")
         if decision.action is not Action.DUMP and self.left_s(moment.time_s) == 0:
             decision = self._at_deadline(decision)
@@ -163,19 +163,19 @@ class Armed:
     def _when_stop_below(self, limit_s: float, forecast: Forecast) -> Decision:
         stop_s = forecast.now.stopped_s.mid
         if stop_s < limit_s:
-            return Decision(Action.DUMP, f"it {words.stop(stop_s)}")
+            return Decision(Action.DUMP, f"it {say_stop(stop_s)}")
         for plan in forecast.plans[1:]:
             if self._may_pre_dump and plan.stopped_s.mid < limit_s:
-                count = words.times(plan.pre_dumps)
-                return Decision(Action.PRE_DUMP, f"pre-dumped {count}, it {words.stop(plan.stopped_s.mid)}")
-        return Decision(Action.WAIT, f"it would stop for {words.duration(stop_s)}")
+                count = say_times(plan.pre_dumps)
+                return Decision(Action.PRE_DUMP, f"pre-dumped {count}, it {say_stop(plan.stopped_s.mid)}")
+        return Decision(Action.WAIT, f"it would stop for {say_duration(stop_s)}")
 
     def _when_quiet(self, wanted_s: float, moment: Moment) -> Decision:
         rhythm, forecast = moment.rhythm, moment.forecast
         if rhythm.quiet_s >= wanted_s:
-            quiet = f"quiet for {words.duration(rhythm.quiet_s)}"
+            quiet = f"quiet for {say_duration(rhythm.quiet_s)}"
             if self._may_pre_dump and forecast.plans and forecast.best_pre_dumps:
-                stops = words.stop(forecast.best.stopped_s.mid)
+                stops = say_stop(forecast.best.stopped_s.mid)
                 return Decision(Action.PRE_DUMP, f"{quiet}: pre-dumped first, it {stops}")
             return Decision(Action.DUMP, quiet)
         if not rhythm.spells:
@@ -183,7 +183,7 @@ class Armed:
                 Action.WAIT, "how it writes is not known: that takes ticks that re-arm the tracker"
             )
         if rhythm.quiet_s > 0:
-            return Decision(Action.WAIT, f"quiet for {words.duration(rhythm.quiet_s)} so far")
+            return Decision(Action.WAIT, f"quiet for {say_duration(rhythm.quiet_s)} so far")
         return Decision(Action.WAIT, "in a burst" if rhythm.state is State.BURST else "it writes")
 
     def _at_time(self, moment: Moment) -> Decision:
@@ -196,27 +196,27 @@ class Armed:
             first = forecast.best.links[0].seconds
             if first.mid < left_s <= _AHEAD * first.high + 1:
                 return Decision(Action.PRE_DUMP, f"so that the stop at {self.due:%H:%M:%S} is short")
-        return Decision(Action.WAIT, f"in {words.duration(left_s)}")
+        return Decision(Action.WAIT, f"in {say_duration(left_s)}")
 
     def _every(self, condition: Every, moment: Moment) -> Decision:
         forecast = moment.forecast
         budget_s = forecast.budget_s if condition.stop_s is None else condition.stop_s
         stop_s = forecast.now.stopped_s.mid
         if (self.pre_dumps or not self.trigger.may_pre_dump) and stop_s <= budget_s:
-            return Decision(Action.DUMP, f"it {words.stop(stop_s)}")
+            return Decision(Action.DUMP, f"it {say_stop(stop_s)}")
         no_gain = len(forecast.plans) > 1 and forecast.plans[1].stopped_s.mid >= _NO_GAIN * stop_s
         if self.pre_dumps >= 2 and no_gain and condition.stop_s is None:
             return Decision(
-                Action.DUMP, f"it {words.stop(stop_s)}, and another pre-dump would not make it shorter"
+                Action.DUMP, f"it {say_stop(stop_s)}, and another pre-dump would not make it shorter"
             )
         if not self.trigger.may_pre_dump:
-            return Decision(Action.WAIT, f"it would stop for {words.duration(stop_s)}")
+            return Decision(Action.WAIT, f"it would stop for {say_duration(stop_s)}")
         if self.last_pre_dump_s is None:
             return Decision(Action.PRE_DUMP, "the first")
         left_s = self.last_pre_dump_s + condition.seconds - moment.time_s
         if left_s <= 0:
-            return Decision(Action.PRE_DUMP, f"{words.duration(condition.seconds)} have passed")
-        return Decision(Action.WAIT, f"the next pre-dump in {words.duration(left_s)}")
+            return Decision(Action.PRE_DUMP, f"{say_duration(condition.seconds)} have passed")
+        return Decision(Action.WAIT, f"the next pre-dump in {say_duration(left_s)}")
 
 
 def _next(wanted: time, clock: datetime) -> datetime:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import time
 from enum import Enum
 
-from engine.forecast import words
+from engine.units import exact_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class StopBelow:
 
     def __str__(self) -> str:
         """As it is written."""
-        return f"stop<{words.exact_duration(self.seconds)}"
+        return f"stop<{exact_duration(self.seconds)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class QuietFor:
 
     def __str__(self) -> str:
         """As it is written."""
-        return f"quiet {words.exact_duration(self.seconds)}"
+        return f"quiet {exact_duration(self.seconds)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Every:
     def __str__(self) -> str:
         """As it is written."""
         until = f" until {StopBelow(self.stop_s)}" if self.stop_s is not None else ""
-        return f"every {words.exact_duration(self.seconds)}{until}"
+        return f"every {exact_duration(self.seconds)}{until}"
 
 
 @dataclass(frozen=True, slots=True)

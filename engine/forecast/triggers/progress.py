@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from engine.forecast import words
 from engine.forecast.plans.verdict import Forecast
 from engine.forecast.triggers.armed import Armed, Moment
 from engine.forecast.triggers.conditions import AnyOf, AtTime, Condition, Every, QuietFor, StopBelow
 from engine.forecast.writes.rhythm import Rhythm, State
+from engine.units import say_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +44,21 @@ def _gauge(condition: Condition, armed: Armed, moment: Moment) -> TriggerProgres
 
 
 def _of_stop(forecast: Forecast, limit_s: float) -> TriggerProgress:
-    wanted = f"< {words.duration(limit_s)}"
+    wanted = f"< {say_duration(limit_s)}"
     if not forecast.plans:
         return TriggerProgress("stop not known yet", wanted, 0.0)
     stop_s = forecast.now.stopped_s.mid
     return TriggerProgress(
-        f"stop {words.duration(stop_s)}", wanted, min(1.0, limit_s / stop_s) if stop_s > 0 else 1.0
+        f"stop {say_duration(stop_s)}", wanted, min(1.0, limit_s / stop_s) if stop_s > 0 else 1.0
     )
 
 
 def _of_quiet(rhythm: Rhythm, seconds: float) -> TriggerProgress:
-    wanted = words.duration(seconds)
+    wanted = say_duration(seconds)
     if not rhythm.spells:
         return TriggerProgress("not known whether quiet", wanted, 0.0)
     if rhythm.quiet_s > 0:
-        present = f"quiet {words.duration(rhythm.quiet_s)}"
+        present = f"quiet {say_duration(rhythm.quiet_s)}"
         return TriggerProgress(present, wanted, min(1.0, rhythm.quiet_s / seconds))
     return TriggerProgress("in a burst" if rhythm.state is State.BURST else "not quiet", wanted, 0.0)
 
@@ -68,4 +68,4 @@ def _of_time(armed: Armed, moment: Moment, wanted: str) -> TriggerProgress:
     left_s = max(0.0, (armed.due - moment.clock).total_seconds())
     waited_s = max(0.0, moment.time_s - armed.since_s)
     whole_s = waited_s + left_s
-    return TriggerProgress(f"in {words.duration(left_s)}", wanted, waited_s / whole_s if whole_s > 0 else 1.0)
+    return TriggerProgress(f"in {say_duration(left_s)}", wanted, waited_s / whole_s if whole_s > 0 else 1.0)

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from widgets.units import (
+from engine.units import (
     Unit,
+    exact_duration,
     format_age,
     format_bytes,
     format_clock,
@@ -18,6 +19,9 @@ from widgets.units import (
     format_percent,
     format_rate,
     say_bytes,
+    say_duration,
+    say_rates,
+    say_times,
     split_bytes,
 )
 
@@ -140,3 +144,25 @@ def test_clocks_counts_and_shares() -> None:
 def test_a_least_unit_keeps_a_figure_from_looking_larger_than_it_is(amount: int, shown: str) -> None:
     figure, unit = split_bytes(amount, "MiB")
     assert (figure, unit) == (shown, "GiB" if amount >= 1 << 30 else "MiB")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(80e-6, "80 µs"), (0.0014, "1.4 ms"), (0.014, "14 ms"), (1.4, "1.4 s"), (14, "14 s"), (120, "2 min")],
+)
+def test_a_duration_in_a_sentence_has_two_digits(seconds: float, text: str) -> None:
+    assert say_duration(seconds) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.05, "50ms"), (3, "3s"), (0.25, "250ms"), (90.5, "90.5s")])
+def test_a_duration_that_is_typed_loses_nothing(seconds: float, text: str) -> None:
+    assert exact_duration(seconds) == text
+
+
+def test_two_rates_in_a_sentence_share_one_unit() -> None:
+    assert say_rates(2.1 * (1 << 30), 0.9 * (1 << 30)) == ("2.1 GiB/s", "0.9")
+    assert say_rates(3.0 * (1 << 20), 2.0 * (1 << 30)) == ("0.00293 GiB/s", "2")
+
+
+def test_how_often_is_a_word_where_there_is_one() -> None:
+    assert [say_times(count) for count in (0, 1, 2, 3)] == ["not at all", "once", "twice", "3 times"]

@@ -1,8 +1,10 @@
-"""Numbers with their units, as text of a fixed width.
+"""Numbers with their units, as text.
 
-Two ways to show an amount of memory. A single figure takes the unit that fits it (`format_bytes`).
-A column of figures keeps one unit, chosen by its largest, so that the longer number is the larger
-(`Unit`). All of it is ASCII but for `µ` and the signs below; NaN and infinities become a dash.
+A figure that stands in a column or a tile is *formatted* (`format_…`): exact, of a known width, so that
+figures above each other align. A figure within a sentence is *said* (`say_…`): no more digits than a reader
+takes in, and no padding. An amount of memory takes the unit that fits it; a column keeps one unit, chosen by
+its largest figure, so that the longer number is the larger (`Unit`). All of it is ASCII but for `µ` and the
+signs below; NaN and infinities become a dash.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ ZERO: Final = "·"
 """Shown in columns for zero, so that what is not zero stands out."""
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_TIMES: Final = ("not at all", "once", "twice")
 _SHOWS_UP_TO: Final = 10_000
 """A column moves on to the next unit when its largest figure would need five digits."""
 
@@ -167,3 +170,42 @@ def format_percent(fraction: float) -> str:
     if 0 < percent < 0.05:
         return "<0.1%"
     return f"{percent:.1f}%" if percent < 99.95 else f"{percent:.0f}%"
+
+
+def say_duration(seconds: float) -> str:
+    """A length of time for a sentence, rounded: `"80 µs"`, `"14 ms"`, `"1.4 s"`, `"2 min"`."""
+    if seconds >= 90:
+        return f"{seconds / 60:.0f} min"
+    if seconds >= 1:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds >= 1e-3:
+        return f"{seconds * 1e3:.2g} ms" if seconds < 0.01 else f"{seconds * 1e3:.0f} ms"
+    return f"{seconds * 1e6:.0f} µs"
+
+
+def exact_duration(seconds: float) -> str:
+    """A length of time as it is typed, and read back without loss: `"50ms"`, `"3s"`, `"90.5s"`."""
+    if seconds >= 1 or seconds == 0:
+        return f"{seconds:.12g}s"
+    return f"{seconds * 1e3:.12g}ms"
+
+
+def say_stop(seconds: float) -> str:
+    """A stop of the target for a sentence: `"stops 14 ms"`."""
+    return f"stops {say_duration(seconds)}"
+
+
+def say_times(count: int) -> str:
+    """How often: `"twice"`, `"5 times"`."""
+    return _TIMES[count] if count < len(_TIMES) else f"{count} times"
+
+
+def say_rates(first_bytes_per_s: float, second_bytes_per_s: float) -> tuple[str, str]:
+    """Two rates in one unit, which the first names: `"2.1 GiB/s"` and `"0.9"`."""
+    unit, scale = 0, 1.0
+    while max(first_bytes_per_s, second_bytes_per_s) / scale >= 1000 and unit < len(_UNITS) - 1:
+        unit, scale = unit + 1, scale * 1024
+    return (
+        f"{first_bytes_per_s / scale:.3g} {_UNITS[unit]}/s",
+        f"{second_bytes_per_s / scale:.3g}",
+    )
