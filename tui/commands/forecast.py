@@ -17,12 +17,13 @@ from engine.forecast.driver import Driver
 from engine.forecast.estimate import Estimate
 from engine.forecast.plans.policies import POLICIES
 from engine.forecast.plans.rounds import Plan
-from engine.forecast.plans.verdict import STOP_BUDGET_S
+from engine.forecast.stop_budget import STOP_BUDGET_S
 from engine.forecast.writes.rhythm import Rhythm, State
 from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
 from engine.tracking.sample import Sample, TrackerKind
 from engine.tracking.session import Session
 from engine.units import (
+    exact_duration,
     format_bytes,
     format_duration,
     format_rate,
@@ -66,7 +67,7 @@ _NOT_AT_ALL: Final = "–"
     "--budget",
     type=DURATION,
     default=STOP_BUDGET_S,
-    show_default="100ms",
+    show_default=exact_duration(STOP_BUDGET_S),
     help="How long the target may be stopped.",
 )
 @click.option(

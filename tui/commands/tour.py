@@ -19,7 +19,7 @@ from engine.images.chain import read_chain, require_sound
 from engine.images.layout import LinkKind
 from engine.tracking.session import Session
 from engine.units import format_duration, say_duration
-from engine.workloads.tour import STOP_BUDGET_S, Phase, Tour
+from engine.workloads.tour import TOUR_STOP_BUDGET_S, Phase, Tour
 from tui.commands.checkpoint import emit_link
 from tui.commands.interruption import Interruption
 from tui.commands.output import emit
@@ -57,7 +57,7 @@ def narrate(
         prepare_to_wait(session)
         emit(
             f"watching {tour.pid} by {session.tracker.value}, {session.mode.value}; "
-            f"a dump may stop it for {say_duration(STOP_BUDGET_S)}"
+            f"a dump may stop it for {say_duration(TOUR_STOP_BUDGET_S)}"
         )
         guide = _Guide(tour, session, interruption)
         chain = _open(session, directory, trusts_directory)
@@ -97,7 +97,7 @@ class _Guide:
     """Ticks, and says what changes."""
 
     def __init__(self, tour: Tour, session: Session, interruption: Interruption) -> None:
-        self.advisor = Advisor(budget_s=STOP_BUDGET_S)
+        self.advisor = Advisor(budget_s=TOUR_STOP_BUDGET_S)
         self._tour = tour
         self._interruption = interruption
         self._ticks = Driver(session, self.advisor, _INTERVAL_S).ticks(interruption.wait)

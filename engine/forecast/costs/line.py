@@ -72,11 +72,6 @@ class CostLine:
         """The rate, without the fixed part."""
         return 1 / self.s_per_byte
 
-    @property
-    def is_learnt(self) -> bool:
-        """Whether it has been done for real."""
-        return bool(self.done)
-
     def after(self, size_bytes: float, seconds: float) -> CostLine:
         """The same once it has been done another time."""
         return CostLine(self.probed, (*self.done, Timed(size_bytes, seconds))[-REMEMBERED:], self.is_sum)

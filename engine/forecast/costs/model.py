@@ -76,6 +76,8 @@ class CostModel:
     """What a dump saves each time, whether or not it is pending."""
     kept_bytes: int = 0
     """Memory to copy to that is mapped in already, by links made before."""
+    can_pre_dump: bool = True
+    """Whether the engine can make pre-dumps of this target at all."""
 
     @classmethod
     def first_guess(

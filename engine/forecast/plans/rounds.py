@@ -1,8 +1,8 @@
 """A chain that is not made yet: what each link would hold, how long it would take, and the stop at its end.
 
 While pre-dump i is made, in T(i) = cost(bytes(i)), the target goes on writing, so the next link holds
-bytes(i + 1) = U(T(i) + think): U is what is written in that time, and think the pause between two links.
-The dump at the end stops the target for cost(U) of the last such window.
+bytes(i + 1) = U(T(i)): U is what is written in that time. The dump at the end stops the target for cost(U) of
+the last such window.
 """
 
 from __future__ import annotations
@@ -129,22 +129,18 @@ class _Step:
     stopped_s: float
 
 
-def plan(
-    outset: Outset, costs: CostModel, pre_dumps: int, think_s: float = 0.0, lead_s: float | None = None
-) -> Plan:
-    """Foresee a chain of so many pre-dumps and a dump.
+def plan(outset: Outset, costs: CostModel, pre_dumps: int) -> Plan:
+    """Foresee a chain of so many pre-dumps and a dump, each begun when the one before is done.
 
     Args:
         outset: where things stand.
         costs: what links take.
         pre_dumps: 0 for a dump at once.
-        think_s: pause between a link's end and the beginning of the next.
-        lead_s: from the order to dump to the stop; None takes what was learnt.
 
     The range is that of a chain in which everything goes well, and of one in which nothing does: small
     links are quick, and what is written meanwhile is less.
     """
-    low, mid, high = (_steps(outset, costs, pre_dumps, think_s, lead_s, pick) for pick in _EDGES)
+    low, mid, high = (_steps(outset, costs, pre_dumps, pick) for pick in _EDGES)
     kinds = [LinkKind.PRE_DUMP] * pre_dumps + [LinkKind.DUMP]
     return Plan(
         tuple(
@@ -161,26 +157,20 @@ def plan(
     )
 
 
-def _steps(
-    outset: Outset, costs: CostModel, pre_dumps: int, think_s: float, lead_s: float | None, pick: _Pick
-) -> list[_Step]:
+def _steps(outset: Outset, costs: CostModel, pre_dumps: int, pick: _Pick) -> list[_Step]:
     each = outset.look.page_bytes
     steps: list[_Step] = []
     for _ in range(pre_dumps):
-        steps.append(_step(outset, steps, think_s, 0.0, pick, costs.pre_dump, costs.pre_dump_stop, each))
-    if lead_s is None:
-        before = steps[-1].pages if steps else outset.look.pending_pages
-        lead_s = pick(costs.lead(before * each))
-    steps.append(
-        _step(outset, steps, think_s, lead_s, pick, costs.dump, costs.dump_stop, each, costs.anyway_pages)
-    )
+        steps.append(_step(outset, steps, 0.0, pick, costs.pre_dump, costs.pre_dump_stop, each))
+    before = steps[-1].pages if steps else outset.look.pending_pages
+    lead_s = pick(costs.lead(before * each))
+    steps.append(_step(outset, steps, lead_s, pick, costs.dump, costs.dump_stop, each, costs.anyway_pages))
     return steps
 
 
 def _step(
     outset: Outset,
     before: list[_Step],
-    think_s: float,
     lead_s: float,
     pick: _Pick,
     time: CostLine,
@@ -189,7 +179,7 @@ def _step(
     anyway_pages: int = 0,
 ) -> _Step:
     if before:
-        after_s = before[-1].seconds + think_s + lead_s
+        after_s = before[-1].seconds + lead_s
         begins_s = before[-1].begins_s + after_s
         pages = pick(outset.written(before[-1].begins_s, after_s)) + anyway_pages
     else:

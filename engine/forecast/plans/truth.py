@@ -91,11 +91,6 @@ class Truth:
         dumps = [outcome for outcome in self.outcomes if outcome.kind is LinkKind.DUMP and outcome.ran_on]
         return _errors((o.stop_error, o.foreseen.stopped_s, o.stopped_s) for o in dumps)
 
-    @property
-    def durations(self) -> Errors:
-        """Of the time that links took."""
-        return _errors((o.seconds_error, o.foreseen.seconds, o.seconds) for o in self.outcomes)
-
 
 def _errors(found: Iterable[tuple[float, Estimate, float]]) -> Errors:
     rows = list(found)

@@ -9,11 +9,11 @@ from typing import Final
 from engine.forecast.costs.model import CostModel
 from engine.forecast.plans.policies import POLICIES, Round, rounds_under
 from engine.forecast.plans.rounds import MOST_PRE_DUMPS, Outset, Plan, plan
+from engine.forecast.stop_budget import is_met
 from engine.forecast.writes.expectation import Expectation
 from engine.forecast.writes.rhythm import Rhythm, State
 from engine.units import say_duration, say_rates, say_stop, say_times
 
-STOP_BUDGET_S: Final = 0.1
 _NO_WORSE: Final = 1.05
 """Fewer pre-dumps are taken if the stop is longer by no more than this."""
 _WORTH_IT: Final = 0.9
@@ -73,7 +73,7 @@ class Forecast:
     @property
     def meets_budget(self) -> bool:
         """Whether the best plan likely stops the target for no longer than it may."""
-        return bool(self.plans) and self.best.stopped_s.mid <= self.budget_s
+        return bool(self.plans) and is_met(self.budget_s, self.best.stopped_s)
 
     @property
     def text(self) -> str:
@@ -99,11 +99,8 @@ def foresee(
     outset: Outset,
     costs: CostModel,
     rhythm: Rhythm,
-    *,
-    budget_s: float = STOP_BUDGET_S,
-    think_s: float = 0.0,
+    budget_s: float,
     lull: Expectation | None = None,
-    most_pre_dumps: int = MOST_PRE_DUMPS,
 ) -> Forecast:
     """Foresee every plan and judge.
 
@@ -112,12 +109,11 @@ def foresee(
         costs: what links take.
         rhythm: whether it is in a burst.
         budget_s: how long the target may stop at the end; 0 asks for the shortest stop.
-        think_s: pause between two links.
         lull: what to expect of windows that begin with a lull, if there are any.
-        most_pre_dumps: plans beyond this are not looked at; 0 where none can be made.
     """
     # One pre-dump is looked at in any case: it tells whether the disk keeps up.
-    plans = tuple(plan(outset, costs, count, think_s) for count in range(max(most_pre_dumps, 1) + 1))
+    most_pre_dumps = MOST_PRE_DUMPS if costs.can_pre_dump else 0
+    plans = tuple(plan(outset, costs, count) for count in range(max(most_pre_dumps, 1) + 1))
     longest, plans = plans[-1], plans[: most_pre_dumps + 1]
     best = _best(plans, budget_s)
     first, second = longest.links[0], longest.links[1]
@@ -127,9 +123,7 @@ def foresee(
         second.pages.mid < _KEEPS_UP * first.pages.mid
         or written_bytes_per_s < _KEEPS_UP * costs.drain_bytes_per_s
     )
-    in_lull, lull_in_s = _next_lull(
-        outset, costs, rhythm, lull, budget_s, think_s, min(most_pre_dumps, _MOST_IN_LULL)
-    )
+    in_lull, lull_in_s = _next_lull(outset, costs, rhythm, lull, budget_s)
     present = outset.look.present_pages
     # A plan of all pre-dumps has every round that a policy could ask for; beyond it rounds stay the same.
     rounds = [Round.foreseen(link, present) for link in longest.links[:-1]]
@@ -152,12 +146,11 @@ def foresee(
 
 
 def _best(plans: tuple[Plan, ...], budget_s: float) -> int:
-    stops = [plan.stopped_s.mid for plan in plans]
-    enough = [count for count, stop in enumerate(stops) if stop <= budget_s]
+    enough = [count for count, plan in enumerate(plans) if is_met(budget_s, plan.stopped_s)]
     if enough:
         return enough[0]
-    shortest = min(stops)
-    return next(count for count, stop in enumerate(stops) if stop <= shortest * _NO_WORSE)
+    shortest_s = min(plan.stopped_s.mid for plan in plans)
+    return next(count for count, plan in enumerate(plans) if plan.stopped_s.mid <= shortest_s * _NO_WORSE)
 
 
 def _judge(
@@ -168,13 +161,14 @@ def _judge(
     rhythm: Rhythm,
     in_lull: Plan | None,
 ) -> Verdict:
-    stop_s, now_s = plans[best].stopped_s.mid, plans[0].stopped_s.mid
+    stop, now_s = plans[best].stopped_s, plans[0].stopped_s.mid
+    is_short = is_met(budget_s, stop)
     if rhythm.state is State.BURST and in_lull is not None:
-        then_s = in_lull.stopped_s.mid
-        better = then_s <= budget_s or then_s < _WORTH_WAITING * stop_s
-        if better and (stop_s > budget_s or _outlasts(plans[best], in_lull, rhythm)):
+        then = in_lull.stopped_s
+        better = is_met(budget_s, then) or then.mid < _WORTH_WAITING * stop.mid
+        if better and (not is_short or _outlasts(plans[best], in_lull, rhythm)):
             return Verdict.WAIT
-    if stop_s <= budget_s or stop_s < _WORTH_IT * now_s:
+    if is_short or stop.mid < _WORTH_IT * now_s:
         return Verdict.PRE_DUMP if best else Verdict.DUMP_NOW
     return Verdict.DUMP_NOW if converges else Verdict.WILL_NOT_CONVERGE
 
@@ -193,8 +187,6 @@ def _next_lull(
     rhythm: Rhythm,
     lull: Expectation | None,
     budget_s: float,
-    think_s: float,
-    most_pre_dumps: int,
 ) -> tuple[Plan | None, float | None]:
     """The best plan that fits into a lull, and how soon one should come."""
     if rhythm.state is State.LULL:
@@ -204,7 +196,8 @@ def _next_lull(
         return None, None
     remaining = rhythm.remaining_s
     then = Outset(outset.look, lull, link_age_s=outset.link_age_s)
-    plans = tuple(plan(then, costs, count, think_s) for count in range(most_pre_dumps + 1))
+    most_pre_dumps = _MOST_IN_LULL if costs.can_pre_dump else 0
+    plans = tuple(plan(then, costs, count) for count in range(most_pre_dumps + 1))
     fitting = tuple(each for each in plans if each.seconds.mid <= lasts.mid)
     if not fitting:
         return None, remaining.mid if remaining else None

@@ -15,6 +15,7 @@ from typing import Final
 
 from engine.forecast.plans.rounds import MOST_PRE_DUMPS
 from engine.forecast.plans.verdict import Forecast
+from engine.forecast.stop_budget import is_met
 from engine.forecast.triggers.conditions import (
     AnyOf,
     AtDeadline,
@@ -162,10 +163,10 @@ class Armed:
 
     def _when_stop_below(self, limit_s: float, forecast: Forecast) -> Decision:
         stop_s = forecast.now.stopped_s.mid
-        if stop_s < limit_s:
+        if is_met(limit_s, forecast.now.stopped_s):
             return Decision(Action.DUMP, f"it {say_stop(stop_s)}")
         for plan in forecast.plans[1:]:
-            if self._may_pre_dump and plan.stopped_s.mid < limit_s:
+            if self._may_pre_dump and is_met(limit_s, plan.stopped_s):
                 count = say_times(plan.pre_dumps)
                 return Decision(Action.PRE_DUMP, f"pre-dumped {count}, it {say_stop(plan.stopped_s.mid)}")
         return Decision(Action.WAIT, f"it would stop for {say_duration(stop_s)}")
@@ -202,7 +203,7 @@ class Armed:
         forecast = moment.forecast
         budget_s = forecast.budget_s if condition.stop_s is None else condition.stop_s
         stop_s = forecast.now.stopped_s.mid
-        if (self.pre_dumps or not self.trigger.may_pre_dump) and stop_s <= budget_s:
+        if (self.pre_dumps or not self.trigger.may_pre_dump) and is_met(budget_s, forecast.now.stopped_s):
             return Decision(Action.DUMP, f"it {say_stop(stop_s)}")
         no_gain = len(forecast.plans) > 1 and forecast.plans[1].stopped_s.mid >= _NO_GAIN * stop_s
         if self.pre_dumps >= 2 and no_gain and condition.stop_s is None:

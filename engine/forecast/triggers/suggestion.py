@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Final
 
-from engine.forecast.plans.verdict import STOP_BUDGET_S, Forecast, Verdict
+from engine.forecast.plans.verdict import Forecast, Verdict
+from engine.forecast.stop_budget import STOP_BUDGET_S
 from engine.forecast.triggers.conditions import AtTime, Condition, Every, QuietFor, StopBelow
 from engine.forecast.writes.rhythm import Rhythm, State
 

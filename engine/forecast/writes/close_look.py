@@ -17,7 +17,7 @@ from engine.forecast.writes.rhythm import Rhythm, State
 from engine.tracking.curve import CurveKind
 
 REST_S: Final = 5.0
-"""No close look is taken sooner after the last one, unless it is asked for."""
+"""No close look is taken sooner after the last one."""
 _FIRST_AFTER: Final = 2
 """The first is taken after so many ticks."""
 _STALE_S: Final = 60.0
@@ -49,15 +49,10 @@ class CloseLook:
         """From the last tick to the next, if ticks are usually `interval_s` apart."""
         return min(self._gaps[self._at], interval_s) if self.is_under_way else interval_s
 
-    def ask(self) -> None:
-        """Begin one with the next tick, whenever the last one was."""
-        if not self.is_under_way and self._seen:
-            self._begin()
-
     def want(self, time_s: float) -> None:
-        """Begin one if the last was not just now."""
-        if time_s - self._last_s >= REST_S:
-            self.ask()
+        """Begin one with the next tick, unless the last was just now."""
+        if time_s - self._last_s >= REST_S and not self.is_under_way and self._seen:
+            self._begin()
 
     def link_made(self, time_s: float) -> None:
         """A link of a chain that goes on was made: the next should not wait for ticks, and shows as much."""

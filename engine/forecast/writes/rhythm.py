@@ -87,18 +87,6 @@ class Rhythm:
         return _range([spell.length_s for spell in self.spells[1:-1] if spell.state is state])
 
     @property
-    def period_s(self) -> Estimate | None:
-        """From the beginning of one lull to that of the next; None before two began."""
-        starts = [spell.start_s for spell in self.spells[1:] if spell.state is State.LULL]
-        return _range(np.diff(starts).tolist())
-
-    @property
-    def since_lull_s(self) -> float | None:
-        """How long ago the last lull ended; 0 in a lull, None if there was none."""
-        ends = [spell.end_s for spell in self.spells if spell.state is State.LULL]
-        return self.spells[-1].end_s - ends[-1] if ends else None
-
-    @property
     def remaining_s(self) -> Estimate | None:
         """How much longer the present spell should last; None if nothing tells."""
         lengths = self.lengths(self.state)

@@ -110,7 +110,7 @@ def test_a_dump_that_ended_its_target_tells_nothing_of_stopping() -> None:
 
 def test_pre_dumps_of_ours_are_those_of_a_spliced_chain_and_its_dump_tells_what_criu_takes() -> None:
     costs = model(Engine.SPLICED).after(made(LinkKind.PRE_DUMP, 100))
-    assert costs.pre_dump.is_learnt
+    assert costs.pre_dump.done
     costs = after(costs, *[made(LinkKind.DUMP, 20, Engine.SPLICED)] * 2)
     assert costs.stop(60 * MIB).mid == pytest.approx(STOPPING_S + 60 * READING_S_PER_MIB, rel=0.05)
 

@@ -9,6 +9,7 @@ import pytest
 
 from engine.forecast.forecaster import Forecaster
 from engine.forecast.plans.verdict import Forecast, Verdict
+from engine.forecast.stop_budget import STOP_BUDGET_S
 from engine.forecast.writes.rhythm import State
 from tests.forecast.simulation import MIB, Machine, bursting, cycling, growing, ticks, zipf
 
@@ -28,11 +29,11 @@ def forecasts(
     machine: Machine, every: int = 4, count: int = 60
 ) -> Iterator[tuple[int, Forecaster, Forecast]]:
     """Watch, and from the middle on foresee now and then: when, by whom, and what."""
-    forecaster = Forecaster(machine.costs)
+    forecaster = Forecaster()
     for number, look in enumerate(machine.watch(ticks(count))):
         forecaster.look(look)
         if number >= 25 and number % every == 0:
-            yield round(look.time_s * 1000), forecaster, forecaster.forecast()
+            yield round(look.time_s * 1000), forecaster, forecaster.forecast(machine.costs, STOP_BUDGET_S)
 
 
 @pytest.mark.parametrize("name", MACHINES)
@@ -75,8 +76,7 @@ def test_with_bursts_they_do_so_as_long_as_no_burst_begins_or_ends_unforeseeably
 def test_the_advice_is_nearly_as_good_as_the_best_fixed_number_of_pre_dumps(name: str) -> None:
     machine = MACHINES[name]()
     for at_ms, forecaster, _ in forecasts(machine, every=12):
-        forecaster.budget_s = 0.0
-        advised = forecaster.forecast().best_pre_dumps
+        advised = forecaster.forecast(machine.costs, 0.0).best_pre_dumps
         stops = [machine.make_chain(at_ms, count)[-1].stopped_s for count in range(6)]
         assert stops[min(advised, 5)] <= 1.15 * min(stops)
 
@@ -86,22 +86,21 @@ def test_in_a_burst_it_says_to_wait_when_a_lull_will_be_better() -> None:
     machine = Machine(writes, 128 * MIB, disk_mib_per_s=150)
     advised: dict[State, set[Verdict]] = {State.BURST: set(), State.LULL: set()}
     for at_ms, forecaster, _ in forecasts(machine, every=1, count=100):
-        forecaster.budget_s = 0.005
         phase_ms = at_ms % 12_000
         if at_ms > 24_000 and (700 <= phase_ms <= 1500 or 5000 <= phase_ms <= 8000):
             state = State.BURST if phase_ms < 4000 else State.LULL
             assert forecaster.rhythm.state is state
-            advised[state].add(forecaster.forecast().verdict)
+            advised[state].add(forecaster.forecast(machine.costs, 0.005).verdict)
     assert advised == {State.BURST: {Verdict.WAIT}, State.LULL: {Verdict.PRE_DUMP}}
 
 
 def test_without_a_close_look_it_says_that_it_is_rough() -> None:
     machine = MACHINES["Zipf"]()
-    forecaster = Forecaster(machine.costs)
+    forecaster = Forecaster()
     for look in machine.watch(ticks(20, closely=False)):
         forecaster.look(look)
-    assert forecaster.forecast().is_rough
+    assert forecaster.forecast(machine.costs, STOP_BUDGET_S).is_rough
     for look in machine.watch(ticks(20)):
         forecaster.look(look)
-    plans = forecaster.forecast().plans
-    assert not forecaster.forecast().is_rough or min(p.dump.after_s for p in plans[1:]) < 0.02
+    found = forecaster.forecast(machine.costs, STOP_BUDGET_S)
+    assert not found.is_rough or min(plan.dump.after_s for plan in found.plans[1:]) < 0.02

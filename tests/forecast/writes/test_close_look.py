@@ -52,14 +52,14 @@ def test_it_is_not_looked_at_again_and_again() -> None:
     watched.ticks(7)
     watched.close_look.want(watched.time_s + REST_S / 2)
     assert watched.tick() == 1.0
-    watched.close_look.ask()
-    assert watched.tick() == CLOSE_LOOK_S[0], "asked for, it is"
+    watched.close_look.want(watched.time_s + REST_S)
+    assert watched.tick() == CLOSE_LOOK_S[0]
 
 
 def test_a_chain_that_goes_on_is_not_kept_waiting_by_a_close_look() -> None:
     watched = Watched()
     watched.ticks(7)
-    watched.close_look.ask()
+    watched.close_look.want(watched.time_s + REST_S)
     assert watched.tick() == CLOSE_LOOK_S[0]
     watched.close_look.link_made(watched.time_s)
     assert watched.tick() == 1.0
