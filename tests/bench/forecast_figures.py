@@ -21,7 +21,7 @@ from engine.checkpoint.link import LinkResult
 from engine.checkpoint.memory import MemoryChain
 from engine.forecast.advisor import Advisor
 from engine.forecast.driver import Driver
-from engine.forecast.plans.policies import POLICIES, Policy, Round, fixed
+from engine.forecast.plans.policies import POLICIES, Policy, Round
 from engine.forecast.plans.rounds import MOST_PRE_DUMPS
 from engine.forecast.plans.truth import Errors, Outcome, Truth
 from engine.forecast.plans.verdict import Forecast, Verdict
@@ -95,7 +95,8 @@ class Driven:
         chain = self.begin()
         rounds: list[Round] = []
         while policy is not None and not (rounds and policy(rounds)):
-            rounds.append(Round.made(self.make(chain, LinkKind.PRE_DUMP)))
+            made = self.make(chain, LinkKind.PRE_DUMP)
+            rounds.append(Round(made.pages_written, made.pages_in_parent))
         return self.make(chain, LinkKind.DUMP).stopped_us / 1e6
 
     def chain_by_advice(self) -> float:
@@ -114,6 +115,11 @@ class Driven:
         """What is foreseen at once."""
         self._driver.at_once()
         return self.watch(0.0)
+
+
+def _fixed(count: int) -> Policy:
+    """Always so many pre-dumps, at least one."""
+    return lambda rounds: len(rounds) >= count
 
 
 def _sleep(seconds: float) -> bool:
@@ -214,7 +220,7 @@ def _policies(driven: Driven) -> dict[str, Callable[[], float]]:
     def by(policy: Policy | None) -> Callable[[], float]:
         return lambda: driven.chain_by(policy)
 
-    fixed_ones = {f"{count} pre-dumps": by(fixed(count) if count else None) for count in _FIXED}
+    fixed_ones = {f"{count} pre-dumps": by(_fixed(count) if count else None) for count in _FIXED}
     return {"advice": driven.chain_by_advice, **fixed_ones, **{n: by(p) for n, p in POLICIES.items()}}
 
 
@@ -249,7 +255,7 @@ def _show(outcome: Outcome) -> None:
         outcome.kind.value.ljust(8),
         f"pages {foreseen.pages.mid:8.0f} {outcome.pages:8} {outcome.pages_error:+7.1%}",
         f"stop {foreseen.stopped_s.mid * 1e3:7.1f} {stop}",
-        f"takes {foreseen.seconds.mid:6.3f} {outcome.seconds:6.3f} s {outcome.seconds_error:+7.1%}",
+        f"takes {foreseen.seconds.mid:6.3f} {outcome.seconds:6.3f} s",
     ]
     print("  ".join(["", *columns]), flush=True)
 

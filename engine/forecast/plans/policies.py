@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from engine.checkpoint.link import LinkResult
 from engine.forecast.plans.rounds import LinkForecast
 
 P_HAUL_FEW_PAGES: Final = 64
@@ -27,11 +26,6 @@ class Round:
 
     pages_written: int
     pages_in_parent: int
-
-    @classmethod
-    def made(cls, result: LinkResult) -> Round:
-        """Of a link that was made."""
-        return cls(result.pages_written, result.pages_in_parent)
 
     @classmethod
     def foreseen(cls, link: LinkForecast, present_pages: int) -> Round:
@@ -61,11 +55,6 @@ def lxd(rounds: Sequence[Round]) -> bool:
     total = last.pages_written + last.pages_in_parent
     skipped_percent = 100 - 100 * last.pages_written // total if total else 100
     return skipped_percent > LXD_GOAL_PERCENT or len(rounds) >= LXD_MOST_ROUNDS
-
-
-def fixed(count: int) -> Policy:
-    """Always so many pre-dumps, at least one."""
-    return lambda rounds: len(rounds) >= count
 
 
 POLICIES: Final[dict[str, Policy]] = {"p.haul": p_haul, "LXD": lxd}

@@ -53,11 +53,6 @@ class Outcome:
         """Relative; positive if a longer stop was foreseen."""
         return (self.foreseen.stopped_s.mid - self.stopped_s) / max(self.stopped_s, LEAST_STOP_S)
 
-    @property
-    def seconds_error(self) -> float:
-        """Relative; positive if a longer time was foreseen."""
-        return (self.foreseen.seconds.mid - self.seconds) / max(self.seconds, LEAST_STOP_S)
-
 
 @dataclass(frozen=True, slots=True)
 class Errors:

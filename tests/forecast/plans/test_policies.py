@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from engine.forecast.plans.policies import Policy, Round, fixed, lxd, p_haul, rounds_under
+from engine.forecast.plans.policies import Policy, Round, lxd, p_haul, rounds_under
 
 PRESENT = 100_000
 
@@ -25,7 +25,6 @@ def rounds(*written: int) -> list[Round]:
         (lxd, (PRESENT, 29_000), 2),
         (lxd, (PRESENT, 30_000, 29_000), 3),
         (lxd, (PRESENT, *[90_000] * 20), 10),
-        (fixed(3), (PRESENT, 1, 1, 1, 1), 3),
     ],
 )
 def test_it_stops_where_its_rule_says(policy: Policy, written: tuple[int, ...], made: int) -> None:
