@@ -27,7 +27,7 @@ from textual.widgets import Input
 from engine.checkpoint.link import Engine
 from engine.processes import ProcessRow
 from engine.workloads import Workload, start
-from engine.workloads.tour import STOP_BUDGET_S, Tour
+from engine.workloads.tour import TOUR_STOP_BUDGET_S, Tour
 from screenshots.animation import Animation
 from tui.app import DirtytopApp
 from tui.backend import EngineBackend
@@ -110,7 +110,9 @@ async def _checkpoint(pid: int, chain: Path, directory: Path) -> None:
 
 async def _tour(tour: Tour, chain: Path, directory: Path) -> None:
     """From steady writing through a burst to a lull, in which a trigger dumps, and beyond."""
-    options = Options((tour.pid,), arm=True, interval_s=0.5, directory=chain, stop_budget_s=STOP_BUDGET_S)
+    options = Options(
+        (tour.pid,), arm=True, interval_s=0.5, directory=chain, stop_budget_s=TOUR_STOP_BUDGET_S
+    )
     app = DirtytopApp(options)
     async with app.run_test(size=_SIZE, notifications=True) as pilot:
         target = app.desk.watched.targets[0]

@@ -112,9 +112,7 @@ def test_no_criu_is_no_harm_and_says_so(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_where_criu_makes_no_pre_dumps_the_engine_that_makes_them_is_named_if_it_works(
     monkeypatch: pytest.MonkeyPatch, tracked: TrackerSupport, advice: str
 ) -> None:
-    criu = features.Criu(
-        Path("/usr/sbin/criu"), (4, 1, 1), why_not="", has_memory_tracking=False, has_lazy_pages=True
-    )
+    criu = features.Criu(Path("/usr/sbin/criu"), (4, 1, 1), why_not="", has_memory_tracking=False)
     monkeypatch.setattr(doctor, "examine_criu", lambda: criu)
     finding = with_support(monkeypatch, NOT_HERE, tracked).finding("CRIU")
     assert finding.status is Status.LIMITED

@@ -1,6 +1,6 @@
 """Measures what links to a directory cost, in a thread of its own while ticks go on.
 
-For that a file is written there for a moment (`engine.forecast.calibrate`), which is said beforehand.
+For that a file is written there for a moment (`engine.forecast.costs.calibrate`), which is said beforehand.
 """
 
 from __future__ import annotations

@@ -8,20 +8,19 @@ from typing import Final
 
 import numpy as np
 
-from engine.forecast import words
-from engine.forecast.comparison import Harder, compare
-from engine.forecast.rhythm import State
-from engine.forecast.rounds import Plan
-from engine.forecast.verdict import Forecast
+from engine.forecast.plans.comparison import Harder, compare
+from engine.forecast.plans.rounds import Plan
+from engine.forecast.plans.verdict import Forecast
+from engine.forecast.writes.rhythm import State
 from engine.printable import printable
 from engine.tracking.curve import NO_CURVE
+from engine.units import NOTHING, say_bytes, say_duration, say_times
 from tui.target import Stage, Target
 from widgets.curve_pair import NamedCurve
 from widgets.measured import has_rates, is_tracked
 from widgets.side_by_side import Pair
 from widgets.target_header import TargetState
 from widgets.target_trends import TargetTrend
-from widgets.units import NOTHING, say_bytes
 
 _TREND_TICKS: Final = 60
 _FIGURE_CELLS: Final = 12
@@ -97,11 +96,11 @@ def pairs_of(first: Target, second: Target) -> list[Pair]:
     best = [forecast.best if forecast.plans else None for forecast in forecasts]
     pairs += [
         _words("rhythm", _rhythm(first), _rhythm(second)),
-        _pair("dump now: stops", [_stop(plan) for plan in now], words.duration),
+        _pair("dump now: stops", [_stop(plan) for plan in now], say_duration),
         _words("advice", _advice(forecasts[0]), _advice(forecasts[1])),
-        _pair("then: stops", [_stop(plan) for plan in best], words.duration),
+        _pair("then: stops", [_stop(plan) for plan in best], say_duration),
         _pair("saves in all", [plan.size_bytes.mid if plan else math.nan for plan in best], say_bytes),
-        _pair("takes in all", [plan.seconds.mid if plan else math.nan for plan in best], words.duration),
+        _pair("takes in all", [plan.seconds.mid if plan else math.nan for plan in best], say_duration),
     ]
     return pairs
 
@@ -147,11 +146,11 @@ def _rhythm(target: Target) -> str:
     rhythm = target.view.advice.rhythm
     if rhythm.state in (State.UNKNOWN, State.STEADY):
         return NOTHING if rhythm.state is State.UNKNOWN else "steady"
-    return f"in a {rhythm.state.value} for {words.duration(rhythm.lasted_s)}"
+    return f"in a {rhythm.state.value} for {say_duration(rhythm.lasted_s)}"
 
 
 def _advice(forecast: Forecast) -> str:
     if not forecast.plans:
         return NOTHING
-    many = f" ({words.times(forecast.best_pre_dumps)})" if forecast.best_pre_dumps else ""
+    many = f" ({say_times(forecast.best_pre_dumps)})" if forecast.best_pre_dumps else ""
     return f"{forecast.verdict.value}{many}"

@@ -11,10 +11,10 @@ from textual.signal import Signal
 
 from engine.checkpoint.link import Engine
 from engine.errors import DirtytopError
-from engine.forecast import words
 from engine.printable import printable
 from engine.tracking.cost_budget import CostBudget
 from engine.tracking.sample import TrackerKind
+from engine.units import say_duration
 from tui.backend import Backend
 from tui.changes import Change, Tell, What
 from tui.directory import chain_name
@@ -118,7 +118,7 @@ class Desk:
                 target.sampler.advisor.set_budget(budget_s)
             self.announce(target, What.STATUS)
         # Where there is little room, no panel has a frame to say it in.
-        text = f"{words.duration(budget_s)}: the advice goes by it from the next tick on."
+        text = f"{say_duration(budget_s)}: the advice goes by it from the next tick on."
         self.tell(text, title="Stop budget")
 
     def remember(self, **settings: Any) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from engine.checkpoint.link import LinkProgress, LinkResult
 from engine.errors import DirtytopError
 from engine.forecast.advisor import NO_ADVICE, Advice
-from engine.forecast.trigger import Decision
+from engine.forecast.triggers.armed import Decision
 from engine.tracking.heat import HeatColumn
 from engine.tracking.sample import Event, RateMode, Sample, TrackerKind
 from tui.orders import LinkRequest, Wait

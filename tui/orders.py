@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from engine.checkpoint.link import After, Engine
-from engine.forecast.trigger import Action, Trigger
+from engine.forecast.triggers.armed import Action
+from engine.forecast.triggers.conditions import Trigger
 from engine.images.layout import LinkKind
 
 if TYPE_CHECKING:  # heavy, and only named here

@@ -20,7 +20,7 @@ from typing import Final
 from engine.errors import DirtytopError
 from engine.forecast.advisor import NO_ADVICE, Advisor
 from engine.forecast.driver import Driver, Tick
-from engine.forecast.trigger import Action
+from engine.forecast.triggers.armed import Action
 from engine.tracking.heat import HeatColumn
 from engine.tracking.sample import RateMode, Sample
 from tui.backend import Tracking

@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import platformdirs
 
+from engine.forecast.stop_budget import STOP_BUDGET_S
 from engine.printable import printable
 from engine.tracking.cost_budget import NO_BUDGET, CostBudget
 
@@ -46,7 +47,7 @@ class Settings:
     show_log: bool = True
     show_tour: bool = True
     """Whether nobody has been shown the tour, or told of it, yet."""
-    stop_budget_s: float = 0.1
+    stop_budget_s: float = STOP_BUDGET_S
     """How long a target may stop at the end of a chain."""
     cost_budget_percent: float = 2.0
     """How much of a core tracking may cost a target; 0: as much as it does."""

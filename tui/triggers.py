@@ -13,7 +13,7 @@ from typing import Protocol
 
 from engine.checkpoint.link import LinkResult
 from engine.errors import Cancelled, DirtytopError
-from engine.forecast.trigger import Action, Decision
+from engine.forecast.triggers.armed import Action, Decision
 from engine.images.layout import LinkKind
 from engine.printable import printable
 from tui.changes import Tell, What

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.checkpoint.link import After
-from engine.forecast import words
 from engine.forecast.advisor import Advice
-from engine.forecast.trigger import Action, AtDeadline, Decision, Trigger
+from engine.forecast.triggers.armed import Action, Decision
+from engine.forecast.triggers.conditions import AtDeadline, Trigger
 from engine.images.layout import LinkKind
+from engine.units import say_duration
 from tui.orders import LINKS, LinkRequest, Wait
 
 AT_DEADLINE: Final = {AtDeadline.DUMP: "dump anyhow", AtDeadline.GIVE_UP: "give up"}
@@ -19,7 +20,7 @@ def deadline_text(trigger: Trigger) -> str:
     """As in ", at most 10 min, then give up"; empty if it waits for ever."""
     if trigger.deadline_s is None:
         return ""
-    return f", at most {words.duration(trigger.deadline_s)}, then {AT_DEADLINE[trigger.at_deadline]}"
+    return f", at most {say_duration(trigger.deadline_s)}, then {AT_DEADLINE[trigger.at_deadline]}"
 
 
 @dataclass(slots=True, eq=False)
@@ -61,5 +62,5 @@ class Waiting:
             parts += [gauge.present for gauge in advice.gauges]
             left_s = advice.armed.left_s(advice.forecast.time_s)
             if left_s is not None:
-                parts.append(f"{words.duration(left_s)} left, then {AT_DEADLINE[self.trigger.at_deadline]}")
+                parts.append(f"{say_duration(left_s)} left, then {AT_DEADLINE[self.trigger.at_deadline]}")
         return " · ".join([*parts, "c disarms"])

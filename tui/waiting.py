@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from engine.forecast.advisor import Advice
 from engine.tracking.sample import RateMode
-from widgets.units import format_duration, say_bytes
+from engine.units import format_duration, say_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,7 +11,7 @@ from typing import Final
 from textual.message import Message
 
 from engine.errors import TargetGone
-from engine.forecast.verdict import STOP_BUDGET_S
+from engine.forecast.stop_budget import STOP_BUDGET_S
 from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
 from engine.tracking.sample import TrackerKind
 from tui.backend import Backend, Tracking

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.checkpoint.link import After, Engine, LinkResult
-from engine.forecast.calibrate import MOST_FILE_BYTES
+from engine.forecast.costs.calibrate import MOST_FILE_BYTES
 from engine.images.layout import LinkKind
 from engine.printable import printable
 from engine.tracking.sample import Sample
-from widgets.units import format_duration, say_bytes
+from engine.units import format_duration, say_bytes
 
 if TYPE_CHECKING:
     from engine.checkpoint.engines import EarlierChain

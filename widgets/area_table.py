@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from engine.images.areas import Area
 from engine.pageset import PAGE_SIZE, Int64Array
 from engine.printable import printable
+from engine.units import ZERO, Unit, format_count
 from widgets.columns import Cell, Column, Span
 from widgets.line_table import LineTable
 from widgets.rows import ranks, stable_order
-from widgets.units import ZERO, Unit, format_count
 from widgets.vma_rows import name_cell
 
 _PID: Final = Column("pid", "pid", 7, "right", priority=2)

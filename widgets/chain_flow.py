@@ -15,10 +15,10 @@ from engine.checkpoint.link import LinkProgress, LinkResult
 from engine.images.layout import LinkKind
 from engine.pageset import PAGE_SIZE
 from engine.printable import printable
+from engine.units import format_bytes, format_duration, say_bytes
 from widgets.columns import Span, fit_cell
 from widgets.drawing import SpanView
 from widgets.heat_words import empty_lines
-from widgets.units import format_bytes, format_duration, say_bytes
 
 _BOX: Final = 21
 _ARROW: Final = " → "

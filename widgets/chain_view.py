@@ -13,10 +13,10 @@ from textual.reactive import reactive
 from engine.checkpoint.link import LinkProgress, LinkResult
 from engine.images.layout import LinkKind
 from engine.printable import printable
+from engine.units import NOTHING, format_bytes, format_count, format_duration, say_bytes
 from widgets.columns import ELLIPSIS, Cell, Column, Span, fit_columns
 from widgets.drawing import SpanView
 from widgets.table_lines import row_spans
-from widgets.units import NOTHING, format_bytes, format_count, format_duration, say_bytes
 
 DUMP_SIGN: Final = "■"
 _ARROW: Final = " → "

@@ -11,16 +11,15 @@ import numpy as np
 from textual.content import Content
 from textual.reactive import reactive
 
-from engine.forecast.verdict import Forecast
-from engine.forecast.words import duration
+from engine.forecast.plans.verdict import Forecast
 from engine.images.layout import LinkKind
 from engine.tracking.curve import NO_CURVE, CurveKind, WorkingSetCurve
+from engine.units import Unit, say_bytes, say_duration
 from widgets.columns import Span, fit_cell
 from widgets.drawing import SpanView
 from widgets.heat_words import empty_lines
 from widgets.plot import CURVE, LEVEL, MARK, axis_of_spans, axis_up_to, draw
 from widgets.rate_chart import ChartMark
-from widgets.units import Unit, say_bytes
 from widgets.verdict_lines import advised
 
 _LABEL_WIDTH: Final = 6
@@ -139,7 +138,7 @@ class CurveChart(SpanView):
         unit = Unit.for_largest(top)
         ages = [(self._time_s - mark.time_s, "◂" + mark.label) for mark in self._links]
         marks = [(math.log10(s), label) for s, label in (*ages, *rounds) if lowest_s <= s <= curve.window_s]
-        label = f"stop budget {duration(self._forecast.budget_s)}" if self._forecast else "stop budget"
+        label = f"stop budget {say_duration(self._forecast.budget_s)}" if self._forecast else "stop budget"
         text = draw(
             width,
             height - 1,
@@ -184,7 +183,7 @@ class CurveChart(SpanView):
                 spans += [Span(f"  {name} ", "curve-chart--axis"), Span(amount, "curve-chart--curve")]
         if len(spans) == 1:
             amount = say_bytes(float(curve.pages[-1]) * self._page_bytes)
-            spans.append(Span(f"  {duration(curve.window_s)} {amount}", "curve-chart--curve"))
+            spans.append(Span(f"  {say_duration(curve.window_s)} {amount}", "curve-chart--curve"))
         return spans
 
     def _in_words(self, width: int, height: int) -> list[list[Span]]:

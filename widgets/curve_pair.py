@@ -12,11 +12,11 @@ from textual.content import Content
 
 from engine.printable import printable
 from engine.tracking.curve import NO_CURVE, WorkingSetCurve
+from engine.units import Unit
 from widgets.columns import Span, fit_cell
 from widgets.drawing import SpanView
 from widgets.heat_words import empty_lines
 from widgets.plot import Axis, axis_of_spans, axis_up_to
-from widgets.units import Unit
 
 _LABEL_WIDTH: Final = 6
 _LEAST_HEIGHT: Final = 5

@@ -21,10 +21,10 @@ from textual.widget import Widget
 
 from engine.tracking.heat import HeatColumn
 from engine.tracking.sample import Sample
+from engine.units import say_bytes
 from widgets.drawing import style_of
 from widgets.heat_drawing import HeatDrawing, left_of_map, map_height
 from widgets.heat_picture import HeatPicture, Place, Zoom, content_of, hottest_part
-from widgets.units import say_bytes
 from widgets.vma_rows import VmaIdentity
 
 _STEP: Final = 4

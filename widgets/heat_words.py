@@ -8,10 +8,10 @@ from typing import Final
 
 from engine.printable import printable
 from engine.tracking.sample import Sample
+from engine.units import format_age, format_rate, say_bytes
 from widgets.columns import Span
 from widgets.heat_picture import HeatPicture, RowContent, content_of
 from widgets.heat_ramp import LEVEL_BYTES_PER_S
-from widgets.units import format_age, format_rate, say_bytes
 
 _LABEL: Final = "heat-map--label"
 _AXIS: Final = "heat-map--axis"

@@ -11,9 +11,9 @@ from rich.cells import cell_len
 
 from engine.pageset import Int64Array
 from engine.printable import printable
+from engine.units import format_bytes
 from widgets.columns import Cell, Span
 from widgets.rows import ranks, stable_order
-from widgets.units import format_bytes
 
 TAGGED: Final = "●"
 COMES_ALONG: Final = "○"

@@ -11,11 +11,11 @@ from typing import ClassVar, Final
 import numpy as np
 from textual.content import Content
 
+from engine.units import Unit
 from widgets.columns import Span, fit_cell
 from widgets.drawing import SpanView
 from widgets.plot import CURVE, MARK, axis_of_past, axis_up_to, draw
 from widgets.trend import tall_bars
-from widgets.units import Unit
 
 _LABEL_WIDTH: Final = 6
 _SHORTEST_S: Final = 30.0

@@ -11,10 +11,10 @@ from rich.cells import cell_len
 
 from engine.printable import printable
 from engine.tracking.sample import RateMode, TrackerKind
+from engine.units import NOTHING, format_clock, format_duration, format_percent
 from widgets.columns import Span, fit_cell
 from widgets.drawing import SpanView
 from widgets.event_log import SIGNS, Severity
-from widgets.units import NOTHING, format_clock, format_duration, format_percent
 
 _GAP = 2
 _DURATION_CELLS = 7

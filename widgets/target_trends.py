@@ -10,15 +10,14 @@ import numpy as np
 from textual import events
 from textual.message import Message
 
-from engine.forecast import words
-from engine.forecast.verdict import Verdict
+from engine.forecast.plans.verdict import Verdict
 from engine.printable import printable
+from engine.units import NOTHING, Unit, say_duration
 from widgets.columns import Cell, Column, Span, fit_columns
 from widgets.drawing import SpanView
 from widgets.table_lines import row_spans
 from widgets.target_header import TargetState
 from widgets.trend import Float32Array, scaled_bars
-from widgets.units import NOTHING, Unit
 
 _LABEL: Final = "target-trends--label"
 
@@ -183,5 +182,5 @@ def _cell(
         case "pending":
             return (Span(units["pending"].format(target.pending_bytes)),)
         case "stop":
-            return (Span(NOTHING if target.stop_s is None else words.duration(target.stop_s)),)
+            return (Span(NOTHING if target.stop_s is None else say_duration(target.stop_s)),)
     return (Span(target.verdict.value, _VERDICT_STYLES.get(target.verdict, _LABEL)),)

@@ -8,11 +8,11 @@ from typing import ClassVar, Final, NamedTuple
 from textual.reactive import reactive
 
 from engine.tracking.sample import RateMode, Sample
+from engine.units import NOTHING, format_count, split_bytes
 from widgets.big_figures import big
 from widgets.columns import Span, fit_cell
 from widgets.drawing import SpanView
 from widgets.measured import has_rates, is_tracked
-from widgets.units import NOTHING, format_count, split_bytes
 
 _BIG_FROM: Final = 112
 """Cells from which four figures of three lines' height fit, units and all."""

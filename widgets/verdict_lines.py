@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from engine.forecast import words
 from engine.forecast.estimate import Estimate
-from engine.forecast.gauge import TriggerProgress
-from engine.forecast.rounds import Plan
-from engine.forecast.truth import Outcome
-from engine.forecast.verdict import Forecast, Verdict
+from engine.forecast.plans.rounds import Plan
+from engine.forecast.plans.truth import Outcome
+from engine.forecast.plans.verdict import Forecast, Verdict
+from engine.forecast.triggers.progress import TriggerProgress
 from engine.images.layout import LinkKind
+from engine.units import say_bytes, say_duration, say_stop
 from widgets.blocks import Block
 from widgets.columns import Span
-from widgets.units import say_bytes
 
 LABEL: Final = "verdict-panel--label"
 FIGURE: Final = "verdict-panel--figure"
@@ -33,7 +32,7 @@ def advised(forecast: Forecast) -> Plan:
 
 def range_of(estimate: Estimate) -> str:
     """As in "9.8 ms to 21 ms"."""
-    return f"{words.duration(estimate.low)} to {words.duration(estimate.high)}"
+    return f"{say_duration(estimate.low)} to {say_duration(estimate.high)}"
 
 
 def figure(digits: Sequence[str], about: str, unit: str, style: str) -> Block:
@@ -64,18 +63,18 @@ def plan_lines(forecast: Forecast) -> list[list[Span]]:
     if plan.pre_dumps:
         for number, link in enumerate(plan.links, 1):
             is_dump = link.kind is LinkKind.DUMP
-            stop = f"stops {words.duration(link.stopped_s.mid)}" if is_dump else ""
+            stop = f"stops {say_duration(link.stopped_s.mid)}" if is_dump else ""
             name = "■ dump" if is_dump else f"{number} pre-dump"
             lines.append(
                 [
                     Span(f"{name:<12}", LABEL),
                     Span(f"{say_bytes(link.size_bytes.mid):>10}"),
-                    Span(f"{words.duration(link.seconds.mid):>8}  {stop}", LABEL),
+                    Span(f"{say_duration(link.seconds.mid):>8}  {stop}", LABEL),
                 ]
             )
         now = forecast.now
-        at_once = f"{'at once':<12}{say_bytes(now.size_bytes.mid):>10}{words.duration(now.seconds.mid):>8}"
-        lines.append([Span(f"{at_once}  {words.stop(now.stopped_s.mid)}", LABEL)])
+        at_once = f"{'at once':<12}{say_bytes(now.size_bytes.mid):>10}{say_duration(now.seconds.mid):>8}"
+        lines.append([Span(f"{at_once}  {say_stop(now.stopped_s.mid)}", LABEL)])
     return lines
 
 
@@ -86,5 +85,5 @@ def outcome_line(outcome: Outcome) -> list[Span]:
     said = f"{sign} said {say_bytes(outcome.foreseen.size_bytes.mid)}, was {say_bytes(outcome.pages * each)}"
     if outcome.kind is LinkKind.DUMP:
         foreseen, was = outcome.foreseen.stopped_s.mid, outcome.stopped_s
-        said += f"; stop {words.duration(foreseen)}, was {words.duration(was)}"
+        said += f"; stop {say_duration(foreseen)}, was {say_duration(was)}"
     return [Span(said, LABEL)]

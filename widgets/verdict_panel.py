@@ -9,16 +9,16 @@ from typing import ClassVar, Final, NamedTuple
 from textual.content import Content
 from textual.reactive import reactive
 
-from engine.forecast import words
-from engine.forecast.gauge import TriggerProgress
-from engine.forecast.trigger import Armed, AtDeadline, Decision
-from engine.forecast.truth import Truth
-from engine.forecast.verdict import Forecast, Verdict
+from engine.forecast.plans.truth import Truth
+from engine.forecast.plans.verdict import Forecast, Verdict
+from engine.forecast.triggers.armed import Armed, Decision
+from engine.forecast.triggers.conditions import AtDeadline
+from engine.forecast.triggers.progress import TriggerProgress
+from engine.units import format_percent, say_bytes, say_duration, split_bytes
 from widgets.big_letters import big_word, huge_word
 from widgets.blocks import fit_in_places, leading_that_fit, length_of, placed
 from widgets.columns import Span, fit_cell
 from widgets.drawing import SpanView
-from widgets.units import format_percent, say_bytes, split_bytes
 from widgets.verdict_lines import (
     FIGURE,
     LABEL,
@@ -198,7 +198,7 @@ class VerdictPanel(SpanView):
         plan = advised(forecast)
         return [
             Span("   stops ", LABEL),
-            Span(words.duration(plan.stopped_s.mid), FIGURE),
+            Span(say_duration(plan.stopped_s.mid), FIGURE),
             Span(f" ({range_of(plan.stopped_s)})" if with_range else "", LABEL),
             Span("   saves ", LABEL),
             Span(say_bytes(plan.size_bytes.mid), FIGURE),
@@ -244,7 +244,7 @@ class VerdictPanel(SpanView):
         column = (width - (columns - 1) * _WIDE_GAP) // columns
         about = f"stops {range_of(plan.stopped_s)}; saves {say_bytes(plan.size_bytes.mid)}"
         said = [[Span(line)] for line in wrap(forecast.text, max(column, 1))]
-        said.append([Span(f"{about} in {words.duration(plan.seconds.mid)}", LABEL)])
+        said.append([Span(f"{about} in {say_duration(plan.seconds.mid)}", LABEL)])
         trigger, links = self._trigger_lines(column), plan_lines(forecast)
         checked = [self._rightness() or self._not_checked()]
         came = [outcome_line(outcome) for outcome in self._truth.outcomes[-_OUTCOMES:][::-1]]
@@ -263,7 +263,7 @@ class VerdictPanel(SpanView):
         """
         look, plan = _look(forecast), advised(forecast)
         spell = huge_word if huge else big_word
-        stop, stop_unit = words.duration(plan.stopped_s.mid).split(" ")
+        stop, stop_unit = say_duration(plan.stopped_s.mid).split(" ")
         size, size_unit = split_bytes(plan.size_bytes.mid)
         if float(size) >= _WHOLE_FROM:
             size = f"{float(size):.0f}"
@@ -305,7 +305,7 @@ class VerdictPanel(SpanView):
         left_s = armed.left_s(time_s)
         if left_s is not None:
             then = "dump anyhow" if armed.trigger.at_deadline is AtDeadline.DUMP else "give up"
-            line.append(Span(f"  {words.duration(left_s)} left, then {then}"))
+            line.append(Span(f"  {say_duration(left_s)} left, then {then}"))
         if decision is not None and not gauges:
             line.append(Span(f"  {decision.action.value}: {decision.reason}", LABEL))
         return [line, *(gauge_line(gauge, width) for gauge in gauges)]

@@ -19,11 +19,11 @@ from rich.cells import cell_len
 from engine.kernel.maps import Vma, VmaKind
 from engine.pageset import PAGE_SHIFT, Int64Array
 from engine.tracking.sample import ProcessSample, Sample
+from engine.units import NOTHING, ZERO, Unit, format_age, format_bytes, format_count
 from widgets.columns import ELLIPSIS, Cell, Span
 from widgets.measured import has_rates
 from widgets.rows import ranks, stable_order
 from widgets.trend import TrendRing, bars
-from widgets.units import NOTHING, ZERO, Unit, format_age, format_bytes, format_count
 
 TREND_DEPTH: Final = 24
 

@@ -22,26 +22,24 @@ from pathlib import Path
 from typing import Final, final
 
 from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, never
-from engine.forecast.calibrate import device_of, probe
-from engine.forecast.close_look import CloseLook
-from engine.forecast.cost_model import CostModel
+from engine.forecast.costs.book import CostBook
+from engine.forecast.costs.calibrate import device_of, probe
+from engine.forecast.costs.model import CostModel
 from engine.forecast.forecaster import Forecaster
-from engine.forecast.gauge import TriggerProgress, gauges_of
-from engine.forecast.look import pages_saved_anyway
-from engine.forecast.parts import Parts
-from engine.forecast.rhythm import Rhythm
-from engine.forecast.rounds import MOST_PRE_DUMPS, LinkForecast
-from engine.forecast.trigger import Action, Armed, Decision, Moment, Trigger
-from engine.forecast.truth import Truth
-from engine.forecast.verdict import STOP_BUDGET_S, Forecast
+from engine.forecast.plans.rounds import LinkForecast
+from engine.forecast.plans.truth import Truth
+from engine.forecast.plans.verdict import Forecast
+from engine.forecast.stop_budget import STOP_BUDGET_S
+from engine.forecast.triggers.armed import Action, Armed, Decision, Moment
+from engine.forecast.triggers.conditions import Trigger
+from engine.forecast.triggers.progress import TriggerProgress, gauges_of
+from engine.forecast.writes.close_look import CloseLook
+from engine.forecast.writes.rhythm import Rhythm
 from engine.images.layout import LinkKind
-from engine.tracking.sample import Sample, TrackerKind
+from engine.tracking.sample import Sample
 
 _NOTHING_ARMED: Final = Decision(Action.WAIT, "no trigger is armed")
 _LINK_UNDER_WAY: Final = Decision(Action.WAIT, "a link is being made")
-
-Place = tuple[Engine, int]
-"""What costs are kept for: who makes links, and the file system that they go to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +67,17 @@ NO_ADVICE: Final = Advice(Forecast(0.0, STOP_BUDGET_S), Rhythm(), Truth())
 class Advisor:
     """Advice on one target."""
 
-    def __init__(self, *, budget_s: float = STOP_BUDGET_S, think_s: float = 0.0) -> None:
+    def __init__(self, *, budget_s: float = STOP_BUDGET_S) -> None:
         """Know nothing yet.
 
         Args:
             budget_s: how long the target may stop at the end; 0 asks for the shortest stop.
-            think_s: the pause that is usual between two links of a chain.
         """
         self._lock = threading.Lock()
-        self._forecaster = Forecaster(budget_s=budget_s, think_s=think_s)
+        self._budget_s = budget_s
+        self._costs = CostBook()
+        self._forecaster = Forecaster()
         self._close_look = CloseLook()
-        self._newest: Sample | None = None
-        self._parts: dict[int, Parts] = {}
-        self._costs: dict[Place, CostModel] = {}
-        self._place: Place | None = None
         self._armed: Armed | None = None
         self._links_under_way = 0
         self._asked = False
@@ -94,11 +89,9 @@ class Advisor:
         if not sample.processes:
             return
         with self._lock:
-            self._newest = sample
+            self._costs.see(sample)
             self._forecaster.see(sample)
             self._close_look.ticked(self._forecaster.looks[-1], self._forecaster.rhythm)
-            if self._place is not None and self._place not in self._costs:
-                self._guess_costs()
 
     def next_decision_s(self) -> float:
         """How soon the trigger has to decide something; infinite if none does. A tick must not come later."""
@@ -117,18 +110,13 @@ class Advisor:
         with self._lock:
             return self._close_look.is_under_way
 
-    def look_closely(self) -> None:
-        """Have the next ticks close together, as before links that are about to be made."""
-        with self._lock:
-            self._close_look.ask()
-
     # -- what links cost
 
     def needs_probe(self, directory: Path) -> bool:
         """Whether `calibrate` would write to this directory's file system. Raises LinkFailed."""
         device = device_of(directory)
         with self._lock:
-            return device not in self._parts
+            return not self._costs.is_probed(device)
 
     def calibrate(
         self,
@@ -154,55 +142,19 @@ class Advisor:
         """
         device = device_of(directory)
         with self._lock:
-            parts = self._parts.get(device)
-        if parts is None:
-            parts = probe(directory, cancelled)
+            is_probed = self._costs.is_probed(device)
+        parts = None if is_probed else probe(directory, cancelled)
         with self._lock:
-            self._keep_costs()
-            self._parts[device] = parts
-            self._place = engine, device
-            self._forecaster.costs = self._costs.get(self._place)
-            self._forecaster.most_pre_dumps = MOST_PRE_DUMPS if can_pre_dump else 0
-            if self._forecaster.costs is None:
-                self._guess_costs()
-
-    def _guess_costs(self) -> None:
-        """A first guess needs both the probe and a tick."""
-        assert self._place is not None
-        if self._newest is None:
-            return
-        engine, device = self._place
-        self._forecaster.costs = self._costs[self._place] = CostModel.first_guess(
-            engine,
-            self._parts[device],
-            self._newest.tick_ms / 1e3,
-            len(self._newest.processes),
-            present_pages=self._newest.totals.present_pages,
-            anyway_pages=pages_saved_anyway(self._newest),
-            soft_dirty=self._newest.tracker is TrackerKind.SOFT_DIRTY,
-        )
-
-    def _keep_costs(self) -> None:
-        if self._place is not None and self._forecaster.costs is not None:
-            self._costs[self._place] = self._forecaster.costs
+            if parts is not None:
+                self._costs.keep_probe(device, parts)
+            self._costs.choose(engine, device, can_pre_dump=can_pre_dump)
 
     def set_budget(self, budget_s: float) -> None:
         """How long the target may stop at the end, from now on; 0 asks for the shortest stop."""
         with self._lock:
-            self._forecaster.budget_s = budget_s
+            self._budget_s = budget_s
 
     # -- advice
-
-    @property
-    def truth(self) -> Truth:
-        """How right the forecasts until now were."""
-        with self._lock:
-            return self._forecaster.truth
-
-    def forecast(self, now_s: float | None = None) -> Forecast:
-        """What a chain begun at `now_s` (monotonic) would be like; None: at the newest sample."""
-        with self._lock:
-            return self._foresee(now_s)
 
     def advise(self, clock: datetime, now_s: float | None = None) -> Advice:
         """All there is to say now, and what the armed trigger says to do.
@@ -223,19 +175,14 @@ class Advisor:
                 forecast,
                 self._forecaster.rhythm,
                 self._forecaster.truth,
-                self._forecaster.costs,
+                self._costs.model,
                 self._armed,
                 decision,
                 gauges,
             )
 
-    def another_pre_dump_pays(self) -> bool:
-        """Whether, right after a pre-dump, another one would make the stop shorter; takes no tick."""
-        with self._lock:
-            return self._forecaster.another_pays(time.monotonic())
-
     def _foresee(self, now_s: float | None) -> Forecast:
-        forecast = self._forecaster.forecast(now_s)
+        forecast = self._forecaster.forecast(self._costs.model, self._budget_s, now_s)
         if forecast.is_rough:
             self._close_look.want(forecast.time_s)
         return forecast
@@ -284,15 +231,15 @@ class Advisor:
         """
         with self._lock:
             self._links_under_way += 1
-            foreseen = self._forecaster.next_link(kind, time.monotonic())
+            foreseen = self._forecaster.next_link(self._costs.model, kind, time.monotonic())
 
         def made(result: LinkResult) -> LinkForecast | None:
             with self._lock:
                 ended_s = time.monotonic()
+                self._costs.learn(result, after)
                 self._forecaster.link_made(result, ended_s, foreseen, after)
                 if result.kind is LinkKind.PRE_DUMP:
                     self._close_look.link_made(ended_s)
-                self._keep_costs()
             return foreseen
 
         try:

@@ -22,7 +22,6 @@ class Shared(IntEnum):
     DESCRIPTORS = 2
     DIRECTORIES = 3
     """The working directory, the root and the umask."""
-    SIGNAL_HANDLERS = 4
 
 
 class _EpollSlot(ctypes.Structure):

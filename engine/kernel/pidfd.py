@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 
 from engine.errors import kernel_errors
 from engine.kernel.libc import MACHINE, system_call
@@ -31,13 +30,6 @@ def open_thread_pidfd(tid: int) -> int:
         OSError: EINVAL before Linux 6.9 (commit 64bef697d33b), ESRCH once it has ended.
     """
     return os.pidfd_open(tid, _PIDFD_THREAD)
-
-
-def has_exited(pidfd: int) -> bool:
-    """Whether the process behind the descriptor has exited (a zombie has)."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def take_descriptor(pidfd: int, target_descriptor: int) -> int:

@@ -42,7 +42,6 @@ class ProcessStat:
     session: int
     flags: int
     """The kernel's PF_* bits."""
-    minor_faults: int
     thread_count: int
     start_ticks: int
     exit_code: int
@@ -162,7 +161,6 @@ def _read_stat_file(pid: int, tid: int | None) -> ProcessStat:
         process_group=int(fields[2]),
         session=int(fields[3]),
         flags=int(fields[6]),
-        minor_faults=int(fields[7]),
         thread_count=int(fields[17]),
         start_ticks=int(fields[19]),
         exit_code=int(fields[49]),

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -180,9 +180,3 @@ def _by_harm(pid: int) -> list[int]:
 
 def _seccomp_options(pid: int) -> int:
     return 0 if read_status(pid).get("Seccomp", "0") == "0" else ptrace.SUSPEND_SECCOMP
-
-
-def remote_call(pid: int, number: int, arguments: Sequence[int]) -> int:
-    """One system call in `pid`. Errors as of `borrowed_thread` and `RemoteCaller.call`."""
-    with borrowed_thread(pid) as caller:
-        return caller.call(number, *arguments)

@@ -61,7 +61,6 @@ class Process:
     shares_memory: bool = False
     """With its parent in the tree; so the next."""
     shares_directories: bool = False
-    shares_descriptors: bool = False
     is_readable: bool = True
     """Whether we may look into it."""
     hides_limits: bool = False

@@ -102,7 +102,6 @@ def read_process(
         namespaces=namespaces,
         shares_memory=shared[Shared.MEMORY],
         shares_directories=shared[Shared.DIRECTORIES],
-        shares_descriptors=shared[Shared.DESCRIPTORS],
         hides_limits=_hides_limits(pid),
         settings=_settings(pid, threads),
         label=_label(pid),

@@ -72,12 +72,6 @@ class PageAges:
             newest[touched] = np.maximum.reduceat(padded, bounds)[::2]
         return newest
 
-    def pages_by_stamp(self) -> tuple[FloatArray, Int64Array]:
-        """How many pages were last written at each stamp, newest first: `(stamps_s, pages)`."""
-        stamps_s, where = np.unique(self.stamps_s, return_inverse=True)
-        pages = np.bincount(where, weights=self.ends - self.starts, minlength=len(stamps_s))
-        return stamps_s[::-1], pages.astype(np.int64)[::-1]
-
 
 NEVER = PageAges(EMPTY.starts, EMPTY.ends, np.empty(0))
 """No page seen written."""

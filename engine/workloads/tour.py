@@ -35,7 +35,7 @@ class Phase:
     """What it does, as one would say it to an audience."""
 
 
-STOP_BUDGET_S: Final = 0.04
+TOUR_STOP_BUDGET_S: Final = 0.04
 """How long its dump may stop it: more than outside of the burst, and less than in it, on most machines."""
 
 PHASES: Final = {

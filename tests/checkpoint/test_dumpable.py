@@ -23,7 +23,7 @@ from tests.targets.scripted import ScriptedTarget
 
 pytestmark = pytest.mark.spread
 
-CRIU = Criu(Path("/usr/sbin/criu"), (4, 1, 1), why_not="", has_memory_tracking=False, has_lazy_pages=True)
+CRIU = Criu(Path("/usr/sbin/criu"), (4, 1, 1), why_not="", has_memory_tracking=False)
 
 
 def finding(
@@ -213,7 +213,7 @@ def test_plugins_are_those_in_the_directory_that_is_named(
 
 def test_whether_criu_saves_bpf_maps_is_seen_in_the_program(alone: Path) -> None:
     program = alone / "criu"
-    criu = Criu(program, (4, 1, 1), why_not="", has_memory_tracking=False, has_lazy_pages=True)
+    criu = Criu(program, (4, 1, 1), why_not="", has_memory_tracking=False)
     for content, has in (
         (b"\x7fELF libc.so.6", False),
         (b"\x7fELF libbpf.so.1", True),

@@ -19,9 +19,7 @@ from engine.tracking.session import Session
 from tests.checkpoint.comparing import differences
 from tests.targets.scripted import ScriptedTarget
 
-USELESS = Criu(
-    Path("/bin/false"), (4, 1, 1), "it does nothing", has_memory_tracking=True, has_lazy_pages=True
-)
+USELESS = Criu(Path("/bin/false"), (4, 1, 1), "it does nothing", has_memory_tracking=True)
 HOLDS_MOST = 400
 """Of the 512 pages of a target's region: so many are left to the parent, or more."""
 

@@ -64,7 +64,7 @@ class Pretender:
         }
         self._script.write_text(json.dumps(script))
         os.utime(self.program)  # so that it is asked anew
-        return Criu(self.program, (*version, 0), "", mem_track, has_lazy_pages=False)
+        return Criu(self.program, (*version, 0), "", mem_track)
 
     @property
     def requests(self) -> list[dict[str, Any]]:

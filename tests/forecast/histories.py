@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from engine.checkpoint.link import Engine, LinkResult
-from engine.forecast.cost_line import CostLine
-from engine.forecast.cost_model import CostModel
-from engine.forecast.look import Look
+from engine.forecast.costs.line import CostLine
+from engine.forecast.costs.model import CostModel
+from engine.forecast.writes.look import Look
 from engine.images.layout import LinkKind
 from engine.tracking.curve import NO_CURVE, CurveKind, WorkingSetCurve
 

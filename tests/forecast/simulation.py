@@ -13,9 +13,9 @@ from functools import cache
 import numpy as np
 
 from engine.checkpoint.link import Engine
-from engine.forecast.cost_line import CostLine
-from engine.forecast.cost_model import CostModel
-from engine.forecast.look import Look
+from engine.forecast.costs.line import CostLine
+from engine.forecast.costs.model import CostModel
+from engine.forecast.writes.look import Look
 from engine.pageset import EMPTY, PAGE_SIZE, Int64Array, PageSet
 from engine.tracking.ages import NEVER
 from engine.tracking.curve import CollectTimes

@@ -15,8 +15,9 @@ from engine.checkpoint.memory import MemoryChain
 from engine.errors import LinkFailed
 from engine.forecast import advisor as advising
 from engine.forecast.advisor import Advice, Advisor
-from engine.forecast.trigger import Action, StopBelow, Trigger
-from engine.forecast.verdict import Verdict
+from engine.forecast.plans.verdict import Verdict
+from engine.forecast.triggers.armed import Action
+from engine.forecast.triggers.conditions import StopBelow, Trigger
 from engine.images.layout import LinkKind
 from engine.tracking.session import Session
 from engine.workloads import start
@@ -112,27 +113,13 @@ def test_a_trigger_can_be_taken_back(session: Session, tmp_path: Path) -> None:
     assert advisor.advise(NOON).decision.action is Action.WAIT
 
 
-def test_what_was_learnt_of_a_directory_is_still_known_after_another_was_chosen(
-    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    devices = {"here": 1, "there": 2}
+def test_a_file_system_is_probed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = {"here": 1, "beside": 1, "there": 2}
     monkeypatch.setattr(advising, "device_of", lambda directory: devices[directory.name])
     advisor = Advisor()
     advisor.calibrate(tmp_path / "here")
-    watch(advisor, session, 3)
-    chain = MemoryChain(session, tmp_path / "chain")
-    with advisor.link(LinkKind.PRE_DUMP) as made:
-        made(chain.pre_dump())
-    assert not advisor.needs_probe(tmp_path / "here")
+    assert not advisor.needs_probe(tmp_path / "beside")
     assert advisor.needs_probe(tmp_path / "there")
-    advisor.calibrate(tmp_path / "there")
-    elsewhere = advisor.advise(NOON).costs
-    advisor.calibrate(tmp_path / "here")
-    here = advisor.advise(NOON).costs
-    assert elsewhere is not None
-    assert here is not None
-    assert not elsewhere.pre_dump.is_learnt
-    assert here.pre_dump.is_learnt
 
 
 def test_where_no_pre_dump_can_be_made_none_is_foreseen(session: Session, tmp_path: Path) -> None:

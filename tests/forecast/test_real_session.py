@@ -10,10 +10,10 @@ import pytest
 
 from engine.checkpoint.link import Engine
 from engine.checkpoint.memory import MemoryChain
-from engine.forecast.calibrate import probe
-from engine.forecast.cost_model import CostModel
-from engine.forecast.expectation import CLOSE_LOOK_S
+from engine.forecast.costs.calibrate import probe
+from engine.forecast.costs.model import CostModel
 from engine.forecast.forecaster import Forecaster
+from engine.forecast.writes.expectation import CLOSE_LOOK_S
 from engine.images.layout import LinkKind
 from engine.tracking import probe as probing
 from engine.tracking.curve import CurveKind
@@ -121,17 +121,18 @@ def test_links_hold_the_pages_that_were_foreseen(tmp_path: Path) -> None:
         for gap_s in (0.3, 0.3, 0.3, *CLOSE_LOOK_S):
             forecaster.see(tracked.tick_after(gap_s))
         newest = forecaster.looks[-1]
-        forecaster.costs = CostModel.first_guess(Engine.MEMORY, probe(tmp_path), newest.tick_s)
+        costs = CostModel.first_guess(Engine.MEMORY, probe(tmp_path), newest.tick_s)
         chain = MemoryChain(session, tmp_path / "chain")
         for kind in (LinkKind.PRE_DUMP, LinkKind.PRE_DUMP, LinkKind.DUMP):
             forecaster.see(tracked.tick_after(0.1))
-            foreseen = forecaster.next_link(kind)
+            foreseen = forecaster.next_link(costs, kind)
             assert foreseen is not None
             before = workload.truth().pages_written
             result = chain.pre_dump() if kind is LinkKind.PRE_DUMP else chain.dump()
             meanwhile = workload.truth().pages_written - before
+            costs = costs.after(result)
             forecaster.link_made(result, time.monotonic(), foreseen)
             # What was written between the forecast and the link's look at it is all it may be off by.
             assert abs(foreseen.pages.mid - result.pages_written) <= meanwhile + _OF_THE_INTERPRETER
         assert forecaster.truth.pages.count == 3
-        assert forecaster.costs.dump_stop.is_learnt
+        assert costs.dump_stop.done

@@ -43,7 +43,7 @@ CASE_S = 60
 _SMALL_BYTES = 4 << 20
 _MOST_PAGES = 10_000
 _HUGE_BYTES = 1 << 40
-_OLD_CRIU = Criu(Path("criu"), (4, 1, 1), "", has_memory_tracking=True, has_lazy_pages=True)
+_OLD_CRIU = Criu(Path("criu"), (4, 1, 1), "", has_memory_tracking=True)
 
 
 @contextmanager

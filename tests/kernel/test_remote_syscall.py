@@ -18,8 +18,9 @@ from engine.kernel.libc import MACHINE
 from engine.kernel.process import read_stat, read_status
 from engine.kernel.ptrace import Tracee
 from engine.kernel.registers import NATIVE
-from engine.kernel.remote_syscall import borrowed_thread, remote_call
+from engine.kernel.remote_syscall import borrowed_thread
 from engine.kernel.stopping import StoppedProcess, on_own_thread
+from tests.kernel.remote import remote_call
 from tests.targets.scripted import ScriptedTarget
 
 GETPID = {"x86_64": 39, "aarch64": 172}[MACHINE]

@@ -15,9 +15,10 @@ import pytest
 from engine.kernel.libc import MACHINE, system_call
 from engine.kernel.process import read_stat, read_status, task_with_memory, thread_ids
 from engine.kernel.registers import NATIVE
-from engine.kernel.remote_syscall import borrowed_thread, remote_call
+from engine.kernel.remote_syscall import borrowed_thread
 from engine.kernel.stopping import StoppedProcess, on_own_thread
 from engine.kernel.waits import Harm, harm_of_stopping, read_wait
+from tests.kernel.remote import remote_call
 from tests.targets.compiled import CompiledTarget
 
 GETPID = {"x86_64": 39, "aarch64": 172}[MACHINE]

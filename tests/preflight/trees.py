@@ -23,7 +23,6 @@ def stat_of(pid: int, parent: int = 1, command: str = "target", session: int | N
         process_group=pid,
         session=pid if session is None else session,
         flags=0,
-        minor_faults=0,
         thread_count=1,
         start_ticks=5,
         exit_code=0,

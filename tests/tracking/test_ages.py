@@ -35,10 +35,8 @@ def test_each_page_has_the_time_of_its_last_write(
         model.update(dict.fromkeys(pages.pages().tolist(), float(stamp)))
         assert (ages.starts[1:] >= ages.ends[:-1]).all()
     assert set(ages.pages.pages().tolist()) == set(model)
-    stamps, counts = ages.pages_by_stamp()
-    assert dict(zip(stamps.tolist(), counts.tolist(), strict=True)) == {
-        stamp: sum(1 for value in model.values() if value == stamp) for stamp in set(model.values())
-    }
+    known = zip(ages.starts.tolist(), ages.ends.tolist(), ages.stamps_s.tolist(), strict=True)
+    assert {page: stamp for start, end, stamp in known for page in range(start, end)} == model
     mapped = PageSet.from_ranges((first, first + length) for first, length in kept)
     ages = ages.within(mapped)
     model = {page: stamp for page, stamp in model.items() if page in mapped}

@@ -20,10 +20,10 @@ from engine.errors import Cancelled as CancelledError
 from engine.errors import DirtytopError, EpochLent
 from engine.forecast.advisor import Advice, Advisor
 from engine.forecast.estimate import Estimate
-from engine.forecast.rhythm import Rhythm
-from engine.forecast.rounds import LinkForecast, Plan
-from engine.forecast.truth import Truth
-from engine.forecast.verdict import Forecast, Verdict
+from engine.forecast.plans.rounds import LinkForecast, Plan
+from engine.forecast.plans.truth import Truth
+from engine.forecast.plans.verdict import Forecast, Verdict
+from engine.forecast.writes.rhythm import Rhythm
 from engine.images.areas import Area
 from engine.images.layout import LinkKind
 from engine.kernel.maps import Maps, parse_line

@@ -13,7 +13,7 @@ import pytest
 from engine.checkpoint.link import After
 from engine.errors import Cancelled, DirtytopError, NotPermitted, TargetGone
 from engine.forecast.advisor import Advisor
-from engine.forecast.expectation import CLOSE_LOOK_S
+from engine.forecast.writes.expectation import CLOSE_LOOK_S
 from engine.images.layout import LinkKind
 from engine.tracking.sample import Event, EventKind, RateMode
 from tests.tui.machine import ScriptedMachine

@@ -11,10 +11,10 @@ from textual.widgets import Static
 
 from engine.forecast.advisor import Advice
 from engine.forecast.estimate import Estimate
-from engine.forecast.rhythm import Rhythm
-from engine.forecast.rounds import LinkForecast, Plan
-from engine.forecast.truth import Truth
-from engine.forecast.verdict import Forecast, Verdict
+from engine.forecast.plans.rounds import LinkForecast, Plan
+from engine.forecast.plans.truth import Truth
+from engine.forecast.plans.verdict import Forecast, Verdict
+from engine.forecast.writes.rhythm import Rhythm
 from engine.images.layout import LinkKind
 from engine.tracking.sample import Sample
 from tests.tui.machine import Launch, ScriptedMachine, Until, current, run, toasts

@@ -15,8 +15,8 @@ from textual.pilot import Pilot
 from textual.widgets import Button
 
 from engine.checkpoint.link import Engine
-from engine.forecast.gauge import TriggerProgress
-from engine.forecast.trigger import Armed
+from engine.forecast.triggers.armed import Armed
+from engine.forecast.triggers.progress import TriggerProgress
 from engine.pageset import PageSet
 from engine.preflight.finding import Finding, Part, Place, Severity
 from engine.tracking.heat import Found, HeatColumn, HeatGrid

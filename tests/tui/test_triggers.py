@@ -10,7 +10,8 @@ from textual.widgets import Button, Input, Static
 
 from engine.checkpoint.link import After
 from engine.errors import LinkFailed, NotPermitted
-from engine.forecast.trigger import Action, AtDeadline, Decision, StopBelow
+from engine.forecast.triggers.armed import Action, Decision
+from engine.forecast.triggers.conditions import AtDeadline, StopBelow
 from engine.images.layout import LinkKind
 from engine.tracking.sample import Event, EventKind, RateMode, TrackerKind
 from tests.tui.machine import ADVICE, Launch, ScriptedMachine, Until, current, run, toasts

@@ -10,10 +10,11 @@ import numpy as np
 
 from engine.checkpoint.link import Engine, LinkResult
 from engine.forecast.estimate import Estimate
-from engine.forecast.rounds import LinkForecast, Plan
-from engine.forecast.trigger import Action, Armed, AtDeadline, Decision, StopBelow, Trigger
-from engine.forecast.truth import Outcome, Truth
-from engine.forecast.verdict import Forecast, Verdict
+from engine.forecast.plans.rounds import LinkForecast, Plan
+from engine.forecast.plans.truth import Outcome, Truth
+from engine.forecast.plans.verdict import Forecast, Verdict
+from engine.forecast.triggers.armed import Action, Armed, Decision
+from engine.forecast.triggers.conditions import AtDeadline, StopBelow, Trigger
 from engine.images.layout import LinkKind
 from engine.kernel.maps import Maps
 from engine.pageset import PageSet

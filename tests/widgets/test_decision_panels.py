@@ -10,8 +10,8 @@ from textual.message import Message
 from textual.widget import Widget
 
 from engine.checkpoint.link import LinkProgress
-from engine.forecast.gauge import TriggerProgress
-from engine.forecast.verdict import Verdict
+from engine.forecast.plans.verdict import Verdict
+from engine.forecast.triggers.progress import TriggerProgress
 from tests.widgets import scenes
 from widgets.big_letters import big_word, huge_word
 from widgets.chain_flow import ChainFlow

@@ -10,7 +10,7 @@ from textual.app import App
 from textual.pilot import Pilot
 from textual.widget import Widget
 
-from engine.forecast.verdict import Verdict
+from engine.forecast.plans.verdict import Verdict
 from engine.kernel.maps import Maps
 from engine.tracking.sample import Sample
 from tests.widgets import scenes

@@ -12,11 +12,11 @@ import click
 
 from engine.checkpoint.link import Engine
 from engine.printable import printable
+from engine.units import format_bytes
 from engine.workloads import SCENARIOS, Scenario, start
 from tui.commands.arguments import DIRECTORY, TRUSTED_TO_HOLD, example, trust_option
 from tui.commands.dashboard import has_terminal
 from tui.commands.output import emit
-from widgets.units import format_bytes
 
 _FIRST: Final = "steady"
 _TOUR: Final = "tour"
@@ -64,7 +64,7 @@ def demo(scenario: str, only_list: bool, directory: Path | None, trusts_director
 
 
 def _tour(directory: Path | None, trusts_directory: bool) -> int:
-    from engine.workloads.tour import STOP_BUDGET_S, Tour
+    from engine.workloads.tour import TOUR_STOP_BUDGET_S, Tour
 
     if has_terminal():
         from tui.app import run
@@ -74,7 +74,7 @@ def _tour(directory: Path | None, trusts_directory: bool) -> int:
                 [tour.pid],
                 arm=True,
                 directory=chain_directory,
-                stop_budget_s=STOP_BUDGET_S,
+                stop_budget_s=TOUR_STOP_BUDGET_S,
                 trusts_directory=trusts_directory,
             )
     from tui.commands.interruption import Interruption

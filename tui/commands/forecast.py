@@ -12,17 +12,26 @@ import click
 from engine.checkpoint.criu.features import examine_criu
 from engine.checkpoint.link import Engine
 from engine.errors import TargetGone
-from engine.forecast import words
 from engine.forecast.advisor import Advice, Advisor
 from engine.forecast.driver import Driver
 from engine.forecast.estimate import Estimate
-from engine.forecast.policies import POLICIES
-from engine.forecast.rhythm import Rhythm, State
-from engine.forecast.rounds import Plan
-from engine.forecast.verdict import STOP_BUDGET_S
+from engine.forecast.plans.policies import POLICIES
+from engine.forecast.plans.rounds import Plan
+from engine.forecast.stop_budget import STOP_BUDGET_S
+from engine.forecast.writes.rhythm import Rhythm, State
 from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
 from engine.tracking.sample import Sample, TrackerKind
 from engine.tracking.session import Session
+from engine.units import (
+    exact_duration,
+    format_bytes,
+    format_duration,
+    format_rate,
+    say_bytes,
+    say_duration,
+    say_stop,
+    say_times,
+)
 from tui.commands.arguments import (
     DIRECTORY,
     PID,
@@ -36,7 +45,6 @@ from tui.commands.interruption import Interruption
 from tui.commands.output import emit, emit_json
 from tui.commands.waiting import estimate_as_json, prepare_to_wait, tracker_to_wait_by
 from tui.commands.when_options import DURATION
-from widgets.units import format_bytes, format_duration, format_rate, say_bytes
 
 _TICK_S: Final = 0.5
 _ENGINES: Final = tuple(engine.value for engine in Engine)
@@ -59,7 +67,7 @@ _NOT_AT_ALL: Final = "–"
     "--budget",
     type=DURATION,
     default=STOP_BUDGET_S,
-    show_default="100ms",
+    show_default=exact_duration(STOP_BUDGET_S),
     help="How long the target may be stopped.",
 )
 @click.option(
@@ -157,8 +165,8 @@ def describe(pid: int, sample: Sample, advice: Advice, policy: str | None) -> li
         lines.append(("▸ " if plan.pre_dumps == marked else "  ") + _row(plan))
     lines.append(f"▸ {whose}")
     lines += [
-        f"  {name} would pre-dump {words.times(made)}"
-        + (f": {words.stop(found.plans[made].stopped_s.mid)}" if made < len(found.plans) else "")
+        f"  {name} would pre-dump {say_times(made)}"
+        + (f": {say_stop(found.plans[made].stopped_s.mid)}" if made < len(found.plans) else "")
         for name, made in found.others
         if name != policy
     ]
@@ -172,7 +180,7 @@ def _marked(advice: Advice, policy: str | None) -> tuple[int, str]:
     found = advice.forecast
     if policy is not None:
         return dict(found.others).get(policy, 0), f"as {policy} would"
-    return found.best_pre_dumps, f"the fewest that meet {words.duration(found.budget_s)}" if (
+    return found.best_pre_dumps, f"the fewest that meet {say_duration(found.budget_s)}" if (
         found.meets_budget
     ) else "the shortest stop there is"
 
@@ -194,7 +202,7 @@ def _rhythm(rhythm: Rhythm, sample: Sample) -> str:
         return f"writes {rate}"
     text = f"{rhythm.state.value} at {rate}"
     left = rhythm.remaining_s
-    return text if left is None else f"{text}, for some {words.duration(left.mid)} more"
+    return text if left is None else f"{text}, for some {say_duration(left.mid)} more"
 
 
 def forecast_as_json(pid: int, sample: Sample, advice: Advice, policy: str | None = None) -> dict[str, Any]:

@@ -16,12 +16,12 @@ from engine.images.link import LinkInfo
 from engine.images.ours import require_ours
 from engine.printable import printable
 from engine.trust.directory import open_directory
+from engine.units import format_bytes, format_count, format_duration
 from tui.commands.arguments import DIRECTORY, example, json_option, trust_option
 from tui.commands.interruption import Interruption
 from tui.commands.output import complain, emit, emit_json
 from tui.commands.progress import ProgressLine
 from tui.commands.suggested import restore_command
-from widgets.units import format_bytes, format_count, format_duration
 
 _UNSOUND: Final = 1
 _HEADER: Final = (

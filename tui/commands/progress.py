@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from engine.checkpoint.link import LinkProgress
-from widgets.units import format_bytes
+from engine.units import format_bytes
 
 _EVERY_S: Final = 0.1
 _ERASE_LINE: Final = "\r\x1b[K"

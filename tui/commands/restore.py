@@ -15,11 +15,11 @@ from engine.errors import NotTrusted
 from engine.images.chain import read_chain
 from engine.images.ours import require_ours
 from engine.printable import printable
+from engine.units import format_duration
 from tui.commands.arguments import DIRECTORY, example, json_option, trust_option
 from tui.commands.criu_options import CONFIG_FILE
 from tui.commands.interruption import Interruption
 from tui.commands.output import emit, emit_json
-from widgets.units import format_duration
 
 _LOOK_EVERY_S = 0.05
 

@@ -11,20 +11,20 @@ from engine.checkpoint.criu.restore import restore
 from engine.checkpoint.engines import Chain, open_chain
 from engine.checkpoint.link import After, Engine
 from engine.errors import Cancelled, NotPermitted, NotSupported, TargetGone
-from engine.forecast import words
 from engine.forecast.advisor import Advice, Advisor
 from engine.forecast.driver import Driver
-from engine.forecast.trigger import Action, QuietFor, Trigger
+from engine.forecast.triggers.armed import Action
+from engine.forecast.triggers.conditions import QuietFor, Trigger
 from engine.images.chain import read_chain, require_sound
 from engine.images.layout import LinkKind
 from engine.tracking.session import Session
-from engine.workloads.tour import STOP_BUDGET_S, Phase, Tour
+from engine.units import format_duration, say_duration
+from engine.workloads.tour import TOUR_STOP_BUDGET_S, Phase, Tour
 from tui.commands.checkpoint import emit_link
 from tui.commands.interruption import Interruption
 from tui.commands.output import emit
 from tui.commands.waiting import prepare_to_wait, tracker_to_wait_by
 from tui.waiting import verdict_line
-from widgets.units import format_duration
 
 QUICK: Final = {"steady_ms": 8000, "burst_ms": 7000, "quiet_ms": 7000, "growing_ms": 8000}
 """Sizes for a tour that nobody has to talk to."""
@@ -57,7 +57,7 @@ def narrate(
         prepare_to_wait(session)
         emit(
             f"watching {tour.pid} by {session.tracker.value}, {session.mode.value}; "
-            f"a dump may stop it for {words.duration(STOP_BUDGET_S)}"
+            f"a dump may stop it for {say_duration(TOUR_STOP_BUDGET_S)}"
         )
         guide = _Guide(tour, session, interruption)
         chain = _open(session, directory, trusts_directory)
@@ -97,7 +97,7 @@ class _Guide:
     """Ticks, and says what changes."""
 
     def __init__(self, tour: Tour, session: Session, interruption: Interruption) -> None:
-        self.advisor = Advisor(budget_s=STOP_BUDGET_S)
+        self.advisor = Advisor(budget_s=TOUR_STOP_BUDGET_S)
         self._tour = tour
         self._interruption = interruption
         self._ticks = Driver(session, self.advisor, _INTERVAL_S).ticks(interruption.wait)

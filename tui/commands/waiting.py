@@ -15,7 +15,7 @@ from engine.errors import TargetGone
 from engine.forecast.advisor import Advice, Advisor
 from engine.forecast.driver import Driver
 from engine.forecast.estimate import Estimate
-from engine.forecast.trigger import Action
+from engine.forecast.triggers.armed import Action
 from engine.images.layout import LinkKind
 from engine.tracking.probe import probe
 from engine.tracking.sample import Sample, TrackerKind

@@ -14,10 +14,10 @@ from engine.errors import TargetGone
 from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
 from engine.tracking.sample import RateMode, Sample, TrackerKind
 from engine.tracking.session import Session
+from engine.units import format_bytes, format_count, format_duration, format_rate
 from tui.commands.arguments import PID, SECONDS, cost_budget_option, example, json_option, tracker_option
 from tui.commands.interruption import Interruption
 from tui.commands.output import emit, emit_json
-from widgets.units import format_bytes, format_count, format_duration, format_rate
 
 _HEADER_EVERY: Final = 24
 _HEADER: Final = (

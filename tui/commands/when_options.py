@@ -8,9 +8,10 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from engine.forecast.trigger import AtDeadline, Condition, Trigger
-from engine.forecast.trigger_text import BadTrigger, any_of, parse_condition, parse_duration
-from engine.forecast.verdict import STOP_BUDGET_S
+from engine.forecast.stop_budget import STOP_BUDGET_S
+from engine.forecast.triggers.conditions import AtDeadline, Condition, Trigger
+from engine.forecast.triggers.text import BadTrigger, any_of, parse_condition, parse_duration
+from engine.units import exact_duration
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -125,6 +126,6 @@ _OPTIONS: Final = (
         type=DURATION,
         callback=_keep,
         expose_value=False,
-        help="With --when every: how long the dump may stop the target; 100ms.",
+        help=f"With --when every: how long the dump may stop the target; {exact_duration(STOP_BUDGET_S)}.",
     ),
 )

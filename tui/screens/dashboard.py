@@ -10,12 +10,12 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from engine.forecast import words
 from engine.forecast.advisor import Advice
 from engine.pageset import PAGE_SIZE
 from engine.printable import printable
 from engine.tracking.curve import NO_CURVE
 from engine.tracking.sample import RateMode
+from engine.units import say_duration
 from tui.changes import Change, What
 from tui.comparing import trend_of
 from tui.desk import Desk
@@ -297,7 +297,7 @@ class Dashboard(Vertical):
             self._show_status(self._target)
 
     def _show_budget(self) -> None:
-        text = f"stop budget {words.duration(self._desk.stop_budget_s)} · b less · B more"
+        text = f"stop budget {say_duration(self._desk.stop_budget_s)} · b less · B more"
         panel = self.query_one(VerdictPanel)
         if str(panel.border_subtitle) != text:
             panel.border_subtitle = Content(text)

@@ -23,9 +23,10 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, RadioButton, RadioSet, Static
 
 from engine.checkpoint.link import After, Engine
-from engine.forecast.trigger import Trigger
+from engine.forecast.triggers.conditions import Trigger
 from engine.images.layout import LinkKind
 from engine.printable import printable
+from engine.units import say_bytes
 from tui.changes import Change, What
 from tui.desk import Desk
 from tui.directory import DirectoryReport, examine_directory
@@ -38,7 +39,6 @@ from tui.screens.findings import Findings
 from tui.target import Target
 from tui.wait import deadline_text
 from tui.words import AFTER, ENGINES, KINDS, going_on_text, killed_text, link_name
-from widgets.units import say_bytes
 
 if TYPE_CHECKING:
     from engine.checkpoint.engines import EarlierChain, EngineReport

@@ -21,6 +21,7 @@ from engine.checkpoint.link import LinkResult
 from engine.errors import BadImage
 from engine.images.areas import Area
 from engine.printable import printable
+from engine.units import format_count, format_duration, say_bytes
 from tui.changes import Change, What
 from tui.desk import Desk
 from tui.keys import HELP, key
@@ -31,7 +32,6 @@ from tui.words import ENGINES, link_name, restore_command, stopped, verdict
 from widgets.area_table import AreaTable
 from widgets.chain_flow import ChainFlow
 from widgets.line_table import LineTable
-from widgets.units import format_count, format_duration, say_bytes
 
 _LEAST_ROOM: Final = 24
 _UNLIMITED: Final = 10_000

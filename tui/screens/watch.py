@@ -10,9 +10,10 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from engine.forecast.trigger import Trigger
+from engine.forecast.triggers.conditions import Trigger
 from engine.images.layout import LinkKind
 from engine.tracking.sample import RateMode
+from engine.units import say_bytes
 from tui import keys
 from tui.changes import Change, What
 from tui.desk import Desk
@@ -27,7 +28,6 @@ from tui.words import lent_text
 from widgets.heat_map import HeatMap
 from widgets.line_table import LineTable
 from widgets.target_trends import TargetTrends
-from widgets.units import say_bytes
 
 _ACTS: Final = frozenset({"arm", "pre_dump", "dump", "when", "next_mode"})
 _NARROW: Final = 90

@@ -12,12 +12,20 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, RadioButton, RadioSet, Static
 
-from engine.forecast import words
-from engine.forecast.rhythm import State
-from engine.forecast.suggestion import Suggestion, suggest
-from engine.forecast.trigger import AtDeadline, AtTime, Condition, Every, QuietFor, StopBelow, Trigger
-from engine.forecast.trigger_text import BadTrigger, parse_condition, parse_duration
+from engine.forecast.triggers.conditions import (
+    AtDeadline,
+    AtTime,
+    Condition,
+    Every,
+    QuietFor,
+    StopBelow,
+    Trigger,
+)
+from engine.forecast.triggers.suggestion import Suggestion, suggest
+from engine.forecast.triggers.text import BadTrigger, parse_condition, parse_duration
+from engine.forecast.writes.rhythm import State
 from engine.printable import printable
+from engine.units import exact_duration, say_duration
 from tui.changes import Change, What
 from tui.desk import Desk
 from tui.keys import key
@@ -178,15 +186,15 @@ class WhenScreen(ModalScreen[Trigger | None]):
 
 def _values(suggested: Suggestion) -> dict[type[Condition], str]:
     return {
-        StopBelow: words.exact_duration(suggested.stop.seconds),
-        QuietFor: words.exact_duration(suggested.quiet.seconds),
+        StopBelow: exact_duration(suggested.stop.seconds),
+        QuietFor: exact_duration(suggested.quiet.seconds),
         AtTime: f"{suggested.at.clock:%H:%M}",
-        Every: words.exact_duration(suggested.every.seconds),
+        Every: exact_duration(suggested.every.seconds),
     }
 
 
 def _short(seconds: float) -> str:
-    return f"{seconds / 60:.0f}min" if seconds % 60 == 0 else words.exact_duration(seconds)
+    return f"{seconds / 60:.0f}min" if seconds % 60 == 0 else exact_duration(seconds)
 
 
 def _present(target: Target, limit_s: float) -> dict[str, str]:
@@ -195,19 +203,19 @@ def _present(target: Target, limit_s: float) -> dict[str, str]:
     forecast, rhythm = advice.forecast, advice.rhythm
     stop = every = "not known yet"
     if forecast.plans:
-        stop = f"now {words.duration(forecast.now.stopped_s.mid)}"
+        stop = f"now {say_duration(forecast.now.stopped_s.mid)}"
         if forecast.now.stopped_s.mid < limit_s:
             stop += ": dumps at once"
         elif forecast.best_pre_dumps:
             best_s = forecast.best.stopped_s.mid
-            stop += f"; pre-dumped {words.duration(best_s)}"
+            stop += f"; pre-dumped {say_duration(best_s)}"
         every = "and dump when it pays"
     quiet = "it writes steadily" if rhythm.state is State.STEADY else "not known yet"
     if rhythm.quiet_s > 0:
-        quiet = f"quiet {words.duration(rhythm.quiet_s)}"
+        quiet = f"quiet {say_duration(rhythm.quiet_s)}"
     elif rhythm.state is State.BURST:
         quiet = "in a burst"
     lulls = rhythm.lengths(State.LULL)
     if lulls is not None:
-        quiet += f"; lulls: {words.duration(lulls.mid)}"
+        quiet += f"; lulls: {say_duration(lulls.mid)}"
     return {"stop": stop, "quiet": quiet, "at": "local time", "every": every}

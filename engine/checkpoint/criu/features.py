@@ -39,7 +39,6 @@ class Criu:
     """Why it does nothing at all on this kernel, in words; empty if it works."""
     has_memory_tracking: bool
     """Whether it can make pre-dumps and links with a parent: whether the kernel has soft-dirty bits."""
-    has_lazy_pages: bool
 
     @property
     def version_text(self) -> str:
@@ -148,7 +147,7 @@ def examine_criu(program: Path | None = None) -> Criu:
 
 @lru_cache
 def _ask(program: Path, changed_ns: int) -> Criu:
-    wanted = CriuFeatures(mem_track=True, lazy_pages=True)
+    wanted = CriuFeatures(mem_track=True)
     with PrivateDirectory() as work, Worker(program, work.path) as worker:
         try:
             version = worker.ask(CriuReq(type=VERSION, keep_open=True), timeout_s=_TIMEOUT_S).version
@@ -169,7 +168,6 @@ def _ask(program: Path, changed_ns: int) -> Criu:
         version=(version.major_number, version.minor_number, version.sublevel),
         why_not="" if answer.success else _why_not(program),
         has_memory_tracking=answer.features.mem_track,
-        has_lazy_pages=answer.features.lazy_pages,
     )
 
 

@@ -54,8 +54,6 @@ class Restored:
     processes: int
     seconds: float
     is_stopped: bool
-    is_our_child: bool
-    """Whether its end can be waited for by us."""
 
     def as_json(self) -> dict[str, Any]:
         """The stable form printed by `dirtytop restore --json`."""
@@ -127,7 +125,6 @@ def restore(
         processes=len(tree),
         seconds=time.perf_counter() - began_s,
         is_stopped=leave_stopped,
-        is_our_child=not detach,
     )
 
 

@@ -1,0 +1,1 @@
+"""What links cost: measured by a probe at first, then learnt from every link."""

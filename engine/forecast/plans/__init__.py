@@ -1,0 +1,1 @@
+"""Chains that are not made yet: what each link would hold and cost, and which chain is the best."""
