@@ -29,10 +29,10 @@ def collect(
     """
     plans: dict[TrackedProcess, LinkPlan] = {}
     memories: dict[TrackedProcess, TargetMemory] = {}
-    with session.lock:
+    with session.held() as processes:
         if not stopped:
             session.follow_tree()
-        for process in session.processes:
+        for process in processes:
             if not (stopped or process.is_tracked):
                 continue  # nothing of it would be clean: it is left to the dump
             try:
