@@ -38,7 +38,7 @@ def collect(
             try:
                 memory = TargetMemory(process.identity.pid, relatives, is_stopped=stopped)
                 held.callback(memory.close)
-                plan = process.plan_link(stopped=stopped)
+                plan = process.plan_last_link() if stopped else process.plan_link()
                 memory.always_there = plan.maps.vdso
             except TargetGone:
                 if process.identity == session.root:

@@ -16,6 +16,7 @@ from engine.printable import printable
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from engine.tracking.tracked_process import TrackedProcess
+from engine.tracking.trackers import abilities_of
 
 _BEGIN_ANEW = "begin another chain in a new directory"
 
@@ -164,7 +165,7 @@ def why_not_the_same(chain: ImageChain, sidecar: Sidecar) -> str:
     Raises:
         UnknownFormat: it is newer than what we understand.
     """
-    if sidecar.tracker is not TrackerKind.SOFT_DIRTY:
+    if not abilities_of(sidecar.tracker).survives_us:
         return "write-protect tracking ended with the program that made the last link"
     if sidecar.digest != link_digest(chain.links[-1].path):
         return "the last link is not as it was made"

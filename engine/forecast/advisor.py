@@ -35,7 +35,8 @@ from engine.forecast.trigger import Action, Armed, Decision, Moment, Trigger
 from engine.forecast.truth import Truth
 from engine.forecast.verdict import STOP_BUDGET_S, Forecast
 from engine.images.layout import LinkKind
-from engine.tracking.sample import Sample, TrackerKind
+from engine.tracking.sample import Sample
+from engine.tracking.trackers import abilities_of
 
 _NOTHING_ARMED: Final = Decision(Action.WAIT, "no trigger is armed")
 _LINK_UNDER_WAY: Final = Decision(Action.WAIT, "a link is being made")
@@ -179,7 +180,7 @@ class Advisor:
             len(self._newest.processes),
             present_pages=self._newest.totals.present_pages,
             anyway_pages=pages_saved_anyway(self._newest),
-            soft_dirty=self._newest.tracker is TrackerKind.SOFT_DIRTY,
+            soft_dirty=abilities_of(self._newest.tracker).stops_to_rearm,
         )
 
     def _keep_costs(self) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
+from weakref import WeakKeyDictionary
 
 from engine.errors import DirtytopError, EpochLent, KernelThread, NotSupported, TargetGone
 from engine.kernel.huge_pages import pages_per_huge_page
@@ -32,11 +33,10 @@ from engine.tracking.held_processes import HeldProcesses
 from engine.tracking.probe import probe
 from engine.tracking.process_tree import Newcomers, ProcessTree
 from engine.tracking.sample import EventKind, ProcessSample, RateMode, Sample, Totals, TrackerKind
-from engine.tracking.soft_dirty import SoftDirtyTracker
 from engine.tracking.tracked_process import TrackedProcess
 from engine.tracking.tracker import Tracker
+from engine.tracking.trackers import abilities_of, new_tracker
 from engine.tracking.uffd_source import UffdSource
-from engine.tracking.write_protect import WriteProtectTracker
 
 _SEAMS: Final = (
     "armed by write-protection: memory mapped right behind other memory stays apart from it until the next "
@@ -66,12 +66,14 @@ class Session:
         support = probe()
         self.tracker = tracker or support.best_for(pid)
         support.require(self.tracker)
+        self._abilities = abilities_of(self.tracker)
         self._fault_s = support.fault_s_of(self.tracker)
         self._costs = CostKeeper(budget, time.monotonic())
         self._told_costs = CostTeller()
         self._lock = threading.RLock()
         self._source = UffdSource()
         self._told_of_huge_pages: set[Identity] = set()
+        self._told_clears: WeakKeyDictionary[TrackedProcess, int] = WeakKeyDictionary()
         self._heat = HeatGrid()
         self._armed_at_s: float | None = None
         self._last_collect_s: float | None = None
@@ -82,9 +84,7 @@ class Session:
         stat = _require_trackable(pid)
         self.root = stat.identity
         self._tree = ProcessTree(stat, self._new_tracker, self._costs)
-        self.modes: tuple[RateMode, ...] = (
-            SoftDirtyTracker.modes if self.tracker is TrackerKind.SOFT_DIRTY else WriteProtectTracker.modes
-        )
+        self.modes = self._abilities.modes
         self.mode = self.modes[0]
 
     @property
@@ -154,7 +154,7 @@ class Session:
             self._told_of_huge_pages.clear()
             if again:
                 self._tree.note(EventKind.REARMED, self.root.pid, "re-armed: counts begin anew")
-            elif self.tracker is TrackerKind.WRITE_PROTECT:
+            elif self._abilities.keeps_mappings_apart:
                 self._tree.note(EventKind.SEAMS, self.root.pid, _SEAMS)
 
     def require_own_epoch(self) -> None:
@@ -169,10 +169,10 @@ class Session:
     def attach(self) -> None:
         """Take trackers into service without beginning an epoch: the next link does, or has done.
 
-        By soft-dirty what was dirty before still shows in ticks until then, and nothing is stopped. By
-        write-protection nothing was tracked before, and it is the same as `arm`. Errors as of `arm`.
+        What was dirty before still shows in ticks until then, and nothing is stopped. Where the kernel tracks
+        nothing before it is armed, this is the same as `arm`. Errors as of `arm`.
         """
-        if self.is_armed or self.tracker is TrackerKind.WRITE_PROTECT:
+        if self.is_armed or not self._abilities.tracks_before_armed:
             return self.arm()
         with self._lock:
             self._take_up(self._tree.attach)
@@ -231,7 +231,7 @@ class Session:
         """One process's part in a tick; None if it has exited."""
         try:
             sample = process.tick(now_s, mode)
-            if process.foreign_clears > process.told_clears:
+            if process.foreign_clears > self._told_clears.get(process, 0):
                 # A program that has just been started has nothing of what we planted either.
                 self._tree.require_same_program(process)
         except TargetGone:
@@ -269,12 +269,12 @@ class Session:
     @property
     def is_lent(self) -> bool:
         """Whether the soft-dirty bits are a chain's of CRIU: we only read them then."""
-        return self._borrower is not None and self.tracker is TrackerKind.SOFT_DIRTY
+        return self._borrower is not None and self._abilities.shares_epochs
 
     def lend_epoch(self, borrower: object) -> None:
         """From now on the soft-dirty bits are the borrower's: ticks only read them, arming is refused."""
         with self._lock:
-            if self._borrower is None and self.tracker is TrackerKind.SOFT_DIRTY:
+            if self._borrower is None and self._abilities.shares_epochs:
                 text = "a chain of CRIU's is open: from now on its soft-dirty bits are only read"
                 self._tree.note(EventKind.MODE, self.root.pid, text)
             self._borrower = borrower
@@ -333,13 +333,11 @@ class Session:
         self.close()
 
     def _new_tracker(self, identity: Identity) -> Tracker:
-        if self.tracker is TrackerKind.SOFT_DIRTY:
-            return SoftDirtyTracker(identity)
-        return WriteProtectTracker(identity, self._source)
+        return new_tracker(self.tracker, identity, self._source)
 
     def _tell_foreign_clears(self, process: TrackedProcess) -> None:
-        if process.foreign_clears > process.told_clears:
-            process.told_clears = process.foreign_clears
+        if process.foreign_clears > self._told_clears.get(process, 0):
+            self._told_clears[process] = process.foreign_clears
             self._tree.note(
                 EventKind.FOREIGN_CLEAR,
                 process.identity.pid,

@@ -280,7 +280,7 @@ def test_nobody_takes_part_who_leaves_more_to_the_link_before_than_he_has_in_com
     session: Session, tree: SharingTree
 ) -> None:
     with session.held() as processes:
-        plans = {process: process.plan_link(stopped=False) for process in processes}
+        plans = {process: process.plan_link() for process in processes}
     parent, first, second, third = plans
     region = tree.target.pages(range(_PAGES), tree.base)
     few = tree.target.pages(range(100), tree.base)

@@ -263,15 +263,15 @@ def test_a_page_that_the_parent_does_not_list_is_written_however_clean_it_is(
             target.ask()
             with session.held() as processes:
                 process = next(iter(processes))
-            honest = process.plan_link
+            honest = process.plan_last_link
 
-            def forgetful(*, stopped: bool) -> LinkPlan:
-                plan = honest(stopped=stopped)
+            def forgetful() -> LinkPlan:
+                plan = honest()
                 forgotten = plan.needed - listed
                 assert forgotten
                 return LinkPlan(plan.maps, plan.needed - forgotten, plan.held | forgotten)
 
-            monkeypatch.setattr(process, "plan_link", forgetful)
+            monkeypatch.setattr(process, "plan_last_link", forgetful)
             chain.dump(After.KILL)
         target.bury()
         assert verify(read_chain(chain_directory)) == ()

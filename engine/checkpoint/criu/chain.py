@@ -43,9 +43,9 @@ from engine.printable import printable
 from engine.tracking.canary import Canary
 from engine.tracking.epoch_watch import EpochWatch
 from engine.tracking.held_processes import HeldProcesses
-from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from engine.tracking.tracked_process import TrackedProcess
+from engine.tracking.trackers import abilities_of
 
 _PRE_DUMPS_LACK: Final = ("all but private memory: registers, open files, shared memory (the dump has them)",)
 
@@ -298,7 +298,7 @@ class CriuChain:
             if self._session.image_owner is not self:
                 self._session.forget_images(self)
                 # A native chain of the same session clears the same bits.
-                if self._session.tracker is TrackerKind.SOFT_DIRTY:
+                if abilities_of(self._session.tracker).shares_epochs:
                     return "another chain was made of this target meanwhile"
         if changed := self._place.changed(self._fingerprints):
             return f"{printable(str(changed))} was changed or removed since it was made"
@@ -323,17 +323,18 @@ class CriuChain:
                 raise
 
     def _note_writes_from_now_on(self, processes: HeldProcesses) -> None:
-        """With write-protection, what is pending after this link is what was written since about now.
+        """What is pending after this link is what was written since about now.
 
-        Soft-dirty bits tell it by themselves: they are cleared by CRIU, and not by us.
+        Where epochs are shared, CRIU begins one itself, with its own clear.
         """
+        shares_epochs = abilities_of(self._session.tracker).shares_epochs
         for process in processes:
             if process.is_tracked:
                 try:
-                    if self._session.tracker is TrackerKind.SOFT_DIRTY:
+                    if shares_epochs:
                         process.expect_link()
                     else:
-                        process.plan_link(stopped=False)
+                        process.plan_link()
                 except TargetGone:
                     continue
 

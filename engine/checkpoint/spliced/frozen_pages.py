@@ -113,7 +113,7 @@ class FrozenPages:
             for process in processes:
                 try:
                     if require_same(process.identity).program == process.program:
-                        self._plans[process] = process.plan_link(stopped=True)
+                        self._plans[process] = process.plan_last_link()
                 except TargetGone:
                     if process.identity == self._session.root:
                         raise
