@@ -67,7 +67,7 @@ class Session:
         self.tracker = tracker or support.best_for(pid)
         support.require(self.tracker)
         self._abilities = abilities_of(self.tracker)
-        self._fault_s = support.fault_s_of(self.tracker)
+        self._fault_s = support.of(self.tracker).fault_s
         self._costs = CostKeeper(budget, time.monotonic())
         self._told_costs = CostTeller()
         self._lock = threading.RLock()
