@@ -129,15 +129,12 @@ def _probe_soft_dirty() -> TrackerSupport:
     pid = os.getpid()
     with _own_pages() as (memory, first):
         try:
-            pagemap = Pagemap(pid)
-            clear_soft_dirty(pid)
+            with Pagemap(pid) as pagemap:
+                clear_soft_dirty(pid)
+                memory[PAGE_SIZE] = 2
+                dirty = pagemap.read([(first, first + _PAGES)]).pages(with_all=Category.SOFT_DIRTY)
         except DirtytopError as error:
             return TrackerSupport(False, error.message)
-        try:
-            memory[PAGE_SIZE] = 2
-            dirty = pagemap.read([(first, first + _PAGES)]).pages(with_all=Category.SOFT_DIRTY)
-        finally:
-            pagemap.close()
         if dirty.pages().tolist() == [first + 1]:
             return TrackerSupport(True, fault_s=_measure_fault_s(memory, lambda: clear_soft_dirty(pid)))
         if not dirty:
@@ -148,15 +145,12 @@ def _probe_soft_dirty() -> TrackerSupport:
 def _probe_scan() -> TrackerSupport:
     with _own_pages() as (_, first):
         try:
-            pagemap = Pagemap(os.getpid())
+            with Pagemap(os.getpid()) as pagemap:
+                found = pagemap.scan(first, first + _PAGES).pages()
         except DirtytopError as error:
             return TrackerSupport(False, error.message)
-        try:
-            found = pagemap.scan(first, first + _PAGES).pages()
         except OSError:
             return TrackerSupport(False, "the kernel has no PAGEMAP_SCAN (Linux 6.7)")
-        finally:
-            pagemap.close()
         if found.count == _PAGES:
             return TrackerSupport(True)
         return TrackerSupport(False, f"of {_PAGES} pages it found {found.count}")
@@ -183,15 +177,12 @@ def _probe_write_protect() -> TrackerSupport:
 
 
 def _count_own_writes(memory: mmap.mmap, first: int) -> TrackerSupport:
-    pagemap = Pagemap(os.getpid())
-    try:
-        span = (first, first + _PAGES)
+    span = (first, first + _PAGES)
+    with Pagemap(os.getpid()) as pagemap:
         fault_s = _measure_fault_s(
             memory, lambda: pagemap.scan(*span, all_of=Category.WRITTEN, write_protect=True)
         )
         written = pagemap.scan(*span, all_of=Category.WRITTEN, write_protect=False).pages()
-    finally:
-        pagemap.close()
     if written.count != _PAGES:
         return TrackerSupport(False, f"{_PAGES} pages were written, and {written.count} reported")
     return TrackerSupport(True, fault_s=fault_s)

@@ -183,11 +183,8 @@ class FrozenPages:
         self.withheld.require_savable(pid)
         if plan is not None:
             return (plan.needed | plan.held) & mappings
-        reader = PageReader(pid)
-        try:
+        with PageReader(pid) as reader:
             return reader.in_use(read_maps(pid)).dumpable & mappings
-        finally:
-            reader.close()
 
     def _identities(self) -> dict[int, Identity]:
         """Every process of the frozen tree, by the pid that it knows itself by."""
