@@ -16,6 +16,7 @@ from engine.printable import printable
 from engine.privileges import may_look_into_others, may_trace_others, read_setting, relevant_capabilities
 from engine.tracking.probe import Support, TrackerSupport, probe
 from engine.tracking.sample import TrackerKind
+from engine.tracking.trackers import abilities_of
 
 _HUGE_PAGES: Final = "/sys/kernel/mm/transparent_hugepage/enabled"
 _INITIAL_PID_NAMESPACE: Final = "pid:[4026531836]"  # PROC_PID_INIT_INO of include/linux/proc_ns.h
@@ -234,7 +235,7 @@ def _huge_pages(best: TrackerKind | None) -> Finding:
     chosen = re.search(r"\[(\w+)\]", modes)
     mode = chosen[1] if chosen else printable(modes.strip())
     text = f"transparent huge pages: {mode}"
-    if mode == "always" and best is TrackerKind.SOFT_DIRTY:
+    if mode == "always" and best is not None and abilities_of(best).counts_whole_huge_pages:
         return Finding(
             name,
             Status.LIMITED,

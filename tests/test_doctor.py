@@ -21,7 +21,7 @@ WORKS = TrackerSupport(True)
 def with_support(
     monkeypatch: pytest.MonkeyPatch, soft_dirty: TrackerSupport, write_protect: TrackerSupport
 ) -> Report:
-    support = Support(soft_dirty, write_protect, pagemap_scan=write_protect, fault_s=1e-6)
+    support = Support(soft_dirty, write_protect, pagemap_scan=write_protect)
     monkeypatch.setattr(doctor, "probe", lambda: support)
     return examine()
 

@@ -29,16 +29,16 @@ def collect(
     """
     plans: dict[TrackedProcess, LinkPlan] = {}
     memories: dict[TrackedProcess, TargetMemory] = {}
-    with session.lock:
+    with session.held() as processes:
         if not stopped:
             session.follow_tree()
-        for process in session.processes:
+        for process in processes:
             if not (stopped or process.is_tracked):
                 continue  # nothing of it would be clean: it is left to the dump
             try:
                 memory = TargetMemory(process.identity.pid, relatives, is_stopped=stopped)
                 held.callback(memory.close)
-                plan = process.plan_link(stopped=stopped)
+                plan = process.plan_last_link() if stopped else process.plan_link()
                 memory.always_there = plan.maps.vdso
             except TargetGone:
                 if process.identity == session.root:

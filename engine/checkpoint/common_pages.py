@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,7 +61,7 @@ class CommonPages:
     def _stayed(self) -> PageSet:
         """What the source still has where it had it."""
         try:
-            with closing(Pagemap(self.source.identity.pid)) as pagemap:
+            with Pagemap(self.source.identity.pid) as pagemap:
                 return _chosen(self.pages, find_frames(pagemap, self.pages) == self._frames)
         except TargetGone:
             return EMPTY
@@ -88,7 +88,7 @@ def _find_in(family: _Members) -> CommonPages | None:
         pagemaps: dict[TrackedProcess, Pagemap] = {}
         for process in family:
             try:
-                pagemaps[process] = held.enter_context(closing(Pagemap(process.identity.pid)))
+                pagemaps[process] = held.enter_context(Pagemap(process.identity.pid))
             except TargetGone:  # its own part of the link will tell
                 continue
         source, members = _choose(family, pagemaps)

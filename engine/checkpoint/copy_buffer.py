@@ -89,8 +89,8 @@ def _make_room(session: Session, buffer: PageBuffer) -> None:
 def _pending_bytes(session: Session) -> int:
     """What a link would hold now; no epoch is begun."""
     pending_bytes = 0
-    with session.lock:
-        for process in session.processes:
+    with session.held() as processes:
+        for process in processes:
             try:
                 process.look()
             except TargetGone:

@@ -28,8 +28,8 @@ from engine.images.chain import ImageChain, read_chain
 from engine.images.layout import LinkKind
 from engine.images.link import Link
 from engine.preflight.finding import Finding
-from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
+from engine.tracking.trackers import abilities_of
 
 DEFAULT_OPTIONS: Final = CriuOptions()
 
@@ -151,8 +151,8 @@ def _with_preflight(report: EngineReport, preflight: Preflight) -> EngineReport:
 
 
 def _examine_memory(session: Session) -> EngineReport:
-    by_write_protect = session.tracker is TrackerKind.WRITE_PROTECT
-    pre_dump = "never stops the target" if by_write_protect else "stops the target to read what is dirty"
+    stops = abilities_of(session.tracker).stops_to_rearm
+    pre_dump = "stops the target to read what is dirty" if stops else "never stops the target"
     return EngineReport(
         engine=Engine.MEMORY,
         version="",
@@ -358,7 +358,7 @@ def _why_not_on(session: Session, last: Link, sidecar: Sidecar | None) -> str:
 
 def _why_full(session: Session, chain: ImageChain, sidecar: Sidecar) -> str:
     """What can be told beforehand. What else disturbs an epoch is told in the notes of the next link."""
-    if sidecar.tracker is not TrackerKind.SOFT_DIRTY:
+    if not abilities_of(sidecar.tracker).survives_us:
         return "write-protect tracking ended with the program that made it"
     if sidecar.owner is not Engine.CRIU and session.tracker is not sidecar.tracker:
         return "it was tracked by soft-dirty bits"

@@ -60,9 +60,8 @@ class FrozenTree:
 
     def _stop_new(self) -> bool:
         """Stop what is not stopped yet; whether there was any."""
-        fresh = [
-            process.identity for process in self._session.processes if process.identity not in self.stopped
-        ]
+        with self._session.held() as processes:
+            fresh = [each.identity for each in processes if each.identity not in self.stopped]
         for identity in fresh:
             stopped = StoppedProcess(identity.pid)
             try:
@@ -104,9 +103,11 @@ class FrozenTree:
 def read_flags(session: Session) -> dict[int, list[SmapsEntry]]:
     """Flags of mappings, by pid. Making smaps walks all pages: it is done before the tree is stopped."""
     flags = {}
-    for process in session.processes:
+    with session.held() as processes:
+        pids = [process.identity.pid for process in processes]
+    for pid in pids:
         try:
-            flags[process.identity.pid] = read_smaps(process.identity.pid)
+            flags[pid] = read_smaps(pid)
         except TargetGone:
             continue
     return flags

@@ -127,11 +127,11 @@ class MemoryChain:
         chain._begin(session, directory, ChainDirectory.go_on(directory, images))
         chain.links = tuple(LinkResult.of_earlier(info, cls.engine) for info in images.infos())
         chain._fingerprints = [(link.path, chain._place.fingerprint(link.path)) for link in images.links]
-        with session.lock:
+        with session.held() as processes:
             session.attach()
             session.forget_images(chain)
             chain._notes = resume_epoch(session, epoch)
-            if not any(process.is_relied_on for process in session.processes):
+            if not any(process.is_relied_on for process in processes):
                 chain._fingerprints.clear()  # nothing is left to those links: the next one needs no parent
         return chain
 
@@ -164,7 +164,8 @@ class MemoryChain:
                 plans, memories = collect(self._session, held, relatives, stopped=False)
             common = held.enter_context(CommonLink(link, plans))
             gauge.total_bytes = common.needed_bytes
-            stopped_us = sum(process.take_stopped_us() for process in plans)
+            with self._session.held():
+                stopped_us = sum(process.take_stopped_us() for process in plans)
             copying_s = time.perf_counter()
             covered: dict[TrackedProcess, PageSet] = {}
 
@@ -241,10 +242,10 @@ class MemoryChain:
             smaps = read_flags(self._session)
             buffer = held.enter_context(copy_buffer(self._session))
             # A tick under way is waited for now, and not by a target that is stopped.
-            while_stopped.enter_context(self._session.lock)
-            relatives = held.enter_context(Relatives([p.identity.pid for p in self._session.processes]))
+            processes = while_stopped.enter_context(self._session.held())
+            relatives = held.enter_context(Relatives([p.identity.pid for p in processes]))
             while_stopped.enter_context(urgent())
-            pending_bytes = sum(process.pending.size_bytes for process in self._session.processes)
+            pending_bytes = sum(p.pending.size_bytes for p in processes)
             most_s = self._limit_s(pending_bytes, to_disk=after is not After.RUN)
             tree = standing.enter_context(FrozenTree(self._session, most_s))
             look = heeding(tree.freeze.check, gauge.cancelled)
@@ -255,8 +256,7 @@ class MemoryChain:
             copying_s = time.perf_counter()
             common = held.enter_context(CommonLink(link, plans))
             gauge.total_bytes = common.needed_bytes
-            fits = grow(buffer, gauge.total_bytes)
-            stash = Stash(buffer)
+            fits, stash = grow(buffer, gauge.total_bytes), Stash(buffer)
             covered: dict[TrackedProcess, PageSet] = {}
 
             def copy() -> None:
@@ -344,14 +344,14 @@ class MemoryChain:
         self._place.close()
 
     def _limit_s(self, size_bytes: int, *, to_disk: bool) -> float:
-        return limit_s(self.freeze_timeout_s, len(self._session.processes), size_bytes, to_disk=to_disk)
+        return limit_s(self.freeze_timeout_s, self._session.process_count, size_bytes, to_disk=to_disk)
 
     def _take_over(self) -> list[str]:
         """Make sure that the session's pending pages refer to this chain; what the user should know."""
         if self.is_ended:
             raise has_ended(self.directory)
         notes, self._notes = self._notes, []
-        with self._session.lock:
+        with self._session.held():
             if not self._session.is_armed:
                 self._session.require_own_epoch()
                 self._session.attach()

@@ -16,6 +16,7 @@ from engine.printable import printable
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from engine.tracking.tracked_process import TrackedProcess
+from engine.tracking.trackers import abilities_of
 
 _BEGIN_ANEW = "begin another chain in a new directory"
 
@@ -134,19 +135,20 @@ def resume_epoch(session: Session, epoch: EarlierEpoch) -> list[str]:
         return [f"{epoch.why_full}: this link is a full one"]
     recorded = {process.identity: process for process in epoch.sidecar.processes}
     reasons = []
-    for process in session.processes:
-        known = recorded.get(process.identity)
-        if not process.is_tracked:
-            reasons.append(f"process {process.identity.pid} is not tracked yet: saved in full")
-        elif known is None or known.memory_identity != process.program:
-            reasons.append(f"process {process.identity.pid} is new since the last link: saved in full")
-        elif known.inner_pid not in epoch.covered:
-            reasons.append(f"process {process.identity.pid} is not in the last link: saved in full")
-        elif not _adopts(process, known, epoch.covered[known.inner_pid]):
-            reasons.append(
-                f"another program has cleared the soft-dirty bits of process {process.identity.pid} "
-                "since the last link, or it cannot be told: saved in full"
-            )
+    with session.held() as processes:
+        for process in processes:
+            known = recorded.get(process.identity)
+            if not process.is_tracked:
+                reasons.append(f"process {process.identity.pid} is not tracked yet: saved in full")
+            elif known is None or known.memory_identity != process.program:
+                reasons.append(f"process {process.identity.pid} is new since the last link: saved in full")
+            elif known.inner_pid not in epoch.covered:
+                reasons.append(f"process {process.identity.pid} is not in the last link: saved in full")
+            elif not _adopts(process, known, epoch.covered[known.inner_pid]):
+                reasons.append(
+                    f"another program has cleared the soft-dirty bits of process {process.identity.pid} "
+                    "since the last link, or it cannot be told: saved in full"
+                )
     return reasons
 
 
@@ -163,7 +165,7 @@ def why_not_the_same(chain: ImageChain, sidecar: Sidecar) -> str:
     Raises:
         UnknownFormat: it is newer than what we understand.
     """
-    if sidecar.tracker is not TrackerKind.SOFT_DIRTY:
+    if not abilities_of(sidecar.tracker).survives_us:
         return "write-protect tracking ended with the program that made the last link"
     if sidecar.digest != link_digest(chain.links[-1].path):
         return "the last link is not as it was made"

@@ -227,7 +227,7 @@ def sidecar_of(
     Raises:
         BadImage: the link cannot be read.
     """
-    with session.lock:
+    with session.held() as tracked:
         processes = tuple(
             SidecarProcess(
                 pid=process.identity.pid,
@@ -238,7 +238,7 @@ def sidecar_of(
                 marked_pages=tuple(taken.pages.ravel().tolist()),
                 frames=tuple(taken.frames.ravel().tolist()),
             )
-            for process in session.processes
+            for process in tracked
             for taken in [process.link_marks if marks is None else marks.get(process.identity, NO_MARKS)]
         )
     tracker = session.tracker if canaries is None else TrackerKind.SOFT_DIRTY

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntFlag
 from functools import lru_cache
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,6 +119,14 @@ class Pagemap:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        """Close it at the end of the block."""
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Close it."""
+        self.close()
 
     def scan(
         self,
@@ -249,15 +257,13 @@ def scan_knows(category: Category = NOTHING) -> bool:
 
     The ioctl came with Linux 6.7, SOFT_DIRTY in it a little later (commit e6a9a2cbc13b).
     """
-    pagemap = Pagemap(os.getpid())
-    try:
-        pagemap.scan(1, 2, returned=category)
-    except OSError as error:
-        if error.errno not in (errno.ENOTTY, errno.EINVAL):
-            raise
-        return False
-    finally:
-        pagemap.close()
+    with Pagemap(os.getpid()) as pagemap:
+        try:
+            pagemap.scan(1, 2, returned=category)
+        except OSError as error:
+            if error.errno not in (errno.ENOTTY, errno.EINVAL):
+                raise
+            return False
     return True
 
 

@@ -366,18 +366,23 @@ def _exited(pid: int) -> TargetGone:
     return TargetGone(f"process {pid} exited while it was being stopped", pid=pid)
 
 
+def already_traced(pid: int, tracer: int) -> AlreadyTraced:
+    """What to tell of a process that has a tracer. Raises TargetGone: the tracer has exited."""
+    name = read_stat(tracer).command
+    return AlreadyTraced(
+        f"process {pid} is already traced by {name} (pid {tracer})",
+        pid=pid,
+        hint=f"only one tracer at a time is possible: end {name}, or let it detach",
+    )
+
+
 def _refusal(error: OSError, pid: int, tid: int) -> DirtytopError:
     """Why a thread could not be seized."""
     if error.errno == errno.EPERM:
         status = read_status(pid, tid)
         tracer = int(status.get("TracerPid", "0"))
         if tracer:
-            name = read_stat(tracer).command
-            return AlreadyTraced(
-                f"process {pid} is already traced by {name} (pid {tracer})",
-                pid=pid,
-                hint=f"only one tracer at a time is possible: end {name}, or let it detach",
-            )
+            return already_traced(pid, tracer)
         if status.get("State", "")[:1] in "ZX":
             return _exited(pid)
     return from_os_error(error, pid, "stop it")

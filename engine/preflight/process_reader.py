@@ -163,11 +163,8 @@ def _guarded(pid: int, lines: list[bytes]) -> PageSet:
     if not own or not scan_knows(Category.GUARD):
         return EMPTY
     first, end = parse_line(own[0]).start, parse_line(own[-1]).end
-    pagemap = Pagemap(pid)
-    try:
+    with Pagemap(pid) as pagemap:
         found = pagemap.scan(first >> PAGE_SHIFT, end >> PAGE_SHIFT, any_of=Category.GUARD).pages()
-    finally:
-        pagemap.close()
     return found & read_maps(pid).private if found else EMPTY
 
 

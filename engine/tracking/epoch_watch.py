@@ -83,11 +83,8 @@ class EpochWatch:
         marks = self.marks.get(identity)
         if marks is None:
             return False
-        pagemap = Pagemap(identity.pid)
-        try:
+        with Pagemap(identity.pid) as pagemap:
             return bool(marks.replaced(pagemap, clean))
-        finally:
-            pagemap.close()
 
     def disturbance(self) -> str:
         """What has happened to the epoch, in words; empty if nothing has.
@@ -104,11 +101,8 @@ class EpochWatch:
                     )
                 if each.canary is None:
                     return f"it cannot be told whether another program cleared the soft-dirty bits of {pid}"
-                pagemap = Pagemap(pid)
-                try:
+                with Pagemap(pid) as pagemap:
                     intact = each.canary.is_intact(pagemap)
-                finally:
-                    pagemap.close()
             except TargetGone:
                 continue
             if not intact:
@@ -117,13 +111,10 @@ class EpochWatch:
 
 
 def _watch(identity: Identity) -> _Watched:
-    reader = PageReader(identity.pid)
-    try:
+    with PageReader(identity.pid) as reader:
         canary = _plant_in(identity, _choose(reader.pagemap))
         dumpable = reader.in_use(read_maps(identity.pid)).dumpable
         return _Watched(identity, canary, FrameMarks.take(reader.pagemap, dumpable))
-    finally:
-        reader.close()
 
 
 def _choose(pagemap: Pagemap) -> Canary | None:

@@ -54,6 +54,11 @@ class FrameMarks:
         """Whether there is anything to compare with."""
         return len(self.spans) > 0
 
+    @property
+    def are_missing(self) -> bool:
+        """Whether there is nothing to compare with, though frames can be known."""
+        return can_tell() and not self.are_there
+
     @classmethod
     def take(cls, pagemap: Pagemap, pages: PageSet) -> Self:
         """Remember what stands for some of these pages, at least one in each span. Raises TargetGone."""
@@ -102,57 +107,6 @@ class FrameMarks:
 
 NO_MARKS: Final = FrameMarks.from_pages(EMPTY.starts, EMPTY.starts)
 """Everything may have been moved."""
-
-
-@final
-class FrameWatch:
-    """Which pages of one process were moved since the image that they may be left to."""
-
-    def __init__(self, pagemap: Pagemap) -> None:
-        """Nothing is known yet, and everything may have been moved."""
-        self._pagemap = pagemap
-        self._of_last = NO_MARKS
-        self._under_way: FrameMarks | None = None
-
-    @property
-    def marks(self) -> FrameMarks:
-        """Of the image under way, or else the last good one."""
-        return self._of_last if self._under_way is None else self._under_way
-
-    def moved(self, clean: PageSet) -> PageSet:
-        """Which of the clean pages may have been moved. Raises TargetGone."""
-        return self._of_last.moved(self._pagemap, clean)
-
-    def begin_link(self, dumpable: PageSet, clean: PageSet, *, is_last: bool) -> PageSet:
-        """An image of these pages is begun, of which none has been copied yet.
-
-        Returns:
-            The pages that may have been moved since the image before was begun, or one under way.
-
-        Raises:
-            TargetGone: the process has exited.
-        """
-        # What is moved after this moment is found by the next image, whatever is found now.
-        marks = NO_MARKS if is_last else FrameMarks.take(self._pagemap, dumpable)
-        moved = self.moved(clean)
-        if self._under_way is not None:
-            moved |= self._under_way.moved(self._pagemap, dumpable)
-        self._under_way = marks
-        return moved
-
-    def finish_link(self) -> None:
-        """The image under way is the last good one."""
-        self._of_last = self.marks
-        self._under_way = None
-
-    def abandon_link(self) -> None:
-        """The image under way did not come to be."""
-        self._under_way = None
-
-    def adopt(self, marks: FrameMarks) -> None:
-        """An earlier program took these when it began its last image."""
-        self._of_last = marks
-        self._under_way = None
 
 
 def can_tell() -> bool:

@@ -28,6 +28,7 @@ from engine.kernel.userfaultfd import (
 from engine.pageset import PAGE_SHIFT, PAGE_SIZE
 from engine.privileges import may_clear_soft_dirty
 from engine.tracking.sample import TrackerKind
+from engine.tracking.trackers import abilities_of
 
 _PAGES = 256
 _ROUNDS = 5
@@ -40,6 +41,8 @@ class TrackerSupport:
     works: bool
     reason: str = ""
     """Why not, in words; empty if it works."""
+    fault_s: float = 0.0
+    """Measured: what the first write to a page after each re-arming costs the writer, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +52,11 @@ class Support:
     soft_dirty: TrackerSupport
     write_protect: TrackerSupport
     pagemap_scan: TrackerSupport
-    fault_s: float
-    """Measured: what the first write to a write-protected page costs the writer, in seconds."""
-    soft_dirty_fault_s: float = 0.0
-    """The same where soft-dirty bits were cleared."""
 
     def of(self, kind: TrackerKind) -> TrackerSupport:
         """Whether this tracker works."""
-        return self.soft_dirty if kind is TrackerKind.SOFT_DIRTY else self.write_protect
-
-    def fault_s_of(self, kind: TrackerKind) -> float:
-        """What the first write to a page costs the writer after each re-arming, in seconds."""
-        return self.soft_dirty_fault_s if kind is TrackerKind.SOFT_DIRTY else self.fault_s
+        support = {TrackerKind.SOFT_DIRTY: self.soft_dirty, TrackerKind.WRITE_PROTECT: self.write_protect}
+        return support[kind]
 
     def best_for(self, pid: int) -> TrackerKind:
         """What `auto` means for one process: `best`, but for soft-dirty bits that we may not clear.
@@ -88,6 +84,15 @@ class Support:
             hint="Linux 6.7 or later has write-protect tracking; `dirtytop doctor` tells more",
         )
 
+    def best_to_wait_by(self) -> TrackerKind:
+        """A tracker whose ticks never stop the target, for one that ticks for long; else the best.
+
+        Raises:
+            NotSupported: none works here.
+        """
+        unstopping = [kind for kind in TrackerKind if not abilities_of(kind).stops_to_rearm]
+        return next((kind for kind in unstopping if self.of(kind).works), None) or self.best()
+
     def require(self, kind: TrackerKind) -> None:
         """Make sure that this tracker works.
 
@@ -104,10 +109,9 @@ class Support:
 @lru_cache(maxsize=1)
 def probe() -> Support:
     """Try everything once on memory of our own; the answer is kept for the life of the program."""
-    scan = _probe_scan()
-    write_protect, fault_s = _probe_write_protect()
-    soft_dirty, soft_dirty_fault_s = _probe_soft_dirty()
-    return Support(soft_dirty, write_protect, scan, fault_s, soft_dirty_fault_s)
+    return Support(
+        pagemap_scan=_probe_scan(), write_protect=_probe_write_protect(), soft_dirty=_probe_soft_dirty()
+    )
 
 
 @contextmanager
@@ -121,76 +125,67 @@ def _own_pages() -> Iterator[tuple[mmap.mmap, int]]:
         yield memory, ctypes.addressof(ctypes.c_char.from_buffer(memory)) >> PAGE_SHIFT
 
 
-def _probe_soft_dirty() -> tuple[TrackerSupport, float]:
+def _probe_soft_dirty() -> TrackerSupport:
     pid = os.getpid()
     with _own_pages() as (memory, first):
         try:
-            pagemap = Pagemap(pid)
-            clear_soft_dirty(pid)
+            with Pagemap(pid) as pagemap:
+                clear_soft_dirty(pid)
+                memory[PAGE_SIZE] = 2
+                dirty = pagemap.read([(first, first + _PAGES)]).pages(with_all=Category.SOFT_DIRTY)
         except DirtytopError as error:
-            return TrackerSupport(False, error.message), 0.0
-        try:
-            memory[PAGE_SIZE] = 2
-            dirty = pagemap.read([(first, first + _PAGES)]).pages(with_all=Category.SOFT_DIRTY)
-        finally:
-            pagemap.close()
+            return TrackerSupport(False, error.message)
         if dirty.pages().tolist() == [first + 1]:
-            return TrackerSupport(True), _measure_fault_s(memory, lambda: clear_soft_dirty(pid))
+            return TrackerSupport(True, fault_s=_measure_fault_s(memory, lambda: clear_soft_dirty(pid)))
         if not dirty:
-            return TrackerSupport(False, "the kernel was built without CONFIG_MEM_SOFT_DIRTY"), 0.0
-        return TrackerSupport(False, f"one page was written, and {dirty.count} read as dirty"), 0.0
+            return TrackerSupport(False, "the kernel was built without CONFIG_MEM_SOFT_DIRTY")
+        return TrackerSupport(False, f"one page was written, and {dirty.count} read as dirty")
 
 
 def _probe_scan() -> TrackerSupport:
     with _own_pages() as (_, first):
         try:
-            pagemap = Pagemap(os.getpid())
+            with Pagemap(os.getpid()) as pagemap:
+                found = pagemap.scan(first, first + _PAGES).pages()
         except DirtytopError as error:
             return TrackerSupport(False, error.message)
-        try:
-            found = pagemap.scan(first, first + _PAGES).pages()
         except OSError:
             return TrackerSupport(False, "the kernel has no PAGEMAP_SCAN (Linux 6.7)")
-        finally:
-            pagemap.close()
         if found.count == _PAGES:
             return TrackerSupport(True)
         return TrackerSupport(False, f"of {_PAGES} pages it found {found.count}")
 
 
-def _probe_write_protect() -> tuple[TrackerSupport, float]:
+def _probe_write_protect() -> TrackerSupport:
     if SYS_USERFAULTFD < 0:
-        return TrackerSupport(False, f"not yet known on {os.uname().machine}"), 0.0
+        return TrackerSupport(False, f"not yet known on {os.uname().machine}")
     try:
         descriptor = system_call(SYS_USERFAULTFD, CREATE_FLAGS)
     except OSError as error:
-        return TrackerSupport(False, f"userfaultfd(2) is refused ({os.strerror(error.errno or 0)})"), 0.0
+        return TrackerSupport(False, f"userfaultfd(2) is refused ({os.strerror(error.errno or 0)})")
     try:
         enable_async_write_protect(descriptor)
         with _own_pages() as (memory, first):
             register_write_protect(descriptor, first << PAGE_SHIFT, (first + _PAGES) << PAGE_SHIFT)
             return _count_own_writes(memory, first)
     except OSError:
-        return TrackerSupport(False, "the kernel has no asynchronous write-protect (Linux 6.7)"), 0.0
+        return TrackerSupport(False, "the kernel has no asynchronous write-protect (Linux 6.7)")
     except DirtytopError as error:
-        return TrackerSupport(False, error.message), 0.0
+        return TrackerSupport(False, error.message)
     finally:
         os.close(descriptor)
 
 
-def _count_own_writes(memory: mmap.mmap, first: int) -> tuple[TrackerSupport, float]:
-    pagemap = Pagemap(os.getpid())
-    try:
-        span = (first, first + _PAGES)
+def _count_own_writes(memory: mmap.mmap, first: int) -> TrackerSupport:
+    span = (first, first + _PAGES)
+    with Pagemap(os.getpid()) as pagemap:
         fault_s = _measure_fault_s(
             memory, lambda: pagemap.scan(*span, all_of=Category.WRITTEN, write_protect=True)
         )
         written = pagemap.scan(*span, all_of=Category.WRITTEN, write_protect=False).pages()
-    finally:
-        pagemap.close()
     if written.count != _PAGES:
-        return TrackerSupport(False, f"{_PAGES} pages were written, and {written.count} reported"), 0.0
-    return TrackerSupport(True), fault_s
+        return TrackerSupport(False, f"{_PAGES} pages were written, and {written.count} reported")
+    return TrackerSupport(True, fault_s=fault_s)
 
 
 def _measure_fault_s(memory: mmap.mmap, rearm: Callable[[], object]) -> float:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, final
+from typing import Final, Self, final
 
 import numpy as np
 
@@ -73,6 +73,14 @@ class PageReader:
     def close(self) -> None:
         """Give the descriptor back; may be called twice."""
         self.pagemap.close()
+
+    def __enter__(self) -> Self:
+        """Close it at the end of the block."""
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Close it."""
+        self.close()
 
     def in_use(self, maps: Maps) -> InUse:
         """The pages in use now. Raises TargetGone."""

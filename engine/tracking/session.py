@@ -1,8 +1,8 @@
 """A watched process tree: arm it, tick it, read samples.
 
 A `Session` owns the trackers of a process and its descendants. Children join when they fork and
-leave when they exit; a program that starts another (`execve`) is armed anew. It is not bound to a
-thread: every method takes the same lock, so ticks and images may come from different threads.
+leave when they exit; a program that starts another (`execve`) is armed again. Ticks and images may come from
+different threads: every method holds the session while it works, and `held` does so for a block.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
+from weakref import WeakKeyDictionary
 
 from engine.errors import DirtytopError, EpochLent, KernelThread, NotSupported, TargetGone
 from engine.kernel.huge_pages import pages_per_huge_page
@@ -27,14 +29,14 @@ from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget, CostKeeper
 from engine.tracking.cost_words import CostTeller
 from engine.tracking.curve import summed
 from engine.tracking.heat import HeatGrid
+from engine.tracking.held_processes import HeldProcesses
 from engine.tracking.probe import probe
 from engine.tracking.process_tree import Newcomers, ProcessTree
 from engine.tracking.sample import EventKind, ProcessSample, RateMode, Sample, Totals, TrackerKind
-from engine.tracking.soft_dirty import SoftDirtyTracker
 from engine.tracking.tracked_process import TrackedProcess
 from engine.tracking.tracker import Tracker
+from engine.tracking.trackers import abilities_of, new_tracker
 from engine.tracking.uffd_source import UffdSource
-from engine.tracking.write_protect import WriteProtectTracker
 
 _SEAMS: Final = (
     "armed by write-protection: memory mapped right behind other memory stays apart from it until the next "
@@ -64,12 +66,14 @@ class Session:
         support = probe()
         self.tracker = tracker or support.best_for(pid)
         support.require(self.tracker)
-        self._fault_s = support.fault_s_of(self.tracker)
+        self._abilities = abilities_of(self.tracker)
+        self._fault_s = support.of(self.tracker).fault_s
         self._costs = CostKeeper(budget, time.monotonic())
         self._told_costs = CostTeller()
-        self.lock = threading.RLock()
+        self._lock = threading.RLock()
         self._source = UffdSource()
         self._told_of_huge_pages: set[Identity] = set()
+        self._told_clears: WeakKeyDictionary[TrackedProcess, int] = WeakKeyDictionary()
         self._heat = HeatGrid()
         self._armed_at_s: float | None = None
         self._last_collect_s: float | None = None
@@ -80,9 +84,7 @@ class Session:
         stat = _require_trackable(pid)
         self.root = stat.identity
         self._tree = ProcessTree(stat, self._new_tracker, self._costs)
-        self.modes: tuple[RateMode, ...] = (
-            SoftDirtyTracker.modes if self.tracker is TrackerKind.SOFT_DIRTY else WriteProtectTracker.modes
-        )
+        self.modes = self._abilities.modes
         self.mode = self.modes[0]
 
     @property
@@ -100,20 +102,38 @@ class Session:
         pid = self.root.pid
         return self._tree.refused.get(self.root) or TargetGone(f"process {pid} has exited", pid=pid)
 
+    @contextmanager
+    def held(self) -> Iterator[HeldProcesses]:
+        """Hold the session: other threads' ticks, links and orders wait until the end of the block.
+
+        The thread that holds it may call any method of the session, and hold it once more.
+
+        Yields:
+            The living processes of the tree, which are out of reach after the block.
+        """
+        with self._lock:
+            processes = HeldProcesses(self._tree)
+            try:
+                yield processes
+            finally:
+                processes.let_go()
+
     @property
-    def processes(self) -> tuple[TrackedProcess, ...]:
-        """The living processes of the tree, the root first; hold `lock` while using them."""
-        return tuple(self._tree)
+    def process_count(self) -> int:
+        """How many processes of the tree are alive."""
+        return len(self._tree)
 
     @property
     def foreign_clears(self) -> int:
         """How often somebody else has cleared soft-dirty bits of these processes."""
-        return sum(process.foreign_clears for process in self._tree)
+        with self._lock:
+            return sum(process.foreign_clears for process in self._tree)
 
     @property
     def refused(self) -> dict[Identity, DirtytopError]:
         """Descendants that could not be tracked, and why."""
-        return dict(self._tree.refused)
+        with self._lock:
+            return dict(self._tree.refused)
 
     def arm(self, *, even_if_lent: bool = False) -> None:
         """Begin, or begin anew: since-armed starts at zero. Pages that are pending stay pending.
@@ -126,7 +146,7 @@ class Session:
             EpochLent: the bits are a chain's of CRIU.
             TargetGone, NotPermitted, AlreadyTraced, NotSupported: the root cannot be tracked.
         """
-        with self.lock:
+        with self._lock:
             if not even_if_lent:
                 self.require_own_epoch()
             again = self.is_armed
@@ -134,7 +154,7 @@ class Session:
             self._told_of_huge_pages.clear()
             if again:
                 self._tree.note(EventKind.REARMED, self.root.pid, "re-armed: counts begin anew")
-            elif self.tracker is TrackerKind.WRITE_PROTECT:
+            elif self._abilities.keeps_mappings_apart:
                 self._tree.note(EventKind.SEAMS, self.root.pid, _SEAMS)
 
     def require_own_epoch(self) -> None:
@@ -149,12 +169,12 @@ class Session:
     def attach(self) -> None:
         """Take trackers into service without beginning an epoch: the next link does, or has done.
 
-        By soft-dirty what was dirty before still shows in ticks until then, and nothing is stopped. By
-        write-protection nothing was tracked before, and it is the same as `arm`. Errors as of `arm`.
+        What was dirty before still shows in ticks until then, and nothing is stopped. Where the kernel tracks
+        nothing before it is armed, this is the same as `arm`. Errors as of `arm`.
         """
-        if self.is_armed or self.tracker is TrackerKind.WRITE_PROTECT:
+        if self.is_armed or not self._abilities.tracks_before_armed:
             return self.arm()
-        with self.lock:
+        with self._lock:
             self._take_up(self._tree.attach)
         return None
 
@@ -178,7 +198,7 @@ class Session:
                 pid=self.root.pid,
                 hint=f"it has {self.modes[0].value} mode alone; soft-dirty tracking has both",
             )
-        with self.lock:
+        with self._lock:
             if mode is RateMode.REARMING and self.is_lent:
                 raise EpochLent(
                     f"process {self.root.pid}: re-arming would take CRIU's soft-dirty bits away",
@@ -195,7 +215,7 @@ class Session:
         Raises:
             NotPermitted: the root has become somebody else's (a set-user-ID program).
         """
-        with self.lock:
+        with self._lock:
             began_s = time.perf_counter()
             self._tree.follow(self._newcomers)
             now_s = time.monotonic()
@@ -211,7 +231,7 @@ class Session:
         """One process's part in a tick; None if it has exited."""
         try:
             sample = process.tick(now_s, mode)
-            if process.foreign_clears > process.told_clears:
+            if process.foreign_clears > self._told_clears.get(process, 0):
                 # A program that has just been started has nothing of what we planted either.
                 self._tree.require_same_program(process)
         except TargetGone:
@@ -224,7 +244,7 @@ class Session:
 
     def forget_images(self, owner: object) -> None:
         """From now on pages are pending with regard to the images of `owner`, of which there are none yet."""
-        with self.lock:
+        with self._lock:
             self.image_owner = owner
             for process in self._tree:
                 process.forget_images()
@@ -234,14 +254,14 @@ class Session:
 
         Nothing happens if pages are pending with regard to another chain's images meanwhile.
         """
-        with self.lock:
+        with self._lock:
             if self.image_owner is owner:
                 for process in self._tree:
                     process.finish_link(covered.get(process, EMPTY))
 
     def abandon_link(self, owner: object) -> None:
         """An image of the owner's did not come to be: its pages are pending as before."""
-        with self.lock:
+        with self._lock:
             if self.image_owner is owner:
                 for process in self._tree:
                     process.abandon_link()
@@ -249,19 +269,19 @@ class Session:
     @property
     def is_lent(self) -> bool:
         """Whether the soft-dirty bits are a chain's of CRIU: we only read them then."""
-        return self._borrower is not None and self.tracker is TrackerKind.SOFT_DIRTY
+        return self._borrower is not None and self._abilities.shares_epochs
 
     def lend_epoch(self, borrower: object) -> None:
         """From now on the soft-dirty bits are the borrower's: ticks only read them, arming is refused."""
-        with self.lock:
-            if self._borrower is None and self.tracker is TrackerKind.SOFT_DIRTY:
+        with self._lock:
+            if self._borrower is None and self._abilities.shares_epochs:
                 text = "a chain of CRIU's is open: from now on its soft-dirty bits are only read"
                 self._tree.note(EventKind.MODE, self.root.pid, text)
             self._borrower = borrower
 
     def take_back_epoch(self, borrower: object) -> None:
         """The borrower needs the bits no more."""
-        with self.lock:
+        with self._lock:
             if self._borrower is borrower:
                 self._borrower = None
 
@@ -271,7 +291,7 @@ class Session:
         Args:
             arm: those that can be paid for. What is about to be stopped and saved in full need not be.
         """
-        with self.lock:
+        with self._lock:
             self._tree.follow(self._newcomers if arm else Newcomers.SEEN)
 
     @property
@@ -280,7 +300,7 @@ class Session:
 
     def set_budget(self, budget: CostBudget) -> None:
         """Keep another cost budget from now on."""
-        with self.lock:
+        with self._lock:
             self._costs.set_budget(budget)
 
     def paced_s(self, asked_s: float, within_s: float = math.inf) -> float:
@@ -293,12 +313,12 @@ class Session:
         Returns:
             The same, or more where ticks would otherwise cost the target more than the budget allows.
         """
-        with self.lock:
+        with self._lock:
             return self._costs.pause_s(asked_s, within_s)
 
     def close(self) -> None:
         """Take every trace of us from the targets; may be called twice."""
-        with self.lock:
+        with self._lock:
             self._tree.close()
             self._source.close()
 
@@ -313,13 +333,11 @@ class Session:
         self.close()
 
     def _new_tracker(self, identity: Identity) -> Tracker:
-        if self.tracker is TrackerKind.SOFT_DIRTY:
-            return SoftDirtyTracker(identity)
-        return WriteProtectTracker(identity, self._source)
+        return new_tracker(self.tracker, identity, self._source)
 
     def _tell_foreign_clears(self, process: TrackedProcess) -> None:
-        if process.foreign_clears > process.told_clears:
-            process.told_clears = process.foreign_clears
+        if process.foreign_clears > self._told_clears.get(process, 0):
+            self._told_clears[process] = process.foreign_clears
             self._tree.note(
                 EventKind.FOREIGN_CLEAR,
                 process.identity.pid,

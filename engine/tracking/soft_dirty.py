@@ -20,9 +20,10 @@ from engine.kernel.process import Identity
 from engine.kernel.smaps import read_smaps
 from engine.kernel.stopping import StoppedProcess, on_own_thread
 from engine.pageset import EMPTY, PAGE_SIZE, PageSet
+from engine.tracking.abilities import Abilities
 from engine.tracking.canary import Canary, choose, plant
 from engine.tracking.residency import PageReader, SoftDirty
-from engine.tracking.sample import RateMode, TrackerKind, Untracked
+from engine.tracking.sample import RateMode, Untracked
 from engine.tracking.tracker import Collected
 
 _HUGETLB_UNSEEN = "soft-dirty bits do not cover hugetlbfs"
@@ -37,14 +38,24 @@ class _Look:
     maps: Maps
     bits: Callable[[], SoftDirty]
     is_disturbed: bool
-    """Whether somebody else has begun an epoch since ours."""
+    """Whether another program has begun an epoch since ours."""
+    begins_epoch: bool = False
+    """Whether bits were cleared right after it."""
 
 
 class SoftDirtyTracker:
     """Watches one process by the soft-dirty bits of its pages."""
 
-    kind = TrackerKind.SOFT_DIRTY
-    modes: tuple[RateMode, ...] = (RateMode.CUMULATIVE, RateMode.REARMING)
+    abilities: Abilities = Abilities(
+        modes=(RateMode.CUMULATIVE, RateMode.REARMING),
+        shares_epochs=True,
+        survives_us=True,
+        tracks_before_armed=True,
+        stops_to_rearm=True,
+        misses_moves=True,
+        counts_whole_huge_pages=True,
+        keeps_mappings_apart=False,
+    )
     stopped_to_attach_us = 0
 
     def __init__(self, identity: Identity) -> None:
@@ -62,37 +73,60 @@ class SoftDirtyTracker:
         self._hugetlb_as_of: Maps | None = None
         self._zeros = EMPTY
 
-    def arm(self, *, stopped: bool = False) -> Collected:
+    def arm(self) -> Collected:
         """See `Tracker.arm`."""
-        return self._rearm(self._look_only_at_maps, stopped=stopped)
+        looked, stopped_us = self._stop_and_clear(self._look_only_at_maps)
+        return replace(self._understand(looked, _find_none), stopped_us=stopped_us)
 
-    def collect(
-        self, *, rearm: bool, exact: bool = True, stopped: bool = False, for_link: bool = True
-    ) -> Collected:
-        """See `Tracker.collect`."""
-        if not rearm:
-            return self._understand(self._look(), for_link=for_link)
-        if not exact and not stopped:
-            return self._understand(self._look_and_clear(self._look, None), for_link=for_link)
-        return self._rearm(self._look, stopped=stopped, for_link=for_link)
+    def arm_stopped(self) -> Collected:
+        """See `Tracker.arm_stopped`."""
+        looked = self._look_and_clear(self._look_only_at_maps, self._choose_canary())
+        return self._understand(looked, _find_none)
 
-    def _rearm(self, look: Callable[[], _Look], *, stopped: bool, for_link: bool = False) -> Collected:
+    def tick(self) -> Collected:
+        """See `Tracker.tick`; nothing tells then whether another program clears."""
+        return self._understand(self._look_and_clear(self._look, None), _find_none)
+
+    def tick_exactly(self) -> Collected:
+        """See `Tracker.tick_exactly`."""
+        looked, stopped_us = self._stop_and_clear(self._look)
+        return replace(self._understand(looked, _find_none), stopped_us=stopped_us)
+
+    def begin_epoch(self) -> Collected:
+        """See `Tracker.begin_epoch`."""
+        looked, stopped_us = self._stop_and_clear(self._look)
+        return replace(self._understand(looked, self._find_merged), stopped_us=stopped_us)
+
+    def glance(self) -> Collected:
+        """See `Tracker.glance`."""
+        return self._understand(self._look(), _find_none)
+
+    def look(self) -> Collected:
+        """See `Tracker.look`."""
+        return self._understand(self._look(), self._find_merged)
+
+    def last(self) -> Collected:
+        """See `Tracker.last`; bits stay set, for to clear them is work."""
+        return self.look()
+
+    def _stop_and_clear(self, look: Callable[[], _Look]) -> tuple[_Look, int]:
+        """Stop the target to look and to clear; what was seen, and for how many microseconds it stopped."""
         # What can be done beside a running target is: it is stopped for the bits alone.
-        canary = choose(self._pages.pagemap, self._read_maps())
-        if stopped:
-            return self._understand(self._look_and_clear(look, canary), for_link=for_link)
+        canary = self._choose_canary()
 
         def look_and_clear_stopped() -> tuple[_Look, int]:
             with StoppedProcess(self.identity.pid) as process:
                 looked = self._look_and_clear(look, canary)
             return looked, process.stopped_us
 
-        looked, stopped_us = on_own_thread(look_and_clear_stopped)
-        return replace(self._understand(looked, for_link=for_link), stopped_us=stopped_us)
+        return on_own_thread(look_and_clear_stopped)
+
+    def _choose_canary(self) -> Canary | None:
+        return choose(self._pages.pagemap, self._read_maps())
 
     def _look_and_clear(self, look: Callable[[], _Look], canary: Canary | None) -> _Look:
         """Begin an epoch; with a canary, if the target is stopped."""
-        looked = look()
+        looked = replace(look(), begins_epoch=True)
         if canary is not None and not canary.fits(looked.maps):
             canary = choose(self._pages.pagemap, looked.maps)  # now nothing can change in between
         clear_soft_dirty(self.identity.pid)
@@ -106,7 +140,7 @@ class SoftDirtyTracker:
     def _look(self) -> _Look:
         maps = self._read_maps()
         bits = self._pages.glance_at_soft_dirty(maps)
-        # Looked at after the bits: a clear by somebody else before this moment is noticed, and one
+        # Looked at after the bits: another program's clear before this moment is noticed, and one
         # between this moment and ours takes nothing away that was not read.
         is_disturbed = self._canary is not None and not self._canary.is_intact(self._pages.pagemap)
         if is_disturbed:
@@ -114,12 +148,12 @@ class SoftDirtyTracker:
         # What we read and cleared, but then failed to understand, is lost as what others clear.
         return _Look(maps, bits, is_disturbed or self._is_look_pending)
 
-    def _understand(self, look: _Look, *, for_link: bool) -> Collected:
+    def _understand(self, look: _Look, find_merged: Callable[[Maps], tuple[Vma, ...]]) -> Collected:
         bits = look.bits()
         hugetlb = self._find_hugetlb(look.maps)
         always_written = self._in_use_privately(hugetlb)
         # Asked after the bits: what was merged before is not there yet.
-        merged = self._find_merged(look.maps) if for_link else ()
+        merged = find_merged(look.maps)
         untracked = [(vma, _HUGETLB_UNSEEN) for vma in hugetlb] + [(vma, _MERGED_UNSEEN) for vma in merged]
         of_merged = PageSet.from_addresses([vma.start for vma in merged], [vma.end for vma in merged])
         # What showed zeros at the look before is still what it was then.
@@ -133,6 +167,7 @@ class SoftDirtyTracker:
             doubtful,
             huge=bits.huge | always_written,
             cleared_by_others=look.is_disturbed,
+            begins_epoch=look.begins_epoch,
         )
 
     def _read_maps(self) -> Maps:
@@ -189,6 +224,11 @@ class SoftDirtyTracker:
     def close(self) -> None:
         """See `Tracker.close`; soft-dirty bits need no undoing."""
         self._pages.close()
+
+
+def _find_none(maps: Maps) -> tuple[Vma, ...]:
+    """In the place of `_find_merged`, for a figure: to find them is costly."""
+    return ()
 
 
 def _may_be_hugetlb(vma: Vma) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from engine.kernel.huge_pages import inflation
@@ -11,10 +12,11 @@ from engine.kernel.process import Identity, ProcessStat, innermost_pid
 from engine.pageset import EMPTY, PageSet
 from engine.tracking.canary import Canary
 from engine.tracking.clean_pages import CleanPages
-from engine.tracking.frame_marks import NO_MARKS, FrameMarks, FrameWatch, can_tell
+from engine.tracking.frame_marks import FrameMarks
 from engine.tracking.heat import Found
+from engine.tracking.moves import NO_MOVES, FrameWatch
 from engine.tracking.residency import Residency
-from engine.tracking.sample import ProcessSample, RateMode, Totals, TrackerKind
+from engine.tracking.sample import ProcessSample, RateMode, Totals
 from engine.tracking.tracker import Collected, Tracker
 from engine.tracking.write_ages import WriteAges
 
@@ -31,9 +33,9 @@ class LinkPlan:
 
 
 class TrackedProcess:
-    """Hands what its tracker collects to those who keep account: of clean pages, ages, pages in use.
+    """A tracker, and those who keep account of what it finds: of clean pages, pages in use, and ages.
 
-    Not locked: `Session` is.
+    Not locked: `Session.held` hands it out.
     """
 
     def __init__(self, stat: ProcessStat) -> None:
@@ -49,56 +51,50 @@ class TrackedProcess:
         self.command = stat.command
         self.program = stat.program
         self.foreign_clears = 0
-        """How often somebody else was seen to clear the tracker. Each made everything pending."""
-        self.told_clears = 0
-        """Of these, how many an event has told; whoever makes events sets it."""
-        self._maps_reader = MapsReader(stat.pid)
-        self._residency = Residency(stat.pid)
-        self._tracker: Tracker | None = None
-        self._clean = CleanPages()
-        self._frames: FrameWatch | None = None
-        self._ages = WriteAges()
-        self._maps = Maps()
-        self._link_canary: Canary | None = None
+        """How often another program was seen to clear the tracker. Each time made everything pending."""
         self.stopped_us = 0
-        """How long attaching, arming and `plan_link` have stopped it since `take_stopped_us`."""
-        self._has_begun = False
+        """How long attaching, arming and planning links have stopped it since `take_stopped_us`."""
         self.found: Found | None = None
         """By the last tick."""
+        self._maps_reader = MapsReader(stat.pid)
+        self._maps = Maps()
+        self._residency = Residency(stat.pid)
+        self._tracker: Tracker | None = None
+        self._has_begun = False
+        """Whether an epoch of ours has begun, from which on is counted."""
+        self._clean = CleanPages()
+        self._moves = NO_MOVES
+        self._ages = WriteAges()
+        self._link_canary: Canary | None = None
+
+    # -- tracking
 
     @property
     def is_tracked(self) -> bool:
         """Whether a tracker is attached."""
         return self._tracker is not None
 
-    @property
-    def is_relied_on(self) -> bool:
-        """Whether an image relies on every write to it being seen."""
-        return self._clean.is_relied_on
-
     def attach(self, tracker: Tracker) -> None:
         """Take this tracker into service; it is closed with us."""
         self._tracker = tracker
         self.stopped_us += tracker.stopped_to_attach_us
-        if tracker.kind is TrackerKind.SOFT_DIRTY:
-            self._frames = FrameWatch(self._residency.pagemap)
+        if tracker.abilities.misses_moves:
+            self._moves = FrameWatch(self._residency.pagemap)
 
     def arm(self) -> None:
-        """Begin anew: since-armed starts at zero. What is pending stays so.
+        """Begin to count: since-armed starts at zero. What is pending stays so.
 
         Raises:
             TargetGone: it has exited.
         """
         assert self._tracker is not None
-        collected = self._begin(self._tracker)
-        self.stopped_us += collected.stopped_us
+        self.stopped_us += self._arm(self._tracker).stopped_us
 
-    def _begin(self, tracker: Tracker, *, stopped: bool = False) -> Collected:
-        """Begin the first epoch, or one to count anew from: what was written before does not count."""
-        if self._clean.is_relied_on:
-            collected = tracker.collect(rearm=True, stopped=stopped)
-        else:
-            collected = tracker.arm(stopped=stopped)
+    def _arm(self, tracker: Tracker) -> Collected:
+        return self._begun(tracker.begin_epoch() if self._clean.is_relied_on else tracker.arm())
+
+    def _begun(self, collected: Collected) -> Collected:
+        """An epoch has begun to count from: what was written before does not count."""
         self._note(collected)
         self._ages.begin(time.monotonic())
         self._has_begun = True
@@ -114,50 +110,97 @@ class TrackedProcess:
         Raises:
             TargetGone: it has exited.
         """
-        rearm = mode is RateMode.REARMING
-        if self._tracker is None:
-            collected = Collected(self._maps_reader.read())
-        else:
-            collected = self._tracker.collect(rearm=rearm, exact=self._clean.is_relied_on, for_link=False)
+        collected = self._look_for_figures(mode)
         self._note(collected)
-        written, huge = self._ages.collect(collected, now_s, rearmed=rearm)
+        written, huge = self._ages.collect(collected, now_s)
         in_use = self._residency.follow(collected.maps, written, now_s)
         self.found = Found(self.identity.pid, collected.maps, in_use.present, written)
         return self._sample(collected, written, inflation(huge), now_s)
 
-    # -- images
+    def _look_for_figures(self, mode: RateMode) -> Collected:
+        is_rearming = mode is RateMode.REARMING
+        if self._tracker is None:
+            return Collected(self._maps_reader.read(), begins_epoch=is_rearming)
+        if not is_rearming:
+            return self._tracker.glance()
+        return self._tracker.tick_exactly() if self._clean.is_relied_on else self._tracker.tick()
 
-    def plan_link(self, *, stopped: bool) -> LinkPlan:
-        """Say what the image of this moment must hold; begin an epoch, unless it is the last image.
+    def take_stopped_us(self) -> int:
+        """`stopped_us`, which then begins at 0."""
+        stopped_us, self.stopped_us = self.stopped_us, 0
+        return stopped_us
+
+    def close(self) -> None:
+        """Take every trace of us from it; may be called twice."""
+        if self._tracker is not None:
+            self._tracker.close()
+            self._tracker = None
+        self._residency.close()
+
+    # -- what images hold
+
+    @property
+    def is_relied_on(self) -> bool:
+        """Whether an image relies on every write to it being seen."""
+        return self._clean.is_relied_on
+
+    @property
+    def pending(self) -> PageSet:
+        """What the next image must hold, as far as known from the last tick or `look`."""
+        return self._residency.in_use.dumpable - self._clean.pages
+
+    def look(self) -> None:
+        """Bring `pending` up to date, and begin no epoch. Raises TargetGone."""
+        collected = self._tracker.look() if self._tracker else Collected(self._maps_reader.read())
+        self._note(collected)
+        self._note_moves()
+        self._residency.look(collected.maps)
+
+    def plan_link(self) -> LinkPlan:
+        """Say what the image of this moment must hold, and begin an epoch.
 
         Pages written from now on are noted until `finish_link` or `abandon_link`. Of a process without a
-        tracker it is all pages, and nothing of it is clean afterwards.
-
-        Args:
-            stopped: the caller has stopped the process, for the last image.
+        tracker the image must hold all pages, and nothing of it is clean afterwards.
 
         Raises:
             TargetGone: it has exited.
         """
         if self._tracker is None:
-            maps = self._maps_reader.read()
-            self._clean.begin_link(EMPTY)
-            return LinkPlan(maps, self._residency.look(maps).dumpable, EMPTY)
+            return self._plan_in_full()
         if self._has_begun:
-            # Bits that are left set by the last image make no difference, and no work while all waits.
-            rearm = not stopped or self._tracker.kind is not TrackerKind.SOFT_DIRTY
-            collected = self._tracker.collect(rearm=rearm, exact=True, stopped=stopped)
-            self._note(collected)
-            self._ages.collect_for_link(collected, time.monotonic(), rearmed=rearm)
+            collected = self._collect_for_link(self._tracker.begin_epoch())
         else:
-            collected = self._begin(self._tracker, stopped=stopped)
-        self._link_canary = self._tracker.canary
-        in_use = self._residency.look(collected.maps)
+            collected = self._arm(self._tracker)
+        return self._plan(self._tracker, collected, self._moves.begin_link)
+
+    def plan_last_link(self) -> LinkPlan:
+        """The same for the last image, of a process that the caller has stopped; an epoch need not begin."""
+        if self._tracker is None:
+            return self._plan_in_full()
+        if self._has_begun or self._clean.is_relied_on:
+            collected = self._collect_for_link(self._tracker.last())
+        else:
+            collected = self._begun(self._tracker.arm_stopped())
+        return self._plan(self._tracker, collected, self._moves.begin_last_link)
+
+    def _plan_in_full(self) -> LinkPlan:
+        maps = self._maps_reader.read()
+        self._clean.begin_link(EMPTY)
+        return LinkPlan(maps, self._residency.look(maps).dumpable, EMPTY)
+
+    def _collect_for_link(self, collected: Collected) -> Collected:
+        self._note(collected)
+        self._ages.collect_for_link(collected, time.monotonic())
+        return collected
+
+    def _plan(
+        self, tracker: Tracker, collected: Collected, begin_moves: Callable[[PageSet, PageSet], PageSet]
+    ) -> LinkPlan:
+        self._link_canary = tracker.canary
+        dumpable = self._residency.look(collected.maps).dumpable
         self.stopped_us += collected.stopped_us
-        if self._frames is not None:
-            moved = self._frames.begin_link(in_use.dumpable, self._clean.pages, is_last=stopped)
-            self._clean.note_written(moved)
-        return LinkPlan(collected.maps, *self._clean.begin_link(in_use.dumpable))
+        self._clean.note_written(begin_moves(dumpable, self._clean.pages))
+        return LinkPlan(collected.maps, *self._clean.begin_link(dumpable))
 
     def expect_link(self) -> None:
         """CRIU is about to make an image and begin a soft-dirty epoch with it: `follow_epoch` comes next.
@@ -170,25 +213,24 @@ class TrackedProcess:
             self._clean.begin_link(self._maps_reader.read().pages)
 
     def finish_link(self, covered: PageSet) -> None:
-        """The image is there and holds these pages as they were at `plan_link`."""
+        """The image is there and holds these pages as they were when it was planned."""
         self._clean.finish_link(covered)
-        if self._frames is not None:
-            self._frames.finish_link()
+        self._moves.finish_link()
         self._ages.catch_up()
 
     def abandon_link(self) -> None:
         """The image did not come to be: what it should have held is pending as before."""
         self._clean.abandon_link()
-        if self._frames is not None:
-            self._frames.abandon_link()
+        self._moves.abandon_link()
         self._ages.catch_up()
 
     def forget_images(self) -> None:
         """Another chain is begun: all is pending with regard to it."""
         self._clean.forget()
-        if self._frames is not None:
-            self._frames.abandon_link()
+        self._moves.abandon_link()
         self._ages.catch_up()
+
+    # -- epochs of others
 
     def adopt_epoch(self, canary: Canary | None, marks: FrameMarks, covered: PageSet) -> bool:
         """Go on in the epoch that an earlier dirtytop began with an image that covers these pages.
@@ -205,71 +247,40 @@ class TrackedProcess:
             TargetGone: it has exited.
         """
         assert self._tracker is not None
-        if canary is None or not self._tracker.adopt_canary(canary):
+        if canary is None or not self._tracker.adopt_canary(canary) or marks.are_missing:
             return False
-        if can_tell() and not marks.are_there:
-            return False
-        collected = self._tracker.collect(rearm=False)
+        collected = self._tracker.look()
         if collected.cleared_by_others:
             return False
         self._has_begun = True
         self._note(collected)
-        self._ages.collect(collected, time.monotonic(), rearmed=False)
+        self._ages.collect(collected, time.monotonic())
         self._clean.adopt((covered & collected.maps.pages) - collected.written - collected.doubtful)
-        if self._frames is not None:
-            self._frames.adopt(marks)
-            self._clean.note_written(self._frames.moved(self._clean.pages))
+        self._moves.adopt(marks)
+        self._note_moves()
         return True
 
     def follow_epoch(self, canary: Canary | None) -> None:
         """CRIU has begun a soft-dirty epoch for a link of ours; see `Tracker.follow_epoch`."""
-        if self._tracker is not None and self._tracker.kind is TrackerKind.SOFT_DIRTY:
+        if self._tracker is not None and self._tracker.abilities.shares_epochs:
             self._tracker.follow_epoch(canary)
             self._ages.begin_epoch()
             self._has_begun = True
 
     @property
     def link_marks(self) -> FrameMarks:
-        """What tells which pages were moved since the last `plan_link`; nothing by write-protection."""
-        return self._frames.marks if self._frames is not None else NO_MARKS
+        """What tells which pages were moved since the last link was planned, if the tracker misses moves."""
+        return self._moves.marks
 
     @property
     def link_canary(self) -> Canary | None:
-        """What tells whether anybody has cleared since the last `plan_link`; None if nothing tells.
+        """What tells whether another program has cleared since the last link was planned; None if nothing.
 
         A tick that has re-armed since has planted another.
         """
         return self._link_canary
 
-    def take_stopped_us(self) -> int:
-        """`stopped_us`, which then begins at 0."""
-        stopped_us, self.stopped_us = self.stopped_us, 0
-        return stopped_us
-
-    @property
-    def pending(self) -> PageSet:
-        """What the next image must hold, as far as known from the last tick or `look`."""
-        return self._residency.in_use.dumpable - self._clean.pages
-
-    def look(self) -> None:
-        """Bring `pending` up to date, and begin no epoch. Raises TargetGone."""
-        if self._tracker is not None:
-            collected = self._tracker.collect(rearm=False)
-        else:
-            collected = Collected(self._maps_reader.read())
-        self._note(collected)
-        if self._frames is not None:
-            self._clean.note_written(self._frames.moved(self._clean.pages))
-        self._residency.look(collected.maps)
-
-    def close(self) -> None:
-        """Take every trace of us from it; may be called twice."""
-        if self._tracker is not None:
-            self._tracker.close()
-            self._tracker = None
-        self._residency.close()
-
-    # -- folding
+    # -- keeping account
 
     def _note(self, collected: Collected) -> None:
         """What was seen, to whoever keeps account of pages that something has happened to."""
@@ -282,6 +293,10 @@ class TrackedProcess:
             self._clean.keep_within(collected.maps.pages)
             self._ages.keep_within(collected.maps.pages)
             self._maps = collected.maps
+
+    def _note_moves(self) -> None:
+        """Pages that stand where other pages stood are not what the image holds there."""
+        self._clean.note_written(self._moves.moved(self._clean.pages))
 
     def _sample(
         self, collected: Collected, written: PageSet, huge_inflation_pages: int, now_s: float

@@ -7,8 +7,9 @@ from typing import Protocol
 
 from engine.kernel.maps import Maps
 from engine.pageset import EMPTY, PageSet
+from engine.tracking.abilities import Abilities
 from engine.tracking.canary import Canary
-from engine.tracking.sample import RateMode, TrackerKind, Untracked
+from engine.tracking.sample import Untracked
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,48 +28,66 @@ class Collected:
     huge: PageSet = EMPTY
     """Of `written`, the pages that lie in huge pages: each may be there only because a neighbour is."""
     cleared_by_others: bool = False
-    """Somebody else has begun an epoch since ours: pages may have been written and not show."""
+    """Another program has begun an epoch since ours: pages may have been written and not show."""
+    begins_epoch: bool = False
+    """A new epoch has begun with this look: what is written from now on shows at the next one."""
 
 
 class Tracker(Protocol):
-    """Learns of writes to the memory of one process, from `execve` to `execve`."""
+    """Learns of writes to the memory of one process, from `execve` to `execve`.
 
-    kind: TrackerKind
-    modes: tuple[RateMode, ...]
+    Figures that are only shown are looked up by a *glance* or a *tick*, which may leave out what is costly to
+    find out. The next look *in full*, which an image is made of, brings it to light. Each look raises
+    TargetGone where the process has exited.
+    """
+
+    abilities: Abilities
     stopped_to_attach_us: int
 
-    def arm(self, *, stopped: bool = False) -> Collected:
-        """Begin an epoch: what is written from now on shows. What was written before need not be found out.
+    # -- looks that begin an epoch: what is written from then on shows at the next look
 
-        Args:
-            stopped: the caller has stopped the target already.
+    def arm(self) -> Collected:
+        """Begin an epoch. What was written before need not be found out."""
+        ...
 
-        Raises:
-            TargetGone: it has exited.
+    def arm_stopped(self) -> Collected:
+        """The same, of a process that the caller has stopped."""
+        ...
+
+    def tick(self) -> Collected:
+        """What was written in this epoch, for a figure. A write just while it re-arms may go unseen."""
+        ...
+
+    def tick_exactly(self) -> Collected:
+        """The same without losing a write, though the target may have to be stopped: images rely on it."""
+        ...
+
+    def begin_epoch(self) -> Collected:
+        """What was written in this epoch, in full and without losing a write: an image is made of it."""
+        ...
+
+    # -- looks that begin none
+
+    def glance(self) -> Collected:
+        """What was written in this epoch, for a figure."""
+        ...
+
+    def look(self) -> Collected:
+        """What was written in this epoch, in full."""
+        ...
+
+    def last(self) -> Collected:
+        """What was written in this epoch, in full, of a process that the caller has stopped: its last image.
+
+        Whether an epoch begins with it is all one, and left to what is less work while all waits.
         """
         ...
 
-    def collect(
-        self, *, rearm: bool, exact: bool = True, stopped: bool = False, for_link: bool = True
-    ) -> Collected:
-        """What was written in this epoch.
-
-        Args:
-            rearm: begin a new epoch in the same step.
-            exact: no write may be lost between reading and re-arming, even if the target has to
-                be stopped for it. A figure that is only shown may do without.
-            stopped: the caller has stopped the target already.
-            for_link: an image will be made of it. A tick may leave out what is costly to find out and
-                comes to light at the next link at the latest.
-
-        Raises:
-            TargetGone: it has exited.
-        """
-        ...
+    # -- epochs of others
 
     @property
     def canary(self) -> Canary | None:
-        """What tells whether somebody else cleared in this epoch; None if nothing tells."""
+        """What tells whether another program cleared in this epoch; None if nothing tells."""
         ...
 
     def adopt_canary(self, canary: Canary) -> bool:

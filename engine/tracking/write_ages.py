@@ -23,7 +23,7 @@ class WriteAges:
         self._carried = self._carried_huge = EMPTY
 
     def begin(self, now_s: float) -> None:
-        """Count anew: nothing has been written yet."""
+        """Counting begins here: nothing has been written yet."""
         self._ages, self._not_aged = NEVER, None
         self._times.arm(now_s)
         self._epoch_written = self._carried = self._carried_huge = EMPTY
@@ -37,27 +37,26 @@ class WriteAges:
         self.catch_up()
         self._ages = self._ages.within(mapped)
 
-    def collect(self, collected: Collected, now_s: float, *, rearmed: bool) -> tuple[PageSet, PageSet]:
+    def collect(self, collected: Collected, now_s: float) -> tuple[PageSet, PageSet]:
         """A tick has looked.
 
         Args:
             collected: what it found.
             now_s: when, by `time.monotonic()`.
-            rearmed: whether an epoch began with it.
 
         Returns:
             The pages not reported before in this epoch, with those that links have found since the last
             tick; and which of them lie in huge pages.
         """
-        written = self._fold(collected, now_s, rearmed=rearmed) | self._carried
+        written = self._fold(collected, now_s) | self._carried
         huge = written & (collected.huge | self._carried_huge)
         self._carried = self._carried_huge = EMPTY
         self.catch_up()
         return written, huge
 
-    def collect_for_link(self, collected: Collected, now_s: float, *, rearmed: bool) -> None:
+    def collect_for_link(self, collected: Collected, now_s: float) -> None:
         """A link has looked: the same, but told with the next tick, and aged once nothing waits for it."""
-        self._carried |= self._fold(collected, now_s, rearmed=rearmed)
+        self._carried |= self._fold(collected, now_s)
         self._carried_huge |= collected.huge
 
     def catch_up(self) -> None:
@@ -66,12 +65,12 @@ class WriteAges:
             self._ages = self._ages.written(*self._not_aged)
             self._not_aged = None
 
-    def _fold(self, collected: Collected, now_s: float, *, rearmed: bool) -> PageSet:
+    def _fold(self, collected: Collected, now_s: float) -> PageSet:
         self.catch_up()
         fresh = collected.written - self._epoch_written
-        self._epoch_written = EMPTY if rearmed else collected.written
+        self._epoch_written = EMPTY if collected.begins_epoch else collected.written
         self._not_aged = fresh, now_s
-        self._times.collect(now_s, rearmed=rearmed)
+        self._times.collect(now_s, rearmed=collected.begins_epoch)
         return fresh
 
     @property

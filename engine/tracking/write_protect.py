@@ -9,18 +9,22 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from engine.errors import NotSupported, TargetGone
 from engine.kernel.maps import Maps, MapsReader
-from engine.kernel.pagemap import Category, Pagemap
+from engine.kernel.pagemap import Category, Pagemap, Regions
 from engine.kernel.process import Identity
 from engine.kernel.userfaultfd import enable_async_write_protect
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
+from engine.tracking.abilities import Abilities
 from engine.tracking.canary import Canary
 from engine.tracking.residency import unmodified_file_pages
-from engine.tracking.sample import RateMode, TrackerKind, Untracked
+from engine.tracking.sample import RateMode, Untracked
 from engine.tracking.tracker import Collected
 from engine.tracking.uffd_source import UffdSource
 from engine.tracking.watching import BUSY, KERNEL_MADE, Watching
@@ -31,8 +35,16 @@ _LOOK_FOR_REPLACED_S = 5.0
 class WriteProtectTracker:
     """Watches one process through a userfaultfd that belongs to it."""
 
-    kind = TrackerKind.WRITE_PROTECT
-    modes: tuple[RateMode, ...] = (RateMode.REARMING,)
+    abilities: Abilities = Abilities(
+        modes=(RateMode.REARMING,),
+        shares_epochs=False,
+        survives_us=False,
+        tracks_before_armed=False,
+        stops_to_rearm=False,
+        misses_moves=False,
+        counts_whole_huge_pages=False,
+        keeps_mappings_apart=True,
+    )
 
     def __init__(self, identity: Identity, source: UffdSource) -> None:
         """Attach; one thread of the target is stopped for a fraction of a millisecond.
@@ -60,31 +72,76 @@ class WriteProtectTracker:
             self.close()
             raise
 
-    def arm(self, *, stopped: bool = False) -> Collected:
-        """See `Tracker.arm`: what was written is found out in the same step."""
-        return self.collect(rearm=True, stopped=stopped)
+    # One scan reads and protects again, atomically for each page: no verb needs to stop the target.
 
-    def collect(
-        self, *, rearm: bool, exact: bool = True, stopped: bool = False, for_link: bool = True
-    ) -> Collected:
-        """See `Tracker.collect`; always exact, never stops the target."""
+    def arm(self) -> Collected:
+        """See `Tracker.arm`: what was written is found out in the same step."""
+        return self.begin_epoch()
+
+    def arm_stopped(self) -> Collected:
+        """See `Tracker.arm_stopped`."""
+        return self.begin_epoch()
+
+    def tick(self) -> Collected:
+        """See `Tracker.tick`; it loses nothing."""
+        return self._protect(self._follow_as_due())
+
+    def tick_exactly(self) -> Collected:
+        """See `Tracker.tick_exactly`."""
+        return self.tick()
+
+    def begin_epoch(self) -> Collected:
+        """See `Tracker.begin_epoch`."""
+        return self._protect(self._follow_in_full())
+
+    def glance(self) -> Collected:
+        """See `Tracker.glance`."""
+        return self._read(self._follow_as_due())
+
+    def look(self) -> Collected:
+        """See `Tracker.look`."""
+        return self._read(self._follow_in_full())
+
+    def last(self) -> Collected:
+        """See `Tracker.last`."""
+        return self.begin_epoch()
+
+    def _follow_as_due(self) -> Maps:
+        """The mappings as they are now; what has taken the place of another is looked for now and then."""
         maps = self._read_maps()
-        news = self._follow(maps)
+        if self._follow(maps) or time.monotonic() >= self._look_for_replaced_at_s:
+            self._find_replaced(maps)
+        return maps
+
+    def _follow_in_full(self) -> Maps:
+        """The mappings as they are now; what has taken the place of another is looked for too."""
+        maps = self._read_maps()
+        self._follow(maps)
+        self._find_replaced(maps)
+        return maps
+
+    def _find_replaced(self, maps: Maps) -> None:
         now_s = time.monotonic()
-        if for_link or news or now_s >= self._look_for_replaced_at_s:
-            self._always_written = self._watch_replaced(maps)
-            self._look_for_replaced_at_s = now_s + _LOOK_FOR_REPLACED_S
+        self._always_written = self._watch_replaced(maps)
+        self._look_for_replaced_at_s = now_s + _LOOK_FOR_REPLACED_S
+
+    def _protect(self, maps: Maps) -> Collected:
+        """What was written, protected again in the same step."""
+        scan = partial(self._pagemap.scan, all_of=Category.WRITTEN, write_protect=True)
+        return replace(self._find_written(maps, scan), begins_epoch=True)
+
+    def _read(self, maps: Maps) -> Collected:
+        """What was written, and stays so."""
+        # Without re-protecting, the kernel reports what is not watched as written too.
+        return self._find_written(
+            maps, partial(self._pagemap.scan, all_of=Category.WRITTEN | Category.WP_ALLOWED)
+        )
+
+    def _find_written(self, maps: Maps, scan: Callable[..., Regions]) -> Collected:
         written = [self._always_written]
         huge = []
         for span in self._spans:
-            regions = self._pagemap.scan(
-                *span,
-                # Without re-protecting, the kernel reports what is not watched as written too.
-                all_of=Category.WRITTEN if rearm else Category.WRITTEN | Category.WP_ALLOWED,
-                none_of=Category.ZERO,
-                returned=Category.HUGE,
-                write_protect=rearm,
-            )
+            regions = scan(*span, none_of=Category.ZERO, returned=Category.HUGE)
             found = regions.pages()
             # Unmodified pages of privately mapped files came in by being read.
             own = found - unmodified_file_pages(self._pagemap, maps, found)

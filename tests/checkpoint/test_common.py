@@ -279,7 +279,8 @@ def test_a_part_that_was_changed_is_not_built_upon(tree: SharingTree, chain: Mem
 def test_nobody_takes_part_who_leaves_more_to_the_link_before_than_he_has_in_common(
     session: Session, tree: SharingTree
 ) -> None:
-    plans = {process: process.plan_link(stopped=False) for process in session.processes}
+    with session.held() as processes:
+        plans = {process: process.plan_link() for process in processes}
     parent, first, second, third = plans
     region = tree.target.pages(range(_PAGES), tree.base)
     few = tree.target.pages(range(100), tree.base)

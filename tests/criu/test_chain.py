@@ -122,7 +122,8 @@ def test_the_target_stays_stopped_until_it_is_told_to_go_on(chain: CriuChain, ju
 def test_a_whole_tree_stays_stopped(criu: Criu, tmp_path: Path, chain_directory: Path) -> None:
     with Outliving.owner_of("a tree", tmp_path) as target, Session(target.pid) as session:
         session.follow_tree()
-        pids = [process.identity.pid for process in session.processes]
+        with session.held() as processes:
+            pids = [process.identity.pid for process in processes]
         assert len(pids) == 3
         CriuChain(session, chain_directory, criu=criu).dump(After.STOP)
         for pid in pids:

@@ -261,16 +261,17 @@ def test_a_page_that_the_parent_does_not_list_is_written_however_clean_it_is(
             chain = SplicedChain(session, chain_directory, criu=criu)
             listed = read_link(chain.pre_dump().path).pagemap(target.pid).covered
             target.ask()
-            process = session.processes[0]
-            honest = process.plan_link
+            with session.held() as processes:
+                process = next(iter(processes))
+            honest = process.plan_last_link
 
-            def forgetful(*, stopped: bool) -> LinkPlan:
-                plan = honest(stopped=stopped)
+            def forgetful() -> LinkPlan:
+                plan = honest()
                 forgotten = plan.needed - listed
                 assert forgotten
                 return LinkPlan(plan.maps, plan.needed - forgotten, plan.held | forgotten)
 
-            monkeypatch.setattr(process, "plan_link", forgetful)
+            monkeypatch.setattr(process, "plan_last_link", forgetful)
             chain.dump(After.KILL)
         target.bury()
         assert verify(read_chain(chain_directory)) == ()
@@ -289,7 +290,7 @@ def test_a_process_that_only_criu_knows_is_saved_in_full(
             chain.pre_dump()
             monkeypatch.setattr(session, "follow_tree", lambda: None)
             assert target.ask() == "ok"
-            known = len(session.processes)
+            known = session.process_count
             chain.dump(After.KILL)
         target.bury()
         images = read_chain(chain_directory)

@@ -19,6 +19,7 @@ from engine.images.link import Link, read_link
 from engine.images.never_lazy import never_lazy_pages
 from engine.kernel.pagemap import Category, scan_knows
 from engine.pageset import PageSet
+from engine.tracking.held_processes import HeldProcesses
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from tests.criu.outliving import Outliving
@@ -152,8 +153,9 @@ def test_of_a_process_that_only_criu_knows_it_is_saved_in_full(
             chain = SplicedChain(session, chain_directory, criu=criu)
             chain.pre_dump()
             # As if the children had been born in the moment before the tree was frozen.
-            root = session.processes[0]
-            monkeypatch.setattr(type(session), "processes", property(lambda self: (root,)))
+            with session.held() as processes:
+                root = next(iter(processes))
+            monkeypatch.setattr(HeldProcesses, "__iter__", lambda self: iter([root]))
             chain.dump(After.KILL)
         target.bury()
         assert verify(read_chain(chain_directory)) == ()

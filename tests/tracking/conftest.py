@@ -13,10 +13,9 @@ from engine.kernel.process import identify
 from engine.tracking import residency
 from engine.tracking.probe import probe
 from engine.tracking.sample import TrackerKind
-from engine.tracking.soft_dirty import SoftDirtyTracker
 from engine.tracking.tracker import Tracker
+from engine.tracking.trackers import new_tracker
 from engine.tracking.uffd_source import UffdSource
-from engine.tracking.write_protect import WriteProtectTracker
 from tests.lab.guest import require_guest
 from tests.targets.scripted import ScriptedTarget
 
@@ -51,9 +50,7 @@ def track(kind: TrackerKind, source: UffdSource) -> Iterator[Callable[[int], Tra
     made: list[Tracker] = []
 
     def armed(pid: int) -> Tracker:
-        identity = identify(pid)
-        soft_dirty = kind is TrackerKind.SOFT_DIRTY
-        made.append(SoftDirtyTracker(identity) if soft_dirty else WriteProtectTracker(identity, source))
+        made.append(new_tracker(kind, identify(pid), source))
         made[-1].arm()
         return made[-1]
 

@@ -8,19 +8,20 @@ from itertools import count
 from engine.kernel.maps import read_maps
 from engine.kernel.process import read_stat
 from engine.pageset import EMPTY, PageSet
+from engine.tracking.abilities import Abilities
 from engine.tracking.canary import Canary
 from engine.tracking.curve import CurveKind
 from engine.tracking.sample import RateMode, TrackerKind
 from engine.tracking.tracked_process import TrackedProcess
 from engine.tracking.tracker import Collected
+from engine.tracking.trackers import abilities_of
 from tests.targets.scripted import ScriptedTarget
 
 
 class ToldTracker:
     """Reports what it was told had been written."""
 
-    kind = TrackerKind.SOFT_DIRTY
-    modes: tuple[RateMode, ...] = (RateMode.CUMULATIVE, RateMode.REARMING)
+    abilities: Abilities = abilities_of(TrackerKind.SOFT_DIRTY)
     stopped_to_attach_us = 0
     canary: Canary | None = None
 
@@ -28,16 +29,16 @@ class ToldTracker:
         self._maps = read_maps(pid)
         self.written = EMPTY
 
-    def arm(self, *, stopped: bool = False) -> Collected:
-        return self.collect(rearm=True)
+    def glance(self) -> Collected:
+        return Collected(self._maps, self.written)
 
-    def collect(
-        self, *, rearm: bool, exact: bool = True, stopped: bool = False, for_link: bool = True
-    ) -> Collected:
-        written = self.written
-        if rearm:
-            self.written = EMPTY
-        return Collected(self._maps, written)
+    look = last = glance
+
+    def tick(self) -> Collected:
+        written, self.written = self.written, EMPTY
+        return Collected(self._maps, written, begins_epoch=True)
+
+    arm = arm_stopped = tick_exactly = begin_epoch = tick
 
     def adopt_canary(self, canary: Canary) -> bool:
         return False

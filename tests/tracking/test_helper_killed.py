@@ -78,7 +78,8 @@ def test_a_helper_that_was_killed_over_nothing_is_missed_by_nobody() -> None:
         os.kill(session._source._helper.pid, signal.SIGKILL)
         target.exec_sleep()
         session.tick()
-        assert [process.is_tracked for process in session.processes] == [True]
+        with session.held() as processes:
+            assert [process.is_tracked for process in processes] == [True]
 
 
 def test_a_root_that_cannot_be_tracked_any_more_is_not_said_to_have_exited(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -301,3 +302,35 @@ def test_it_says_once_what_write_protection_means_for_mappings(session: Session)
     session.arm()
     told = [event.kind for sample in (first, second, session.tick()) for event in sample.events]
     assert told.count(EventKind.SEAMS) == (session.tracker is TrackerKind.WRITE_PROTECT)
+
+
+# -- who holds it
+
+
+def test_a_tick_of_another_thread_waits_until_the_session_is_let_go(session: Session) -> None:
+    with ThreadPoolExecutor(1) as other:
+        with session.held() as processes:
+            ticked = other.submit(session.tick)
+            first = next(iter(processes))
+            assert not wait([ticked], timeout=0.1).done
+            session.tick()  # of the holder's own does not
+            assert [first] == list(processes)
+        assert ticked.result().number == 1
+
+
+def test_processes_are_out_of_reach_once_the_session_is_let_go(session: Session) -> None:
+    with session.held() as processes:
+        assert len(processes) == session.process_count == 1
+        going_through = iter(processes)
+    for use in (lambda: len(processes), lambda: list(processes), lambda: list(going_through)):
+        with pytest.raises(RuntimeError, match="does not hold"):
+            use()
+
+
+def test_processes_are_out_of_reach_of_a_thread_that_does_not_hold_the_session(session: Session) -> None:
+    with (
+        ThreadPoolExecutor(1) as other,
+        session.held() as processes,
+        pytest.raises(RuntimeError, match="does not hold"),
+    ):
+        other.submit(list, processes).result()

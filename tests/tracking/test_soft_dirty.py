@@ -68,11 +68,11 @@ def test_bits_that_were_cleared_and_not_understood_count_as_lost(
     with monkeypatch.context() as broken:
         broken.setattr(PageReader, "glance_at_soft_dirty", failing)
         with pytest.raises(MemoryError):
-            tracker.collect(rearm=True)
-    after = tracker.collect(rearm=True)
+            tracker.begin_epoch()
+    after = tracker.begin_epoch()
     assert after.cleared_by_others
     assert not after.written & target.region
-    assert not tracker.collect(rearm=True).cleared_by_others
+    assert not tracker.begin_epoch().cleared_by_others
     tracker.close()
 
 
@@ -95,7 +95,7 @@ def test_what_a_loading_program_writes_is_not_taken_for_a_foreign_clear(
         loading.setattr(Pagemap, "read", read_late)
         tracker.arm()
     target.fill(range(pages), base, value=3)
-    collected = tracker.collect(rearm=False)
+    collected = tracker.look()
     assert target.pages(range(pages), base) <= collected.written
     assert not collected.cleared_by_others
     tracker.close()

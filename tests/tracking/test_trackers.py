@@ -19,8 +19,8 @@ from engine.tracking.write_protect import WriteProtectTracker
 from tests.targets.scripted import ScriptedTarget
 
 
-def written(tracker: Tracker, *, rearm: bool = True) -> PageSet:
-    return tracker.collect(rearm=rearm).written
+def written(tracker: Tracker) -> PageSet:
+    return tracker.begin_epoch().written
 
 
 def test_only_the_written_pages_are_reported(tracker: Tracker, target: ScriptedTarget) -> None:
@@ -38,9 +38,9 @@ def test_rearming_begins_an_epoch(tracker: Tracker, target: ScriptedTarget) -> N
 
 def test_without_rearming_everything_since_shows_again(tracker: Tracker, target: ScriptedTarget) -> None:
     target.fill([3])
-    assert written(tracker, rearm=False) & target.region == target.pages([3])
+    assert tracker.look().written & target.region == target.pages([3])
     target.fill([7])
-    assert written(tracker, rearm=False) & target.region == target.pages([3, 7])
+    assert tracker.look().written & target.region == target.pages([3, 7])
 
 
 def test_reading_a_page_is_not_writing_it(tracker: Tracker, target: ScriptedTarget) -> None:
@@ -157,7 +157,7 @@ class TestSparseMemory:
         for _ in range(3):
             target.fill(touched[3:9], base)
             region = PageSet.from_ranges([(base >> PAGE_SHIFT, (base >> PAGE_SHIFT) + pages)])
-            assert tracker.collect(rearm=True).written & region == target.pages(touched[3:9], base)
+            assert tracker.begin_epoch().written & region == target.pages(touched[3:9], base)
         assert self.page_tables_kib(target.pid) - before < 16 << 10
         tracker.close()
 
@@ -188,12 +188,12 @@ class TestWriteProtect:
             other = WriteProtectTracker(identify(huge.pid), source)
             other.arm()
             huge.fill([700, 701])
-            assert other.collect(rearm=True).written & huge.region == huge.pages([700, 701])
+            assert other.begin_epoch().written & huge.region == huge.pages([700, 701])
             other.close()
             source.close()
 
     def test_what_cannot_be_tracked_is_named(self, tracker: Tracker, target: ScriptedTarget) -> None:
-        reasons = {item.reason for item in tracker.collect(rearm=True).untracked}
+        reasons = {item.reason for item in tracker.begin_epoch().untracked}
         assert reasons <= {"a read-only shared file mapping", "the kernel cannot watch this kind of mapping"}
 
     def test_the_target_keeps_no_descriptor(self, tracker: Tracker, target: ScriptedTarget) -> None:

@@ -22,8 +22,8 @@ from engine.errors import Cancelled, DirtytopError, LinkFailed
 from engine.images.layout import LinkKind
 from engine.printable import printable
 from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
-from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
+from engine.tracking.trackers import abilities_of
 from tui.commands.arguments import (
     DIRECTORY,
     PID,
@@ -135,7 +135,7 @@ def checkpoint(
     when = _what_to_wait_for(wanted, pre_dumps, every)
     emit_one = emit_object if as_json else emit_link
     # An epoch that may be taken over is of the tracker that began it; that of write-protection has ended.
-    may_take_over = earlier is not None and tracker_of(earlier) is TrackerKind.SOFT_DIRTY
+    may_take_over = earlier is not None and abilities_of(tracker_of(earlier)).survives_us
     tracker = tracker_to_wait_by() if when and not may_take_over else None
     with Interruption() as interruption, Session(pid, tracker, cost_budget or DEFAULT_BUDGET) as session:
         # Nothing of the target has been touched until here.

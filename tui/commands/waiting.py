@@ -33,9 +33,8 @@ _INTERRUPTED: Final = "interrupted: no dump was made, and the target runs on"
 
 
 def tracker_to_wait_by() -> TrackerKind:
-    """How to see writes for long: where write-protection works, no tick stops the target."""
-    support = probe()
-    return TrackerKind.WRITE_PROTECT if support.write_protect.works else support.best()
+    """How to see writes for long: by a tracker whose ticks never stop the target, where one works."""
+    return probe().best_to_wait_by()
 
 
 def prepare_to_wait(session: Session, *, goes_on: bool = False) -> None:

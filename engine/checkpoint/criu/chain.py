@@ -42,9 +42,10 @@ from engine.pageset import EMPTY, PAGE_SIZE, PageSet
 from engine.printable import printable
 from engine.tracking.canary import Canary
 from engine.tracking.epoch_watch import EpochWatch
-from engine.tracking.sample import TrackerKind
+from engine.tracking.held_processes import HeldProcesses
 from engine.tracking.session import Session
 from engine.tracking.tracked_process import TrackedProcess
+from engine.tracking.trackers import abilities_of
 
 _PRE_DUMPS_LACK: Final = ("all but private memory: registers, open files, shared memory (the dump has them)",)
 
@@ -278,25 +279,26 @@ class CriuChain:
             raise has_ended(self.directory)
         require_same(self._session.root)
         self._session.follow_tree()
-        for process in self._session.processes:
-            require_untraced(process.identity.pid)
+        with self._session.held() as processes:
+            for process in processes:
+                require_untraced(process.identity.pid)
 
     def _other_program(self, sidecar: Sidecar) -> str:
         """Which process has started another program since a link was made, in words; empty if none."""
         known = {process.identity: process.memory_identity for process in sidecar.processes}
-        with self._session.lock:
-            for process in self._session.processes:
+        with self._session.held() as processes:
+            for process in processes:
                 if known.get(process.identity, process.program) != process.program:
                     return f"process {process.identity.pid} has started another program since the last link"
         return ""
 
     def _disturbance(self, kind: LinkKind) -> str:
         """What speaks against building on the last link, in words; empty if nothing does."""
-        with self._session.lock:
+        with self._session.held():
             if self._session.image_owner is not self:
                 self._session.forget_images(self)
                 # A native chain of the same session clears the same bits.
-                if self._session.tracker is TrackerKind.SOFT_DIRTY:
+                if abilities_of(self._session.tracker).shares_epochs:
                     return "another chain was made of this target meanwhile"
         if changed := self._place.changed(self._fingerprints):
             return f"{printable(str(changed))} was changed or removed since it was made"
@@ -312,8 +314,7 @@ class CriuChain:
         if kind is LinkKind.PRE_DUMP:
             self._session.lend_epoch(self)
         with ExitStack() as session_waits:
-            session_waits.enter_context(self._session.lock)
-            self._note_writes_from_now_on()
+            self._note_writes_from_now_on(session_waits.enter_context(self._session.held()))
             try:
                 yield session_waits
             except BaseException:
@@ -321,18 +322,19 @@ class CriuChain:
                 self._session.abandon_link(self)
                 raise
 
-    def _note_writes_from_now_on(self) -> None:
-        """With write-protection, what is pending after this link is what was written since about now.
+    def _note_writes_from_now_on(self, processes: HeldProcesses) -> None:
+        """What is pending after this link is what was written since about now.
 
-        Soft-dirty bits tell it by themselves: they are cleared by CRIU, and not by us.
+        Where epochs are shared, CRIU begins one itself, with its own clear.
         """
-        for process in self._session.processes:
+        shares_epochs = abilities_of(self._session.tracker).shares_epochs
+        for process in processes:
             if process.is_tracked:
                 try:
-                    if self._session.tracker is TrackerKind.SOFT_DIRTY:
+                    if shares_epochs:
                         process.expect_link()
                     else:
-                        process.plan_link(stopped=False)
+                        process.plan_link()
                 except TargetGone:
                     continue
 
@@ -340,21 +342,22 @@ class CriuChain:
         """CRIU has begun an epoch, and has just let the tree go on."""
         self.broken = ""
         try:
-            self._watch.begin(process.identity for process in self._session.processes)
+            with self._session.held() as processes:
+                self._watch.begin(process.identity for process in processes)
         except DirtytopError as error:
             self.broken = f"nobody could watch over the soft-dirty bits ({error.message})"
         self._tell_session(self._watch.canaries)
 
     def _tell_session(self, canaries: Mapping[Identity, Canary | None]) -> None:
         """That the clear which it is about to see was CRIU's, for us."""
-        with self._session.lock:
-            for process in self._session.processes:
+        with self._session.held() as processes:
+            for process in processes:
                 process.follow_epoch(canaries.get(process.identity))
 
     def _settle(self, listing: Listing) -> None:
         """What the link lists is no longer pending, unless written since."""
-        with self._session.lock:
-            covered = {process: _covered(listing, process) for process in self._session.processes}
+        with self._session.held() as processes:
+            covered = {process: _covered(listing, process) for process in processes}
             self._session.finish_link(self, covered)
 
     def _done(self, order: LinkOrder, made: CriuMade, notes: list[str], began_s: float) -> LinkResult:

@@ -7,10 +7,11 @@ from enum import Enum
 from pathlib import Path
 
 from engine.checkpoint.criu.features import Criu
-from engine.errors import AlreadyTraced, NotSupported, TargetGone
+from engine.errors import NotSupported, TargetGone
 from engine.images.proto import rpc_pb2
 from engine.images.proto.rpc_pb2 import CriuOpts
 from engine.kernel.process import read_stat, read_status
+from engine.kernel.ptrace import already_traced
 
 
 class PreDumpMode(Enum):
@@ -143,11 +144,7 @@ def require_untraced(pid: int) -> None:
         return
     if tracer:
         try:
-            name = read_stat(tracer).command
+            error = already_traced(pid, tracer)
         except TargetGone:
             return
-        raise AlreadyTraced(
-            f"process {pid} is already traced by {name} (pid {tracer})",
-            pid=pid,
-            hint=f"only one tracer at a time is possible: end {name}, or let it detach",
-        )
+        raise error

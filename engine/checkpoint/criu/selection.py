@@ -137,8 +137,7 @@ def _of_process(stat: ProcessStat, link: _LinkToBe) -> Choice:
     if not is_dump and stat.state == _STOPPED:
         return Choice(inner_pid, EMPTY)
     maps = read_maps(stat.pid)
-    reader = PageReader(stat.pid)
-    try:
+    with PageReader(stat.pid) as reader:
         borrowed = _page_worked_in(maps)
         unreadable = maps.where([vma.is_private and not vma.is_readable for vma in maps.vmas])
         # What the kernel writes into these is not tracked, so they are saved whole, and only at the end.
@@ -162,8 +161,6 @@ def _of_process(stat: ProcessStat, link: _LinkToBe) -> Choice:
         dirty = reader.soft_dirty(maps).dirty
         written = pages & (dirty | of_it_dirty | never_left_out)
         return Choice(inner_pid, written, pages - written)
-    finally:
-        reader.close()
 
 
 def _huge_zero_pages(pagemap: Pagemap, maps: Maps) -> tuple[PageSet, PageSet]:

@@ -125,8 +125,9 @@ class SplicedChain(MemoryChain):
         require_same(self._session.root)
         notes = self._take_over()
         self._session.follow_tree()
-        for process in self._session.processes:
-            require_untraced(process.identity.pid)
+        with self._session.held() as processes:
+            for process in processes:
+                require_untraced(process.identity.pid)
         parent = self._place.read_listing(*self._fingerprints[-1]) if self._fingerprints else None
         apart = Apart()
         gauge = CopyProgress(apart.unless_left(progress), lambda: apart.is_left or cancelled())
@@ -134,7 +135,8 @@ class SplicedChain(MemoryChain):
             with apart, apart.things() as held:
                 buffer = held.enter_context(copy_buffer(self._session))
                 pages = held.enter_context(FrozenPages(self._session, self.criu, parent, buffer, gauge))
-                pending_bytes = sum(process.pending.size_bytes for process in self._session.processes)
+                with self._session.held() as processes:
+                    pending_bytes = sum(process.pending.size_bytes for process in processes)
                 order = LinkOrder(
                     kind=LinkKind.DUMP,
                     root=self._session.root,
@@ -146,7 +148,7 @@ class SplicedChain(MemoryChain):
                     most_frozen_s=self._limit_s(pending_bytes, to_disk=after is not After.RUN),
                 )
                 with ExitStack() as session_waits:
-                    session_waits.enter_context(self._session.lock)
+                    session_waits.enter_context(self._session.held())
                     job = SpliceJob(
                         self.criu,
                         self.options,

@@ -66,7 +66,7 @@ class FrozenPages:
         """Nothing is read yet.
 
         Args:
-            session: the target; its lock is held by the caller for as long as the tree is frozen.
+            session: the target, which the caller holds for as long as the tree is frozen.
             criu: which makes the rest of the dump.
             parent: the link that clean pages are left to.
             buffer: room for what is pending, and a little more.
@@ -79,7 +79,8 @@ class FrozenPages:
         """What is ours to find, too."""
         self._stash = Stash(buffer)
         self._gauge = gauge
-        self._relatives = Relatives([p.identity.pid for p in session.processes])
+        with session.held() as processes:
+            self._relatives = Relatives([process.identity.pid for process in processes])
         self._shares: list[_Share] = []
         self._plans: dict[TrackedProcess, LinkPlan] = {}
         self.is_copied = False
@@ -108,13 +109,14 @@ class FrozenPages:
             TargetGone: the root was killed in its sleep.
         """
         began_s = time.perf_counter()
-        for process in self._session.processes:
-            try:
-                if require_same(process.identity).program == process.program:
-                    self._plans[process] = process.plan_link(stopped=True)
-            except TargetGone:
-                if process.identity == self._session.root:
-                    raise
+        with self._session.held() as processes:
+            for process in processes:
+                try:
+                    if require_same(process.identity).program == process.program:
+                        self._plans[process] = process.plan_last_link()
+                except TargetGone:
+                    if process.identity == self._session.root:
+                        raise
         self.collect_s = time.perf_counter() - began_s
 
     def save(self, images: PartialDirectory) -> None:
@@ -181,11 +183,8 @@ class FrozenPages:
         self.withheld.require_savable(pid)
         if plan is not None:
             return (plan.needed | plan.held) & mappings
-        reader = PageReader(pid)
-        try:
+        with PageReader(pid) as reader:
             return reader.in_use(read_maps(pid)).dumpable & mappings
-        finally:
-            reader.close()
 
     def _identities(self) -> dict[int, Identity]:
         """Every process of the frozen tree, by the pid that it knows itself by."""

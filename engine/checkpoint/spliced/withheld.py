@@ -69,8 +69,7 @@ class WithheldMemory:
         """
         if self._criu.saves_guard_regions or not scan_knows(Category.GUARD):
             return
-        pagemap = Pagemap(pid)
-        try:
+        with Pagemap(pid) as pagemap:
             for first, end in self.mappings(pid).ranges():
                 if pagemap.scan(first, end, any_of=Category.GUARD).pages():
                     raise LinkFailed(
@@ -79,8 +78,6 @@ class WithheldMemory:
                         pid=pid,
                         hint="criu 4.2 can",
                     )
-        finally:
-            pagemap.close()
 
     def _whole_mapping(self, request: ScanRequest) -> PageSet:
         """The mapping that is asked about, if it is one to be withheld. Its process is frozen."""

@@ -13,7 +13,8 @@ from engine.checkpoint.link import After, Engine, LinkResult
 from engine.forecast.costs.model import CostModel
 from engine.forecast.costs.parts import Parts
 from engine.forecast.costs.saved_anyway import pages_saved_anyway
-from engine.tracking.sample import Sample, TrackerKind
+from engine.tracking.sample import Sample
+from engine.tracking.trackers import abilities_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,6 @@ class CostBook:
             len(sample.processes),
             present_pages=sample.totals.present_pages,
             anyway_pages=pages_saved_anyway(sample),
-            soft_dirty=sample.tracker is TrackerKind.SOFT_DIRTY,
+            soft_dirty=abilities_of(sample.tracker).stops_to_rearm,
         )
         self._models[place] = replace(guess, can_pre_dump=self._can_pre_dump)
