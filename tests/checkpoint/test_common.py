@@ -35,8 +35,12 @@ _OWN_BYTES = 8 << 20
 
 
 @pytest.fixture
-def tree(target: ScriptedTarget) -> SharingTree:
-    return SharingTree(target)
+def tree(request: pytest.FixtureRequest, target: ScriptedTarget) -> SharingTree:
+    return SharingTree(target, written_by_each=getattr(request, "param", 0))
+
+
+from_the_parent = pytest.mark.parametrize("tree", [_PAGES // 4], ids=["children write"], indirect=True)
+"""The parent has most in common: with each child what this one has not written. Else all have as much."""
 
 
 @pytest.fixture
@@ -152,10 +156,11 @@ def while_it_is_read(
     return found
 
 
+@from_the_parent
 def test_a_page_that_its_source_writes_before_it_is_read_is_the_sources_alone(
     tree: SharingTree, chain: MemoryChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The parent is the only one who obeys; he has most in common, for all the children have it of him."""
+    """The parent is the only one who obeys."""
     found = while_it_is_read(monkeypatch, lambda common: tree.target.fill(range(0, _PAGES, 4), tree.base, 90))
     chain.pre_dump()
     assert [common.source.identity.pid for common in found] == [tree.target.pid]
@@ -163,11 +168,14 @@ def test_a_page_that_its_source_writes_before_it_is_read_is_the_sources_alone(
     assert_right(chain, tree)
 
 
+@from_the_parent
 def test_a_source_that_gives_its_memory_up_before_it_is_read_takes_it_from_nobody(
     tree: SharingTree, chain: MemoryChain, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    while_it_is_read(monkeypatch, lambda common: tree.target.discard(tree.base + 100 * PAGE_SIZE, 2000))
+    given_up = tree.base + 100 * PAGE_SIZE
+    found = while_it_is_read(monkeypatch, lambda common: tree.target.discard(given_up, 2000))
     chain.pre_dump()
+    assert [common.source.identity.pid for common in found] == [tree.target.pid]
     chain.dump(After.STOP)
     assert_right(chain, tree)
 

@@ -28,14 +28,21 @@ _SOME_KIB = _PAGES * PAGE_SIZE // 1024 // 8
 
 
 class SharingTree:
-    """A parent, and children that have all of its memory too."""
+    """A parent, and children that have all of its memory too, but for what each has written of it."""
 
-    def __init__(self, target: ScriptedTarget) -> None:
+    def __init__(self, target: ScriptedTarget, *, written_by_each: int = 0) -> None:
+        """Fork the children.
+
+        Args:
+            target: who becomes the parent.
+            written_by_each: how many pages a child writes; no two write the same ones.
+        """
         self.target = target
         self.base = target.map(_PAGES)
         for value in range(16):
             target.fill(range(value, _PAGES, 16), self.base, value + 1)
-        self.pids = [target.pid, *(target.fork() for _ in range(_CHILDREN))]
+        firsts = (self.base + number * written_by_each * PAGE_SIZE for number in range(_CHILDREN))
+        self.pids = [target.pid, *(target.fork_writing(first, written_by_each) for first in firsts)]
 
     def frames(self) -> list[list[int]]:
         return [frames(pid, self.base, _PAGES).tolist() for pid in self.pids]

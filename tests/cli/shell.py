@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 import termios
@@ -93,11 +94,37 @@ class Shell:
         """Run it to its end: exit code, stdout, stderr."""
         return ended(self.start(*arguments))
 
+    def succeeds(self, *arguments: object) -> str:
+        """Run it to an end that is good, without a complaint: what it has printed."""
+        code, output, complaints = self.run(*arguments)
+        assert (code, complaints) == (0, "")
+        return output
 
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Wait for the end: exit code, and what was left on stdout and stderr."""
+    def told(self, *arguments: object) -> list[dict[str, Any]]:
+        """The same with `--json`: the objects that it has printed."""
+        return objects(self.succeeds(*arguments, "--json"))
+
+    def fails(self, expected: int, *arguments: object) -> str:
+        """Run it to an end with this exit code, with nothing printed: what it complains of."""
+        code, output, complaints = self.run(*arguments)
+        assert (code, output) == (expected, "")
+        return complaints
+
+
+def ended(process: subprocess.Popen[str], number: signal.Signals | None = None) -> tuple[int, str, str]:
+    """Wait for the end, after a signal or without: exit code, and what was left on stdout and stderr."""
+    if number is not None:
+        process.send_signal(number)
     output, complaints = process.communicate(timeout=TIMEOUT_S)
     return process.returncode, output, complaints
+
+
+def ends_quietly_without_a_reader(process: subprocess.Popen[str]) -> bool:
+    """Close the other end of its stdout; whether it then ends well and without a word."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    return process.stderr.read() == "" and process.wait() == 0
 
 
 def line_of(process: subprocess.Popen[str]) -> str:

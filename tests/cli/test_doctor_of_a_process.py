@@ -8,29 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from engine.checkpoint.criu.features import examine_criu
-from engine.errors import DirtytopError
 from engine.workloads import Workload
 from tests.cli.shell import Shell, is_untouched, objects
 from tests.criu.outliving import Outliving
 from tests.criu.outside import CANNOT, Held
 
 NOT_SUPPORTED, GONE, WRONG_USE = 5, 4, 2
-
-
-@pytest.fixture
-def criu_works() -> None:
-    try:
-        examine_criu().require_dump()
-    except DirtytopError as error:
-        pytest.skip(error.message)
-
-
-@pytest.fixture
-def fine(tmp_path: Path) -> Iterator[Outliving]:
-    """Something that nothing speaks against."""
-    with Outliving.judging(tmp_path) as started:
-        yield started
 
 
 @pytest.fixture
@@ -50,11 +33,9 @@ def hopeless(tmp_path: Path) -> Iterator[Held]:
 
 
 @pytest.mark.usefixtures("criu_works")
-def test_what_nothing_speaks_against_can_be_dumped(shell: Shell, fine: Outliving) -> None:
-    code, output, complaints = shell.run("doctor", fine.pid)
-    assert (code, complaints) == (0, "")
-    assert output.startswith("can be dumped: yes, by spliced and criu\n")
-    assert is_untouched(fine.pid)
+def test_what_nothing_speaks_against_can_be_dumped(shell: Shell, judge: Outliving) -> None:
+    assert shell.succeeds("doctor", judge.pid).startswith("can be dumped: yes, by spliced and criu\n")
+    assert is_untouched(judge.pid)
 
 
 @pytest.mark.usefixtures("criu_works")
@@ -66,8 +47,7 @@ def test_what_an_option_would_do_is_told_and_the_option_makes_the_difference(
     assert output.startswith(
         "can be dumped: only with --file-locks\nneeds an option:\n  file lock: descriptor "
     )
-    code, output, _ = shell.run("doctor", locked.pid, "--file-locks")
-    assert code == 0
+    output = shell.succeeds("doctor", locked.pid, "--file-locks")
     assert output.startswith("can be dumped: yes")
     assert "at restore nobody else may hold it" in output
 
@@ -93,23 +73,18 @@ def test_a_chain_that_could_not_be_ended_is_refused_and_nothing_is_touched(
 ) -> None:
     chain = tmp_path / "chain"
     arguments = ("checkpoint", hopeless.pid, chain, "--engine", engine, "--pre-dumps", 0)
-    code, output, complaints = shell.run(*arguments)
-    assert (code, output) == (NOT_SUPPORTED, "")
+    complaints = shell.fails(NOT_SUPPORTED, *arguments)
     assert "perf_event" in complaints
     assert "--no-preflight" in complaints
     assert not chain.exists()
     assert is_untouched(hopeless.pid)
-    code, _, complaints = shell.run(*arguments, "--no-preflight")
-    assert code == 1
-    assert "criu could not dump" in complaints
+    assert "criu could not dump" in shell.fails(1, *arguments, "--no-preflight")
 
 
 @pytest.mark.usefixtures("criu_works")
 def test_auto_takes_memory_then_and_says_why(shell: Shell, hopeless: Held, tmp_path: Path) -> None:
     arguments = ("checkpoint", hopeless.pid, tmp_path / "chain", "--pre-dumps", 0)
-    code, output, _ = shell.run(*arguments, "--json")
-    assert code == 0
-    (dump,) = objects(output)
+    (dump,) = shell.told(*arguments)
     assert dump["engine"] == "memory"
     assert "perf_event" in dump["notes"][-1]
     terminal = shell.start_on_terminal(*arguments[:2], tmp_path / "other", *arguments[3:])

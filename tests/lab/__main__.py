@@ -29,10 +29,11 @@ from tests.lab.places import (
     LabError,
     results_directory,
 )
-from tests.lab.provision import provide_host_criu, provide_host_programs, provide_image
+from tests.lab.provision import has_host_roots, provide_host_criu, provide_host_programs, provide_image
 from tests.lab.qemu import has_kvm, provide_qemu
 from tests.lab.report import KernelReport, as_markdown, merge, read_report, summary
 from tests.lab.running import STOPPING, run_guest, run_host
+from tests.lab.turns import SHARES, part_in
 
 CANNOT_PROVISION: Final = 3
 """The exit code where this machine cannot make the lab; nothing was tested then."""
@@ -53,6 +54,12 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--every-batch", action="store_true", help="all tests that come in batches, everywhere"
     )
+    parser.add_argument(
+        "--turn",
+        type=int,
+        metavar="N",
+        help=f"run one of {SHARES} shares of the tests on each emulated kernel, another one in the next turn",
+    )
     parser.add_argument("--provision", action="store_true", help="only make what is missing, run nothing")
     parser.add_argument(
         "--host-programs",
@@ -67,6 +74,9 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"no such kernel: {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
     names = [name for name in ALL if name in (options.kernels or USUAL)]
     LAB.mkdir(exist_ok=True)
+    if options.host_programs and has_host_roots():
+        provide_host_programs()  # which another lab may run beside
+        return 0
     with (LAB / "lock").open("w") as lock:
         _take(lock)
         try:
@@ -85,9 +95,11 @@ def main(arguments: Sequence[str]) -> int:
             return 0
         if options.bench:
             return _bench(names, arguments_for_bench(options.bench), no_kvm=options.no_kvm)
-        reports = _run(names, pytest_arguments, no_kvm=options.no_kvm, every_batch=options.every_batch)
+        if options.turn is not None:
+            print(f"lab: turn {options.turn}", flush=True)
+        reports = _run(names, pytest_arguments, options)
     merge(reports, {name: results_directory(name) for name in names}, _MERGED)
-    if names == list(USUAL) and not pytest_arguments:
+    if names == list(USUAL) and not pytest_arguments and options.turn is None:
         _TABLE.write_text(as_markdown(reports))
     for report in reports:
         print(f"\n{summary(report)}")
@@ -139,18 +151,25 @@ def _make_all(makes: Sequence[Callable[[], object]]) -> None:
 
 
 def _run(
-    names: Sequence[str], pytest_arguments: Sequence[str], *, no_kvm: bool, every_batch: bool
+    names: Sequence[str], pytest_arguments: Sequence[str], options: argparse.Namespace
 ) -> list[KernelReport]:
     """Two kernels beside each other: alone, one leaves a core idle as it boots and as it ends."""
     workers = 1 if len(names) > 1 and (os.cpu_count() or 1) <= _AT_ONCE else _AT_ONCE
 
     def run(name: str) -> KernelReport:
         began_s = time.monotonic()
-        machine = _Machine(name, no_kvm=no_kvm, cpus=workers)
-        batch = ALL.index(name) if (machine.is_emulated or name == HOST) and not every_batch else None
+        machine = _Machine(name, no_kvm=options.no_kvm, cpus=workers)
+        batch, share = ALL.index(name), None
+        if options.turn is not None and machine.is_emulated:
+            batch, share = part_in(options.turn, batch)
+        in_batches = (machine.is_emulated or name == HOST) and not options.every_batch
         # Nowhere else is there a CRIU that works on the host's kernel.
         all_of = WITH_CRIU if name == HOST else ()
-        report = machine.test(arguments_for_tests(machine.cpus, pytest_arguments, batch, all_of=all_of))
+        report = machine.test(
+            arguments_for_tests(
+                machine.cpus, pytest_arguments, batch if in_batches else None, share=share, all_of=all_of
+            )
+        )
         print(f"{name}: {time.monotonic() - began_s:.0f} s", flush=True)
         return report
 

@@ -5,7 +5,8 @@ their batch or of its first member: one batch is run, another one on each kernel
 functions marked `spread` every other one is run. Soft-dirty tracking by the plain `pagemap` is not tried
 where the kernel has more than that: on Debian 12's it is the only way, and so tested. On a kernel with both
 trackers, chains by write-protection are left to kernels without soft-dirty bits, but for random ones.
-`make test` and `--every-batch` run them all.
+`make test` and `--every-batch` run them all. Of the functions that a kernel
+runs, CI has it run a share alone (`tests/lab/turns.py`).
 """
 
 from __future__ import annotations
@@ -19,42 +20,51 @@ import pytest
 from engine.tracking.probe import probe
 from engine.tracking.sample import TrackerKind
 from tests.lab.places import PROJECT
+from tests.lab.turns import SHARES, share_of
 from tests.tracking.conftest import PLAIN
 
 _OF_CHAINS: Final = ("tests/checkpoint", "tests/spliced")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Which batch, and where all of them."""
+    """Which batch, and where all of them; which share."""
     parser.addoption("--batch", type=int, default=0, help="of tests in batches, run the N-th batch alone")
     parser.addoption("--all-of", action="append", default=[], help="a directory whose tests are all run")
+    parser.addoption("--share", type=int, help=f"of {SHARES} shares of the functions, run the N-th alone")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect every other batch, and what another kernel is for."""
-    batch = config.getoption("batch")
+    """Deselect every other batch, what another kernel is for, and the other shares."""
     whole = [config.rootpath / name for name in config.getoption("all_of")]
-    some = [item for item in items if not _lies_in(item, whole)]
+    left_out = _of_other_batches(
+        [item for item in items if not _lies_in(item, whole)], config.getoption("batch")
+    )
+    if (share := config.getoption("share")) is not None:
+        ours = share_of(map(_test, items), share)
+        left_out |= {item for item in items if _test(item) not in ours}
+    if left_out:
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _of_other_batches(items: list[pytest.Item], batch: int) -> set[pytest.Item]:
     batches: dict[str, set[int]] = defaultdict(set)
-    for item in some:
+    for item in items:
         if (first := _first(item)) is not None:
             batches[_test(item)].add(first)
     wanted = {test: sorted(firsts)[batch % len(firsts)] for test, firsts in batches.items()}
     spread = dict.fromkeys(
-        _test(item) for item in some if item.get_closest_marker("spread") and _test(item) not in batches
+        _test(item) for item in items if item.get_closest_marker("spread") and _test(item) not in batches
     )
     elsewhere = set(list(spread)[(batch + 1) % 2 :: 2])
-    left_out = {
+    return {
         item
-        for item in some
+        for item in items
         if _first(item) != wanted.get(_test(item))
         or _test(item) in elsewhere
         or _parameter(item, "kind") == PLAIN
         or _is_left_to_others(item)
     }
-    if left_out:
-        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
-        items[:] = [item for item in items if item not in left_out]
 
 
 def _lies_in(item: pytest.Item, directories: list[Path]) -> bool:

@@ -48,7 +48,12 @@ class _PerfEvent(ctypes.Structure):
 
 
 def arguments_for_tests(
-    workers: int, pytest_arguments: Sequence[str], batch: int | None, *, all_of: Sequence[str] = ()
+    workers: int,
+    pytest_arguments: Sequence[str],
+    batch: int | None,
+    *,
+    share: int | None = None,
+    all_of: Sequence[str] = (),
 ) -> Sequence[str]:
     """What this program is to be told, after the directory of results, to run the tests.
 
@@ -56,11 +61,14 @@ def arguments_for_tests(
         workers: in how many processes; pytest's own is enough for one.
         pytest_arguments: what to run, if not everything.
         batch: which batch of tests that come in batches to run, if not all of them.
+        share: of a batch, which share of the test functions to run, if not all of them.
         all_of: directories of tests of which all batches are run nevertheless.
     """
     arguments = [str(workers), *pytest_arguments]
     if batch is not None:
         arguments += ["-p", "tests.lab.batches", f"--batch={batch}", *(f"--all-of={name}" for name in all_of)]
+        if share is not None:
+            arguments.append(f"--share={share}")
     return arguments
 
 

@@ -28,24 +28,32 @@ _DISTRIBUTIONS: Final = (
 
 CRIT_ROOT: Final = LAB / "host/crit"
 _CRIT_SUITE: Final = "bookworm"
+_CRIT_RECIPE: Final = {"suite": _CRIT_SUITE}
 
 _PLATFORMS: Final = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 
 
 def provide_root(guest: Guest) -> None:
     """The root directory of a guest; its kernel is beside it."""
-    made_here = guest.compiler is guest
-    recipe = {"suite": guest.suite, **(roots.RECIPE if made_here else roots.FOREIGN_RECIPE)}
-    if not is_made(guest.root, recipe):
+    if not _has_root(guest):
         print(f"{guest.name}: making a root of Debian {guest.suite}", flush=True)
         recipe_file(guest.root).unlink(missing_ok=True)
-        if made_here:
+        if guest.compiler is guest:
             roots.make_root(guest)
         else:
             provide_root(guest.compiler)
             roots.make_foreign_root(guest, guest.compiler.root)
         (guest.root / SHARED_IN_GUEST.lstrip("/")).mkdir(parents=True)
-        note_made(guest.root, recipe)
+        note_made(guest.root, _root_recipe(guest))
+
+
+def _has_root(guest: Guest) -> bool:
+    return is_made(guest.root, _root_recipe(guest))
+
+
+def _root_recipe(guest: Guest) -> dict[str, object]:
+    made_here = guest.compiler is guest
+    return {"suite": guest.suite, **(roots.RECIPE if made_here else roots.FOREIGN_RECIPE)}
 
 
 def provide_image(guest: Guest) -> None:
@@ -77,11 +85,16 @@ def provide_host_criu() -> Path:
     return wrapper.parent
 
 
+def has_host_roots() -> bool:
+    """Whether all is there from which `provide_host_programs` makes its scripts."""
+    return _has_root(DEB13) and is_made(CRIT_ROOT, _CRIT_RECIPE)
+
+
 def provide_host_programs() -> Path:
     """The same directory with `crit` besides, of Debian 12's CRIU, which reads images back in tests."""
-    if not is_made(CRIT_ROOT, {"suite": _CRIT_SUITE}):
+    if not is_made(CRIT_ROOT, _CRIT_RECIPE):
         roots.make_program_root(CRIT_ROOT, _CRIT_SUITE, "criu")
-        note_made(CRIT_ROOT, {"suite": _CRIT_SUITE})
+        note_made(CRIT_ROOT, _CRIT_RECIPE)
     directory = provide_host_criu()
     roots.through_its_loader(
         directory / "crit",

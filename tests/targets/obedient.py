@@ -125,6 +125,8 @@ def _obey(libc: ctypes.CDLL, command: dict[str, Any]) -> Any:
                 libc.prctl(_PR_SET_PDEATHSIG, _SIGKILL)  # nobody else ends it
                 if command["with_userfaultfd"]:
                     libc.syscall(_SYS_USERFAULTFD[os.uname().machine], os.O_CLOEXEC | _USER_MODE_ONLY)
+                if pages:
+                    ctypes.memset(base, 0xFF, pages * PAGE_SIZE)
                 os.close(0)
                 os.close(1)
                 while True:

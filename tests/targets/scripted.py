@@ -120,7 +120,15 @@ class ScriptedTarget:
 
     def fork_with_userfaultfd(self) -> int:
         """Such a child with a userfaultfd of its own, whose number is the next that is free in us."""
-        child = int(self.ask(op="fork", with_userfaultfd=True))
+        return self._fork_ready(with_userfaultfd=True)
+
+    def fork_writing(self, base: int, pages: int) -> int:
+        """Such a child that has written these pages, so that they are its own."""
+        return self._fork_ready(with_userfaultfd=False, base=base, pages=pages)
+
+    def _fork_ready(self, **command: Any) -> int:
+        """A child that has closed its standard output, as the last thing it does."""
+        child = int(self.ask(op="fork", **command))
         while os.path.exists(f"/proc/{child}/fd/1"):
             time.sleep(0.001)
         return child

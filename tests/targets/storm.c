@@ -61,8 +61,13 @@ int main(int argc, char **argv)
     printf("ready\n%d\n", (int)stays);
     fflush(stdout);
     for (;;) {
-        if (wait(NULL) > 0)
-            begin(milliseconds);
+        struct timespec began, ended;
+        wait(NULL);
+        clock_gettime(CLOCK_MONOTONIC, &began);
+        begin(milliseconds);
         touch();
+        clock_gettime(CLOCK_MONOTONIC, &ended);
+        /* Where the CPU is slow, others shall have it too; and a child that waits for it does not live shortly. */
+        pause_for(4 * ((ended.tv_sec - began.tv_sec) * 1000 + (ended.tv_nsec - began.tv_nsec) / 1000000));
     }
 }

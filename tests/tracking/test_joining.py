@@ -122,20 +122,24 @@ class TestUnarmed:
             opened.arm()
             yield opened
 
-    def unarmed_children(self, session: Session, target: ScriptedTarget) -> list[int]:
+    def fork_children(self, session: Session, target: ScriptedTarget) -> None:
         children = [target.fork() for _ in range(3)]
-        sample = session.tick()
-        assert {process.pid for process in sample.processes} == {target.pid, *children}
-        return [pid for pid in children if pid not in tracked(sample)]
+        assert {process.pid for process in session.tick().processes} == {target.pid, *children}
+
+    def unarmed(self, session: Session) -> set[int]:
+        """Two of the three at least: one has its turn, when it is old enough for that."""
+        pids = {process.identity.pid for process in session.processes if not process.is_tracked}
+        assert len(pids) >= 2
+        return pids
 
     def test_is_all_pending_and_saved_by_the_dump_alone(
         self, session: Session, target: ScriptedTarget, chain_directory: Path
     ) -> None:
         chain = MemoryChain(session, chain_directory)
-        unarmed = self.unarmed_children(session, target)
-        assert len(unarmed) >= 2
+        self.fork_children(session, target)
         first = read_chain(chain.pre_dump().path).links[-1]
-        assert not set(unarmed) & set(first.pids)
+        unarmed = self.unarmed(session)
+        assert not unarmed & set(first.pids)
         result = chain.dump(After.STOP)
         images = read_chain(result.path)
         assert verify(images) == ()
@@ -146,16 +150,18 @@ class TestUnarmed:
     def test_nothing_of_it_is_ever_clean(
         self, session: Session, target: ScriptedTarget, chain_directory: Path
     ) -> None:
-        unarmed = self.unarmed_children(session, target)
+        self.fork_children(session, target)
         MemoryChain(session, chain_directory).dump(After.RUN)
+        unarmed = self.unarmed(session)
         for process in session.tick().processes:
             if process.pid in unarmed:
                 assert process.totals.pending_pages == process.totals.dumpable_pages > 0
 
     def test_is_armed_when_it_can_be_paid_for(self, session: Session, target: ScriptedTarget) -> None:
-        unarmed = self.unarmed_children(session, target)
+        self.fork_children(session, target)
+        unarmed = self.unarmed(session)
         session.set_budget(NO_BUDGET)
-        assert tracked(session.tick()) >= set(unarmed)
+        assert tracked(session.tick()) >= unarmed
 
 
 class TestSharedMemory:
