@@ -128,7 +128,8 @@ class TestUnarmed:
 
     def unarmed(self, session: Session) -> set[int]:
         """Two of the three at least: one has its turn, when it is old enough for that."""
-        pids = {process.identity.pid for process in session.processes if not process.is_tracked}
+        with session.held() as processes:
+            pids = {process.identity.pid for process in processes if not process.is_tracked}
         assert len(pids) >= 2
         return pids
 
