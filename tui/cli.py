@@ -26,6 +26,7 @@ _MODULES: Final = {
     "demo": "demo",
     "doctor": "doctor",
     "watch": "watch",
+    "who": "who",
     "forecast": "forecast",
     "checkpoint": "checkpoint",
     "restore": "restore",
