@@ -255,13 +255,13 @@ def _watch_all(session: Session, events: FaultEvents) -> FaultEvents:
 
 
 def _pids(session: Session) -> list[int]:
-    with session.lock:
-        return [process.identity.pid for process in session.processes]
+    with session.held() as processes:
+        return [process.identity.pid for process in processes]
 
 
 def _found(session: Session) -> list[Found]:
-    with session.lock:
-        return [process.found for process in session.processes if process.found]
+    with session.held() as processes:
+        return [process.found for process in processes if process.found]
 
 
 def _threads_of(pid: int) -> set[int]:

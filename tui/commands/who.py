@@ -16,10 +16,10 @@ from engine.errors import TargetGone
 from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
 from engine.tracking.sample import RateMode, TrackerKind
 from engine.tracking.session import Session
+from engine.units import format_count
 from tui.commands.arguments import PID, SECONDS, cost_budget_option, example, json_option, tracker_option
 from tui.commands.interruption import Interruption
 from tui.commands.output import emit, emit_json, is_read
-from widgets.units import format_count
 
 _SHOWN: Final = 20
 _WIDTH: Final = 60
