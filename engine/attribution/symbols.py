@@ -95,7 +95,7 @@ class Symbols:
         found = symbols.function_at(inside)
         if found is None:
             return Frame(f"{module}+0x{inside:x}", module, source, number, is_named=False)
-        return Frame(printable(_demangled(found[0])), module, source, number)
+        return Frame(printable(demangled(found[0])), module, source, number)
 
     def _perf_map(self, pid: int) -> PerfMap:
         if pid not in self._perf_maps:
@@ -131,7 +131,8 @@ def _open(pid: int, vma: Vma) -> int:
     return -1
 
 
-def _demangled(name: bytes) -> bytes:
+def demangled(name: bytes) -> bytes:
+    """A name as the source has it; itself, if it is not mangled or cannot be read."""
     try:
         spelled = demangleb(name)
     except BROKEN:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.attribution.chains import ChainTable
 from engine.attribution.fault_cost import measure_sample_cost_s
@@ -19,7 +20,7 @@ from engine.errors import NotPermitted, NotSupported, TargetGone
 from engine.kernel.huge_pages import pages_per_huge_page
 from engine.kernel.maps import Maps
 from engine.kernel.perf_events import FaultEvents, Faults
-from engine.pageset import PAGE_SHIFT
+from engine.pageset import PAGE_SHIFT, Int64Array
 from engine.printable import printable
 from engine.tracking.heat import Found
 from engine.tracking.sample import RateMode, Sample
@@ -84,6 +85,7 @@ class WriterWatch:
         self._pending: dict[int, Touches] = {}
         self._lost = 0
         self._share = 0.0
+        self._period_before = 1
         self._cpu_s = 0.0
         self._last_s = time.monotonic()
         self._commands: dict[int, str] = {}
@@ -187,9 +189,19 @@ class WriterWatch:
                     (faults.addresses[chosen] >> np.uint64(PAGE_SHIFT)).astype(np.int64),
                     faults.tids[chosen],
                     self._table.number(pid, faults.chains[chosen]),
-                    faults.periods[chosen],
+                    self._weights(faults.times_ns[chosen]),
                 ),
             )
+
+    def _weights(self, times_ns: Int64Array) -> NDArray[np.int32]:
+        """How many faults each sample stands for."""
+        is_new = times_ns >= self._events.period_since_ns
+        return np.where(is_new, self._events.period, self._period_before).astype(np.int32)
+
+    def _set_period(self, period: int) -> None:
+        with self._lock:
+            self._period_before = self._events.period
+            self._events.set_period(period)
 
     def _add(self, pid: int, touches: Touches) -> None:
         if not len(touches):
@@ -214,9 +226,9 @@ class WriterWatch:
             self._share / self._budget.cpu, self._target_s_per_page / period / self._budget.target_s_per_page
         )
         if over > 1 and period < _LONGEST_PERIOD:
-            self._events.set_period(min(_LONGEST_PERIOD, period * 2 ** min(4, int(over).bit_length())))
+            self._set_period(min(_LONGEST_PERIOD, period * 2 ** min(4, int(over).bit_length())))
         elif over < _COMFORT and period > 1:
-            self._events.set_period(period // 2)
+            self._set_period(period // 2)
 
 
 def _open_events(session: Session) -> FaultEvents:

@@ -15,6 +15,7 @@ import ctypes
 import errno
 import mmap
 import os
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final
@@ -32,7 +33,7 @@ _TYPE_SOFTWARE: Final = 1
 _MINOR_FAULTS: Final = 5
 _ALL_CPUS: Final = -1
 
-_IP, _TID, _TIME, _ADDRESS, _CALLCHAIN, _PERIOD = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 5, 1 << 8
+_IP, _TID, _TIME, _ADDRESS, _CALLCHAIN = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 5
 _INHERIT: Final = 1 << 1
 _EXCLUDE_KERNEL: Final = 1 << 5
 _EXCLUDE_HYPERVISOR: Final = 1 << 6
@@ -51,8 +52,8 @@ _TAIL_AT: Final = 1032
 
 _RECORD_LOST: Final = 2
 _RECORD_SAMPLE: Final = 9
-_FIXED_WORDS: Final = 7
-"""Of a sample: header, instruction, pid and tid, time, address, period, and the length of the chain."""
+_FIXED_WORDS: Final = 6
+"""Of a sample: header, instruction, pid and tid, time, address, and the length of the chain."""
 _USER_CONTEXT: Final = np.uint64((1 << 64) - 512)  # PERF_CONTEXT_USER
 _FIRST_CONTEXT: Final = np.uint64((1 << 64) - 4095)  # PERF_CONTEXT_MAX: from here on it is no address
 
@@ -95,8 +96,6 @@ class Faults:
     tids: NDArray[np.int32]
     addresses: U64Array
     """What was touched; byte addresses."""
-    periods: NDArray[np.int32]
-    """Of how many faults each is one."""
     chains: U64Array
     """Instructions of the user's code, shape (n, depth): the one that touched it, or called the kernel which
     did, then its callers; 0 where there are no more."""
@@ -127,6 +126,9 @@ class FaultEvents:
         self.with_kernel = with_kernel
         self.period = 1
         """One of so many faults is a sample."""
+        self.period_since_ns = 0
+        """Since when that is so, by CLOCK_MONOTONIC. A sample does not tell: of a software event that is to,
+        the kernel makes each occurrence one (kernel/events/core.c, perf_swevent_event)."""
         self._ring_bytes = ring_bytes
         self._rings: dict[int, _Ring] = {}
         self._events: dict[int, list[int]] = {}
@@ -166,6 +168,7 @@ class FaultEvents:
     def set_period(self, period: int) -> None:
         """Have one of so many faults be a sample from now on."""
         self.period = period
+        self.period_since_ns = time.monotonic_ns()
         value = ctypes.c_uint64(period)
         for descriptors in self._events.values():
             for descriptor in descriptors:
@@ -184,7 +187,6 @@ class FaultEvents:
             np.concatenate([each.pids for each in read]),
             np.concatenate([each.tids for each in read]),
             np.concatenate([each.addresses for each in read]),
-            np.concatenate([each.periods for each in read]),
             np.concatenate([each.chains for each in read]),
             sum(each.lost for each in read),
         )
@@ -207,7 +209,7 @@ class FaultEvents:
             size=ctypes.sizeof(_Attributes),
             config=_MINOR_FAULTS,
             sample_period=self.period,
-            sample_type=_IP | _TID | _TIME | _ADDRESS | _PERIOD | _CALLCHAIN,
+            sample_type=_IP | _TID | _TIME | _ADDRESS | _CALLCHAIN,
             flags=flags if self.with_kernel else flags | _EXCLUDE_KERNEL,
             wakeup_watermark=self._ring_bytes // 2,
             clock=_CLOCK_MONOTONIC,
@@ -276,7 +278,6 @@ def parse(words: U64Array, depth: int) -> Faults:
         (owners & np.uint64(0xFFFFFFFF)).astype(np.int32),
         (owners >> np.uint64(32)).astype(np.int32),
         words[begins + 4],
-        words[begins + 5].astype(np.int32),
         _chains(words, begins, depth),
         lost,
     )

@@ -43,8 +43,18 @@ class CompiledTarget:
     """A running one, which says a line when it is ready, and answers each line with one."""
 
     def __init__(self, name: str, *arguments: str) -> None:
+        self._start([compiled(name), *arguments])
+
+    @classmethod
+    def running(cls, *command: str | Path) -> CompiledTarget:
+        """The same of any program that speaks so."""
+        made = cls.__new__(cls)
+        made._start(list(command))
+        return made
+
+    def _start(self, command: list[str | Path]) -> None:
         self.process = subprocess.Popen(
-            [compiled(name), *arguments],
+            command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=sys.stderr,
