@@ -22,7 +22,18 @@ from tests.cli.shell import Shell
 from tui.cli import dirtytop, main
 from tui.commands import dashboard
 
-COMMANDS = ("demo", "doctor", "watch", "checkpoint", "restore", "images", "verify", "flatten", "completion")
+COMMANDS = (
+    "demo",
+    "doctor",
+    "watch",
+    "who",
+    "checkpoint",
+    "restore",
+    "images",
+    "verify",
+    "flatten",
+    "completion",
+)
 US = os.getpid()
 DEFAULTS: dict[str, Any] = {
     "interval_s": None,

@@ -15,6 +15,7 @@ LAB: Final = PROJECT / ".lab"
 TESTS: Final = (
     "tests/kernel",
     "tests/tracking",
+    "tests/attribution",
     "tests/harm",
     "tests/checkpoint",
     "tests/criu",
@@ -31,6 +32,7 @@ INDEPENDENT: Final = (
     *("tests/criu/test_log.py", "tests/criu/test_requests.py"),
     *("tests/tracking/test_ages.py", "tests/tracking/test_clean_pages.py", "tests/tracking/test_heat.py"),
     "tests/harm/test_docs.py",
+    *("tests/attribution/test_matching.py", "tests/attribution/test_elf_symbols.py"),
     *("tests/checkpoint/test_crit.py", "tests/spliced/test_splicing.py"),
 )
 """What lies there and depends on neither."""

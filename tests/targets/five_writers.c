@@ -1,5 +1,5 @@
 /* Writes 100, 200, 300, 400 and 500 pages by five functions, of which each has a mapping of its own, whenever it is
- * told to by a line on its input; answers with a line. "read" has the kernel write the first mapping, by read(2);
+ * told to by a line on its input; answers with a line. With an argument it writes again and again, so many milliseconds apart. "read" has the kernel write the first mapping, by read(2);
  * "thread" has a thread of its own write the last one; "child" has a child do so. */
 #include <fcntl.h>
 #include <pthread.h>
@@ -43,7 +43,16 @@ static void *write_in_a_thread(void *unused)
     return unused;
 }
 
-int main(void)
+static void write_all(void)
+{
+    write_1_hundred();
+    write_2_hundred();
+    write_3_hundred();
+    write_4_hundred();
+    write_5_hundred();
+}
+
+int main(int count, char **arguments)
 {
     char line[64];
     for (long at = 0; at < 5; at++) {
@@ -57,6 +66,8 @@ int main(void)
     }
     puts("ready");
     fflush(stdout);
+    for (int pause_ms = count > 1 ? atoi(arguments[1]) : 0; pause_ms; usleep(pause_ms * 1000))
+        write_all();
     while (fgets(line, sizeof line, stdin)) {
         if (!strcmp(line, "read\n")) {
             read_into_the_first();
@@ -75,11 +86,7 @@ int main(void)
             }
             continue;
         } else {
-            write_1_hundred();
-            write_2_hundred();
-            write_3_hundred();
-            write_4_hundred();
-            write_5_hundred();
+            write_all();
         }
         puts("done");
         fflush(stdout);
