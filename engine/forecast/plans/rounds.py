@@ -19,6 +19,7 @@ from engine.forecast.writes.look import Look
 from engine.images.layout import LinkKind
 
 MOST_PRE_DUMPS: Final = 8
+_NUMBERS: Final = ("no pre-dump", "one pre-dump", "two pre-dumps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,11 @@ class Outset:
         grown = max(0.0, self.growth_pages_per_s) * end_s
         most = max(self.look.present_pages + 1.5 * grown, self.look.pending_pages)
         return Estimate(min(pages.low, most), min(pages.mid, most), min(pages.high, most))
+
+
+def say_pre_dumps(count: int) -> str:
+    """As in "one pre-dump", "5 pre-dumps"."""
+    return _NUMBERS[count] if count < len(_NUMBERS) else f"{count} pre-dumps"
 
 
 _Pick = Callable[[Estimate], float]

@@ -13,7 +13,7 @@ from datetime import datetime, time, timedelta
 from enum import Enum
 from typing import Final
 
-from engine.forecast.plans.rounds import MOST_PRE_DUMPS
+from engine.forecast.plans.rounds import MOST_PRE_DUMPS, Plan, say_pre_dumps
 from engine.forecast.plans.verdict import Forecast
 from engine.forecast.stop_budget import is_met
 from engine.forecast.triggers.conditions import (
@@ -27,7 +27,7 @@ from engine.forecast.triggers.conditions import (
     Trigger,
 )
 from engine.forecast.writes.rhythm import Rhythm, State
-from engine.units import say_duration, say_stop, say_times
+from engine.units import say_duration, say_stop
 
 _NO_GAIN: Final = 0.9
 _AHEAD: Final = 2.0
@@ -167,8 +167,7 @@ class Armed:
             return Decision(Action.DUMP, f"it {say_stop(stop_s)}")
         for plan in forecast.plans[1:]:
             if self._may_pre_dump and is_met(limit_s, plan.stopped_s):
-                count = say_times(plan.pre_dumps)
-                return Decision(Action.PRE_DUMP, f"pre-dumped {count}, it {say_stop(plan.stopped_s.mid)}")
+                return Decision(Action.PRE_DUMP, _after_pre_dumps(plan))
         return Decision(Action.WAIT, f"it would stop for {say_duration(stop_s)}")
 
     def _when_quiet(self, wanted_s: float, moment: Moment) -> Decision:
@@ -176,8 +175,7 @@ class Armed:
         if rhythm.quiet_s >= wanted_s:
             quiet = f"quiet for {say_duration(rhythm.quiet_s)}"
             if self._may_pre_dump and forecast.plans and forecast.best_pre_dumps:
-                stops = say_stop(forecast.best.stopped_s.mid)
-                return Decision(Action.PRE_DUMP, f"{quiet}: pre-dumped first, it {stops}")
+                return Decision(Action.PRE_DUMP, f"{quiet}: {_after_pre_dumps(forecast.best)}")
             return Decision(Action.DUMP, quiet)
         if not rhythm.spells:
             return Decision(
@@ -218,6 +216,11 @@ class Armed:
         if left_s <= 0:
             return Decision(Action.PRE_DUMP, f"{say_duration(condition.seconds)} have passed")
         return Decision(Action.WAIT, f"the next pre-dump in {say_duration(left_s)}")
+
+
+def _after_pre_dumps(plan: Plan) -> str:
+    """As in "after two pre-dumps it stops for 14 ms"."""
+    return f"after {say_pre_dumps(plan.pre_dumps)} it {say_stop(plan.stopped_s.mid)}"
 
 
 def _next(wanted: time, clock: datetime) -> datetime:

@@ -18,12 +18,12 @@ def forecast(stop_s: float, seconds: float = 1.0, verdict: Verdict = Verdict.DUM
 
 def test_who_stops_longer_is_harder_whatever_the_chain_takes() -> None:
     found = compare(forecast(0.4, seconds=1.0), forecast(0.014, seconds=60.0))
-    assert (found.harder, found.why) == (Harder.FIRST, "stops 400 ms against 14 ms")
+    assert (found.harder, found.why) == (Harder.FIRST, "stops for 400 ms against 14 ms")
 
 
 def test_who_takes_longer_is_harder_where_the_stops_are_alike() -> None:
     found = compare(forecast(0.100, seconds=1.0), forecast(0.105, seconds=20.0))
-    assert (found.harder, found.why) == (Harder.SECOND, "stops about as long, but takes 20 s against 1 s")
+    assert (found.harder, found.why) == (Harder.SECOND, "stops for about as long, but takes 20 s against 1 s")
 
 
 def test_who_does_not_converge_is_harder_however_short_its_stop() -> None:

@@ -70,12 +70,12 @@ class TestStopBelow:
         assert driven.shown(moment(1, forecast(0.2, 0.01))) is Action.WAIT
         assert driven.reason == "it would stop for 200 ms"
         assert driven.shown(moment(2, forecast(0.04, 0.01))) is Action.DUMP
-        assert driven.reason == "it stops 40 ms"
+        assert driven.reason == "it stops for 40 ms"
 
     def test_it_pre_dumps_if_that_makes_it_short_enough(self) -> None:
         driven = Driven(StopBelow(0.05))
         assert driven.shown(moment(1, forecast(0.2, 0.1, 0.03))) is Action.PRE_DUMP
-        assert driven.reason == "pre-dumped twice, it stops 30 ms"
+        assert driven.reason == "after two pre-dumps it stops for 30 ms"
         assert driven.shown(moment(2, forecast(0.1, 0.03))) is Action.PRE_DUMP
         assert driven.shown(moment(3, forecast(0.03, 0.03))) is Action.DUMP
 
@@ -105,7 +105,7 @@ class TestQuiet:
         dear = forecast(0.2, 0.02, best=1)
         assert driven.shown(moment(1, dear)) is Action.WAIT
         assert driven.shown(moment(3, dear, quiet_s=3.0)) is Action.PRE_DUMP
-        assert driven.reason == "quiet for 3 s: pre-dumped first, it stops 20 ms"
+        assert driven.reason == "quiet for 3 s: after one pre-dump it stops for 20 ms"
         assert driven.shown(moment(4, forecast(0.02, 0.02), quiet_s=4.0)) is Action.DUMP
         assert driven.reason == "quiet for 4 s"
 
