@@ -26,7 +26,6 @@ from engine.forecast.costs.book import CostBook
 from engine.forecast.costs.calibrate import device_of, probe
 from engine.forecast.costs.model import CostModel
 from engine.forecast.forecaster import Forecaster
-from engine.forecast.plans.rounds import LinkForecast
 from engine.forecast.plans.truth import Truth
 from engine.forecast.plans.verdict import Forecast
 from engine.forecast.stop_budget import STOP_BUDGET_S
@@ -221,26 +220,22 @@ class Advisor:
             self._forecaster.forget_links(is_new=is_new)
 
     @contextmanager
-    def link(
-        self, kind: LinkKind, after: After = After.RUN
-    ) -> Iterator[Callable[[LinkResult], LinkForecast | None]]:
+    def link(self, kind: LinkKind, after: After = After.RUN) -> Iterator[Callable[[LinkResult], None]]:
         """Note what is foreseen of a link, and keep it beside what comes.
 
-        Gives what the result is to be told to, which returns what had been foreseen of it (None if nothing
-        was known). Left without a result, the link was not made.
+        Yields what the result is to be told to. Without a result the link was not made.
         """
         with self._lock:
             self._links_under_way += 1
             foreseen = self._forecaster.next_link(self._costs.model, kind, time.monotonic())
 
-        def made(result: LinkResult) -> LinkForecast | None:
+        def made(result: LinkResult) -> None:
             with self._lock:
                 ended_s = time.monotonic()
                 self._costs.learn(result, after)
                 self._forecaster.link_made(result, ended_s, foreseen, after)
                 if result.kind is LinkKind.PRE_DUMP:
                     self._close_look.link_made(ended_s)
-            return foreseen
 
         try:
             yield made

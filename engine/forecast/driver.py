@@ -7,8 +7,7 @@ because between two it also has orders to obey.
     driver = Driver(session, advisor, interval_s)
     for tick in driver.ticks(interruption.wait):
         if tick.advice is not None and tick.advice.decision.action is Action.DUMP:
-            with advisor.link(LinkKind.DUMP, after) as made:
-                made(chain.dump(after))
+            make_link(advisor, chain, LinkKind.DUMP, after)
 """
 
 from __future__ import annotations

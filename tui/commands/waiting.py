@@ -15,6 +15,7 @@ from engine.errors import TargetGone
 from engine.forecast.advisor import Advice, Advisor
 from engine.forecast.driver import Driver
 from engine.forecast.estimate import Estimate
+from engine.forecast.making import make_link
 from engine.forecast.triggers.armed import Action
 from engine.images.layout import LinkKind
 from engine.tracking.probe import probe
@@ -129,14 +130,9 @@ class Waiter:
 
     def _make(self, kind: LinkKind, after: After) -> None:
         self._said.clear()
-        title = f"{kind.value} {self._chain.next_path.name}"
-        stop = self._interruption.has_come
-        with ProgressLine(title) as line, self.advisor.link(kind, after) as made:
-            if kind is LinkKind.PRE_DUMP:
-                result = self._chain.pre_dump(line.show_link, stop)
-            else:
-                result = self._chain.dump(after, line.show_link, stop)
-            made(result)
+        cancelled = self._interruption.has_come
+        with ProgressLine(f"{kind.value} {self._chain.next_path.name}") as line:
+            result = make_link(self.advisor, self._chain, kind, after, line.show_link, cancelled)
         self._show(result)
 
 
