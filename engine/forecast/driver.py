@@ -1,6 +1,6 @@
 """Ticks of one target at a steady pace, each with what there is to say of it.
 
-This is the loop that everybody needs who watches a target and asks when to dump it. It knows no viewer: the
+This is the loop of every program that watches a target and asks when to dump it. It knows no viewer: the
 command line goes through `ticks` with a `for`; the dashboard's thread asks for one `tick` after the other,
 because between two it also has orders to obey.
 

@@ -29,7 +29,7 @@ from tui.orders import LINKS
 from tui.waiting import verdict_line
 
 QUICK: Final = {"steady_ms": 8000, "burst_ms": 7000, "quiet_ms": 7000, "growing_ms": 8000}
-"""Sizes for a tour that nobody has to talk to."""
+"""Sizes for a tour that is only read."""
 _INTERVAL_S: Final = 0.5
 _SAID_EVERY_S: Final = 2.0
 _TRIGGER: Final = Trigger(QuietFor(2.0), deadline_s=120.0, pre_dump_every_s=3.0)

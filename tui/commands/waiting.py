@@ -1,4 +1,4 @@
-"""Waiting for the right moment: ticks, forecasts and the links that a trigger asks for."""
+"""`--when`: ticks, what is said of them, and the links that a trigger asks for."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from tui.orders import LINKS
 from tui.waiting import INTERVAL_S, see_every_write, verdict_line
 
 _SAID_AGAIN_S: Final = 10.0
-"""Without a terminal, what is being waited for is said this often, if nothing changes."""
+"""Without a terminal, what is waited for is said this often while nothing changes."""
 _INTERRUPTED: Final = "interrupted: no dump was made, and the target runs on"
 
 
 def tracker_to_wait_by() -> TrackerKind:
-    """How to see writes for long: by a tracker whose ticks never stop the target, where one works."""
+    """The tracker to watch a target with for long: one whose ticks never stop the target, where one works."""
     return probe().best_to_wait_by()
 
 
 def prepare_to_wait(session: Session, *, goes_on: bool = False) -> None:
-    """Arm a session so that its ticks tell what a target writes again and again. Errors as of `arm`.
+    """Arm a session in the mode that shows pages each time they are written. Errors as of `arm`.
 
     Args:
         session: the target. A new chain is begun afterwards; one that is gone on with, before.

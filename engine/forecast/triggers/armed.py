@@ -1,8 +1,9 @@
-"""Dumping when something is the case: a state machine that is shown moments and says what to do.
+"""A trigger that waits: a state machine that is shown moments and says what to do.
 
-It touches nothing: whoever drives it makes the links it asks for, and shows it the next moment when they are
-made. `stop < X` also asks for the pre-dumps that bring the stop below X, if there are such; `at` asks for
-them shortly before its time, and `quiet` once it is quiet, if the forecast advises any.
+It touches nothing. The caller makes the links that it asks for, and shows it the next moment when they are
+made. Conditions ask for pre-dumps as well: `stop < X` for those that bring the stop below X, if there are
+such; `at` for those that the forecast advises, shortly before its time; `quiet` for the same ones, once the
+target is quiet.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What is the case."""
+    """What is the case now."""
 
     time_s: float
     """Monotonic."""
@@ -70,12 +71,12 @@ class Armed:
     trigger: Trigger
     since_s: float
     due: datetime | None = None
-    """When the time is fixed: the first there is."""
+    """The first fixed time that is waited for, if there is one."""
     pre_dumps: int = 0
     """How many it has asked for."""
     last_pre_dump_s: float | None = None
     is_done: bool = False
-    """It has asked for the dump, or given up: it asks for nothing more."""
+    """Whether it has asked for the dump, or given up. It asks for nothing more."""
 
     @classmethod
     def arm(cls, trigger: Trigger, time_s: float, clock: datetime) -> Armed:
@@ -104,8 +105,8 @@ class Armed:
     def step(self, moment: Moment) -> tuple[Armed, Decision]:
         """Decide.
 
-        A pre-dump that is asked for counts as made; if it fails, show the next moment all the same. After a
-        dump that failed, arm anew.
+        A pre-dump that is asked for counts as made. If it fails, show the next moment all the same; after a
+        dump that failed, arm the trigger again.
         """
         if self.is_done:
             return self, Decision(Action.WAIT, "it is over")

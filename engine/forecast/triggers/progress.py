@@ -1,4 +1,4 @@
-"""How near a trigger is to firing: what is the case now, beside what it waits for."""
+"""How near a trigger is to firing: for each condition, what is the case now beside what is waited for."""
 
 from __future__ import annotations
 
