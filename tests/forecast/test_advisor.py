@@ -15,6 +15,7 @@ from engine.checkpoint.memory import MemoryChain
 from engine.errors import LinkFailed
 from engine.forecast import advisor as advising
 from engine.forecast.advisor import Advice, Advisor
+from engine.forecast.driver import Driver
 from engine.forecast.making import make_link
 from engine.forecast.plans.verdict import Verdict
 from engine.forecast.triggers.armed import Action
@@ -37,11 +38,16 @@ def session() -> Iterator[Session]:
 
 def watch(advisor: Advisor, session: Session, shown: int) -> Advice:
     """Tick as the advisor wants it until so many ticks could be shown, and then ask it."""
-    while shown:
-        time.sleep(advisor.gap_s(INTERVAL_S))
-        advisor.see(session.tick())
+    for _ in Driver(session, advisor, INTERVAL_S).ticks(_sleep):
         shown -= not advisor.is_looking_closely
+        if not shown:
+            break
     return advisor.advise(NOON)
+
+
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
 
 
 def test_with_ticks_and_a_directory_there_is_a_forecast(session: Session, tmp_path: Path) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from engine.forecast.estimate import Estimate
 from engine.forecast.plans.comparison import Harder, compare
-from engine.forecast.plans.rounds import LinkForecast, Plan
+from engine.forecast.plans.rounds import Plan
 from engine.forecast.plans.verdict import Forecast, Verdict
 from engine.images.layout import LinkKind
+from tests.forecast.moments import link
 
 
 def forecast(stop_s: float, seconds: float = 1.0, verdict: Verdict = Verdict.DUMP_NOW) -> Forecast:
-    dump = LinkForecast(
-        LinkKind.DUMP, Estimate.exactly(100), Estimate.exactly(seconds), Estimate.exactly(stop_s)
-    )
-    return Forecast(0.0, 0.1, (Plan((dump,)),), verdict=verdict)
+    return Forecast(0.0, 0.1, (Plan((link(LinkKind.DUMP, stop_s, seconds),)),), verdict=verdict)
 
 
 def test_who_stops_longer_is_harder_whatever_the_chain_takes() -> None:

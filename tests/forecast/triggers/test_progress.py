@@ -12,7 +12,7 @@ from engine.forecast.triggers.conditions import AnyOf, AtTime, Condition, Every,
 from engine.forecast.triggers.progress import TriggerProgress, gauges_of
 from engine.forecast.triggers.suggestion import round_down, round_up, suggest
 from engine.forecast.writes.rhythm import Rhythm, Spell, State
-from tests.forecast.triggers.test_armed import NOON, forecast, moment, rhythm
+from tests.forecast.moments import NOON, forecast, moment, rhythm
 
 
 def gauges(condition: Condition, now: Moment) -> tuple[TriggerProgress, ...]:
