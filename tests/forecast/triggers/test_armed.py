@@ -37,6 +37,10 @@ class Driven:
 
 
 class TestStopBelow:
+    def test_a_stop_of_just_the_limit_is_short_enough_as_it_is_for_the_budget(self) -> None:
+        assert Driven(StopBelow(0.05), may_pre_dump=False).shown(moment(1, forecast(0.05))) is Action.DUMP
+        assert Driven(Every(5, 0.05), may_pre_dump=False).shown(moment(1, forecast(0.05))) is Action.DUMP
+
     def test_it_dumps_once_the_stop_would_be_short_enough(self) -> None:
         driven = Driven(StopBelow(0.05), may_pre_dump=False)
         assert driven.shown(moment(1, forecast(0.2, 0.01))) is Action.WAIT
