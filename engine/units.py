@@ -191,8 +191,8 @@ def exact_duration(seconds: float) -> str:
 
 
 def say_stop(seconds: float) -> str:
-    """A stop of the target for a sentence: `"stops 14 ms"`."""
-    return f"stops {say_duration(seconds)}"
+    """A stop of the target for a sentence: `"stops for 14 ms"`."""
+    return f"stops for {say_duration(seconds)}"
 
 
 def say_times(count: int) -> str:

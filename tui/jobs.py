@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from engine.checkpoint.link import LinkProgress, LinkResult
 from engine.errors import DirtytopError
 from engine.forecast.advisor import Advisor
-from engine.images.layout import LinkKind
+from engine.forecast.making import make_link
 from tui.backend import Backend, Tracking
 from tui.messages import LinkMade, LinkNotMade, LinkProgressed, Post
 from tui.orders import LinkRequest
@@ -100,13 +100,8 @@ class LinkJob:
                 self._tracking, self._advisor, replace(order, engine=chain.engine), self._cancelled.is_set
             )
             self._advisor.chain_begun(is_new=not order.is_there)
-        with self._advisor.link(self.request.kind, after) as made:
-            if self.request.kind is LinkKind.PRE_DUMP:
-                result = chain.pre_dump(self._progress, self._cancelled.is_set)
-            else:
-                result = chain.dump(after, self._progress, self._cancelled.is_set)
-            made(result)
-        return result
+        cancelled = self._cancelled.is_set
+        return make_link(self._advisor, chain, self.request.kind, after, self._progress, cancelled)
 
     def _failure(self, chain: Chain, error: DirtytopError, began_s: float) -> LinkNotMade:
         log = self._backend.find_log(chain.next_path, began_s)

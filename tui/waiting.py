@@ -58,6 +58,5 @@ def verdict_line(advice: Advice) -> str:
     if not forecast.plans:
         return forecast.text
     now = forecast.now
-    return (
-        f"now: {say_bytes(now.size_bytes.mid)}, stops {format_duration(now.stopped_s.mid)} · {forecast.text}"
-    )
+    size, stop = say_bytes(now.size_bytes.mid), format_duration(now.stopped_s.mid)
+    return f"now: {size}, stops for {stop} · {forecast.text}"

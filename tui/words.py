@@ -55,7 +55,7 @@ def stopped(result: LinkResult) -> str:
     """How long the target was stopped for it."""
     if not result.stopped_us:
         return "target never stopped"
-    return f"target stopped {format_duration(result.stopped_us / 1e6)}"
+    return f"target stopped for {format_duration(result.stopped_us / 1e6)}"
 
 
 def verdict(result: LinkResult) -> str:

@@ -63,7 +63,7 @@ def plan_lines(forecast: Forecast) -> list[list[Span]]:
     if plan.pre_dumps:
         for number, link in enumerate(plan.links, 1):
             is_dump = link.kind is LinkKind.DUMP
-            stop = f"stops {say_duration(link.stopped_s.mid)}" if is_dump else ""
+            stop = say_stop(link.stopped_s.mid) if is_dump else ""
             name = "■ dump" if is_dump else f"{number} pre-dump"
             lines.append(
                 [

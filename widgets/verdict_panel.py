@@ -197,7 +197,7 @@ class VerdictPanel(SpanView):
     def _costs(self, forecast: Forecast, *, with_range: bool = True) -> list[Span]:
         plan = advised(forecast)
         return [
-            Span("   stops ", LABEL),
+            Span("   stops for ", LABEL),
             Span(say_duration(plan.stopped_s.mid), FIGURE),
             Span(f" ({range_of(plan.stopped_s)})" if with_range else "", LABEL),
             Span("   saves ", LABEL),
@@ -242,7 +242,7 @@ class VerdictPanel(SpanView):
             lines, shown = self._headline(forecast, width, _PLACES, _WIDE_GAP)
         columns = 2 if width >= _TWO_COLUMNS else 1
         column = (width - (columns - 1) * _WIDE_GAP) // columns
-        about = f"stops {range_of(plan.stopped_s)}; saves {say_bytes(plan.size_bytes.mid)}"
+        about = f"stops for {range_of(plan.stopped_s)}; saves {say_bytes(plan.size_bytes.mid)}"
         said = [[Span(line)] for line in wrap(forecast.text, max(column, 1))]
         said.append([Span(f"{about} in {say_duration(plan.seconds.mid)}", LABEL)])
         trigger, links = self._trigger_lines(column), plan_lines(forecast)

@@ -1,12 +1,11 @@
 """The forecast of one target as a program uses it: from ticks, links and a disk to advice.
 
-An `Advisor` joins what knows no clock (`Forecaster`, `Armed`) with what happens: it is shown every
-sample, measures the directory that links will go to, is told of each link as it begins and ends, and
-says when the next tick is due, because now and then a few ticks close together are needed (a close look).
+An `Advisor` gives the parts that know no clock (`CostBook`, `Forecaster`, `CloseLook`, `Armed`) what happens:
+it is shown every sample, measures the directory that links will go to, and is told of each link as it begins
+and ends. It also says how soon the next tick is needed, because now and then a few must come close together.
 
-It may be used from several threads, as in: one that ticks, one that makes links, one that calibrates.
-Nothing here stops or changes a target; making links is left to the caller. The loop around it is
-`engine.forecast.driver`.
+Any thread may use it: usually one ticks, one makes links, and one calibrates. Nothing here stops or changes a
+target. The loop around it is `engine.forecast.driver`; links are made by `engine.forecast.making`.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from engine.forecast.costs.book import CostBook
 from engine.forecast.costs.calibrate import device_of, probe
 from engine.forecast.costs.model import CostModel
 from engine.forecast.forecaster import Forecaster
-from engine.forecast.plans.rounds import LinkForecast
 from engine.forecast.plans.truth import Truth
 from engine.forecast.plans.verdict import Forecast
 from engine.forecast.stop_budget import STOP_BUDGET_S
@@ -44,7 +42,7 @@ _LINK_UNDER_WAY: Final = Decision(Action.WAIT, "a link is being made")
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """All that is said after a tick. Immutable: it may be handed to any thread."""
+    """All there is to say after a tick. Immutable: it may be handed to any thread."""
 
     forecast: Forecast
     rhythm: Rhythm
@@ -55,7 +53,7 @@ class Advice:
     armed: Armed | None = None
     """The trigger that waits, if one does."""
     decision: Decision = _NOTHING_ARMED
-    """What the trigger says. It is said once: after anything but WAIT a link is expected to begin."""
+    """What the trigger asks for. A link is asked for once, and then expected to begin."""
     gauges: tuple[TriggerProgress, ...] = ()
     """How near the trigger is to firing."""
 
@@ -106,7 +104,7 @@ class Advisor:
 
     @property
     def is_looking_closely(self) -> bool:
-        """Whether a close look has begun and is not over: the last tick is not one to be shown."""
+        """Whether a close look has begun and is not over: the rate of the last tick is not worth showing."""
         with self._lock:
             return self._close_look.is_under_way
 
@@ -190,13 +188,13 @@ class Advisor:
     # -- triggers
 
     def arm(self, trigger: Trigger, clock: datetime, now_s: float | None = None) -> None:
-        """Wait for this, from now on, in place of whatever was waited for. `clock` is local time."""
+        """Wait for this from now on, and for nothing else. `clock` is local time."""
         with self._lock:
             self._armed = Armed.arm(trigger, time.monotonic() if now_s is None else now_s, clock)
             self._asked = False
 
     def disarm(self) -> None:
-        """Wait for nothing any more; a link that has begun is not ended by it."""
+        """Wait for nothing any more. A link that has begun goes on."""
         with self._lock:
             self._armed = None
 
@@ -215,32 +213,28 @@ class Advisor:
         """Links made from now on belong to another chain; what they cost is still known.
 
         Args:
-            is_new: whether it has no links yet. If it was begun earlier, what is pending is as samples say.
+            is_new: whether the chain has no links yet. Otherwise samples say what is pending.
         """
         with self._lock:
             self._forecaster.forget_links(is_new=is_new)
 
     @contextmanager
-    def link(
-        self, kind: LinkKind, after: After = After.RUN
-    ) -> Iterator[Callable[[LinkResult], LinkForecast | None]]:
+    def link(self, kind: LinkKind, after: After = After.RUN) -> Iterator[Callable[[LinkResult], None]]:
         """Note what is foreseen of a link, and keep it beside what comes.
 
-        Gives what the result is to be told to, which returns what had been foreseen of it (None if nothing
-        was known). Left without a result, the link was not made.
+        Yields what the result is to be told to. Without a result the link was not made.
         """
         with self._lock:
             self._links_under_way += 1
             foreseen = self._forecaster.next_link(self._costs.model, kind, time.monotonic())
 
-        def made(result: LinkResult) -> LinkForecast | None:
+        def made(result: LinkResult) -> None:
             with self._lock:
                 ended_s = time.monotonic()
                 self._costs.learn(result, after)
                 self._forecaster.link_made(result, ended_s, foreseen, after)
                 if result.kind is LinkKind.PRE_DUMP:
                     self._close_look.link_made(ended_s)
-            return foreseen
 
         try:
             yield made

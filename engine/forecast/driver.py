@@ -1,14 +1,13 @@
 """Ticks of one target at a steady pace, each with what there is to say of it.
 
-This is the loop that everybody needs who watches a target and asks when to dump it. It knows no viewer: the
+This is the loop of every program that watches a target and asks when to dump it. It knows no viewer: the
 command line goes through `ticks` with a `for`; the dashboard's thread asks for one `tick` after the other,
 because between two it also has orders to obey.
 
     driver = Driver(session, advisor, interval_s)
     for tick in driver.ticks(interruption.wait):
         if tick.advice is not None and tick.advice.decision.action is Action.DUMP:
-            with advisor.link(LinkKind.DUMP, after) as made:
-                made(chain.dump(after))
+            make_link(advisor, chain, LinkKind.DUMP, after)
 """
 
 from __future__ import annotations

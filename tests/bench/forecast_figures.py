@@ -21,6 +21,7 @@ from engine.checkpoint.link import LinkResult
 from engine.checkpoint.memory import MemoryChain
 from engine.forecast.advisor import Advisor
 from engine.forecast.driver import Driver
+from engine.forecast.making import make_link
 from engine.forecast.plans.policies import POLICIES, Policy, Round
 from engine.forecast.plans.rounds import MOST_PRE_DUMPS
 from engine.forecast.plans.truth import Errors, Outcome, Truth
@@ -85,10 +86,7 @@ class Driven:
 
     def make(self, chain: MemoryChain, kind: LinkKind) -> LinkResult:
         """A link."""
-        with self.advisor.link(kind) as made:
-            result = chain.pre_dump() if kind is LinkKind.PRE_DUMP else chain.dump()
-            made(result)
-        return result
+        return make_link(self.advisor, chain, kind)
 
     def chain_by(self, policy: Policy | None) -> float:
         """Pre-dumps until the policy has enough (None: none at all), and a dump; its stop in seconds."""

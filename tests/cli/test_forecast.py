@@ -33,7 +33,7 @@ def test_people_get_the_verdict_and_a_table_with_the_advice_marked(shell: Shell,
     first, verdict, _, header, *rows = output.splitlines()
     assert code == 0
     assert first.startswith(f"{steady.pid} (demo-steady): ")
-    assert verdict.startswith("dump now: stops ")
+    assert verdict.startswith("dump now: stops for ")
     assert header.split()[0] == "pre-dumps"
     assert rows[0].startswith("▸ ")
     assert rows[1].split()[0] == "1"

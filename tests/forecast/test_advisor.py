@@ -15,6 +15,8 @@ from engine.checkpoint.memory import MemoryChain
 from engine.errors import LinkFailed
 from engine.forecast import advisor as advising
 from engine.forecast.advisor import Advice, Advisor
+from engine.forecast.driver import Driver
+from engine.forecast.making import make_link
 from engine.forecast.plans.verdict import Verdict
 from engine.forecast.triggers.armed import Action
 from engine.forecast.triggers.conditions import StopBelow, Trigger
@@ -36,11 +38,16 @@ def session() -> Iterator[Session]:
 
 def watch(advisor: Advisor, session: Session, shown: int) -> Advice:
     """Tick as the advisor wants it until so many ticks could be shown, and then ask it."""
-    while shown:
-        time.sleep(advisor.gap_s(INTERVAL_S))
-        advisor.see(session.tick())
+    for _ in Driver(session, advisor, INTERVAL_S).ticks(_sleep):
         shown -= not advisor.is_looking_closely
+        if not shown:
+            break
     return advisor.advise(NOON)
+
+
+def _sleep(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
 
 
 def test_with_ticks_and_a_directory_there_is_a_forecast(session: Session, tmp_path: Path) -> None:
@@ -67,12 +74,9 @@ def test_each_link_is_kept_beside_what_was_foreseen_of_it(session: Session, tmp_
     advisor.chain_begun()
     for kind in (LinkKind.PRE_DUMP, LinkKind.DUMP):
         watch(advisor, session, 3)
-        with advisor.link(kind) as made:
-            result = chain.pre_dump() if kind is LinkKind.PRE_DUMP else chain.dump()
-            foreseen = made(result)
-        assert foreseen is not None
-        assert foreseen.kind is kind
+        make_link(advisor, chain, kind)
     truth = advisor.advise(NOON).truth
+    assert [outcome.foreseen.kind for outcome in truth.outcomes] == [LinkKind.PRE_DUMP, LinkKind.DUMP]
     assert (truth.pages.count, truth.stops.count) == (2, 1)
     assert truth.pages.median < 0.5
     again = watch(advisor, session, 2).forecast

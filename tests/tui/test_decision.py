@@ -58,7 +58,7 @@ async def test_the_dashboard_says_what_a_dump_would_cost(
     app = launch(POSTGRES)
     async with run(app, size) as pilot:
         await show(pilot, app, machine, until)
-        assert "dump now: stops 40 ms" in said(app)
+        assert "dump now: stops for 40 ms" in said(app)
         spell = huge_word if size == (200, 60) else big_word
         for word in ("DUMP NOW", "40", "96.0"):
             assert spell(word)[1] in said(app), "in large letters, whatever the size"

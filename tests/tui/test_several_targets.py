@@ -111,7 +111,7 @@ async def test_comparing_says_which_is_harder_to_dump_and_by_how_much(
         await pilot.press("C")
         await until(pilot, lambda: isinstance(app.screen, CompareScreen))
         assert str(app.screen.query_one("#answer", Static).content) == (
-            "postgres 60 is harder to dump: stops 400 ms against 50 ms"
+            "postgres 60 is harder to dump: stops for 400 ms against 50 ms"
         )
         lines = text_of(app.screen.query_one(SideBySide))
         stops = next(line for line in lines if line.startswith("then: stops"))

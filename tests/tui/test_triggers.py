@@ -77,7 +77,7 @@ def has_links(app: DirtytopApp, count: int) -> bool:
     return len(current(app).links) == count
 
 
-def decide(app: DirtytopApp, wait: Waiting, action: Action, reason: str = "it stops 14 ms") -> None:
+def decide(app: DirtytopApp, wait: Waiting, action: Action, reason: str = "it stops for 14 ms") -> None:
     """Have the trigger say so."""
     app.post_message(Told(current(app), messages.TriggerDecided(wait.order, Decision(action, reason))))
 
@@ -95,7 +95,7 @@ async def test_it_is_chosen_armed_seen_and_disarmed_with_one_key(
         )
         assert "Arm" in str(app.screen.query_one("#make", Button).label)
         await pilot.press("ctrl+s")
-        await until(pilot, lambda: "trigger stop<100ms · stop not known yet · " in header(app))
+        await until(pilot, lambda: "trigger stop<100ms · stop: unknown · " in header(app))
         assert "then dump anyhow · c disarms" in header(app)
         assert machine.chains == [], "nothing is made before it fires"
         await pilot.press("c")
@@ -186,7 +186,7 @@ async def test_what_it_asks_for_is_made_in_one_chain_and_then_it_is_over(
         assert len(machine.chains) == 1
         assert machine.afters == [After.RUN]
         assert current(app).wait is None
-        assert "trigger stop<100ms: dump, it stops 14 ms" in logged(app)
+        assert "trigger stop<100ms: dump, it stops for 14 ms" in logged(app)
 
 
 async def test_it_goes_on_with_the_chain_under_way(

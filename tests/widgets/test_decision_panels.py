@@ -58,8 +58,8 @@ async def test_the_panel_tells_the_stop_its_range_the_bytes_and_the_plan(stage: 
         panel.show_forecast(scenes.FORECASTS[Verdict.PRE_DUMP])
         await pilot.pause()
         text = "\n".join(text_of(panel))
-    assert "stops 9.8 ms to 21 ms; saves 567.1 MiB in 600 ms" in text
-    assert "pre-dump twice, then dump: stops 14 ms" in text
+    assert "stops for 9.8 ms to 21 ms; saves 567.1 MiB in 600 ms" in text
+    assert "pre-dump twice, then dump: stops for 14 ms" in text
     assert "not yet checked" in text
 
 
@@ -77,7 +77,7 @@ async def test_verdict_stop_and_bytes_are_large_at_every_size(
         for word in ("PRE-DUMP", "14", "567"):
             for line, letters in zip(text_of(panel), spell(word), strict=False):
                 assert letters.rstrip() in line
-        assert any("pre-dump twice, then dump: stops 14 ms" in line for line in text_of(panel))
+        assert any("pre-dump twice, then dump: stops for 14 ms" in line for line in text_of(panel))
 
 
 async def test_a_low_panel_that_is_given_the_screen_tells_all(stage: Stage) -> None:

@@ -270,7 +270,9 @@ async def test_events_are_literal_bounded_and_followed(stage: Stage) -> None:
 
 async def test_a_log_that_wraps_shows_all_of_an_event(stage: Stage) -> None:
     log = EventLog(wraps=True)
-    said = "dump 3: 143.3 MiB written, target stopped 50.1 ms, 574 ms in all, to /var/lib/dirtytop/chain/3"
+    said = (
+        "dump 3: 143.3 MiB written, target stopped for 50.1 ms, 574 ms in all, to /var/lib/dirtytop/chain/3"
+    )
     async with stage(log).run_test(size=(50, 12), notifications=True) as pilot:
         log.add("12:00:00", said, "warning")
         await pilot.pause()

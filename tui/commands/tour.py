@@ -13,6 +13,7 @@ from engine.checkpoint.link import After, Engine
 from engine.errors import Cancelled, NotPermitted, NotSupported, TargetGone
 from engine.forecast.advisor import Advice, Advisor
 from engine.forecast.driver import Driver
+from engine.forecast.making import make_link
 from engine.forecast.triggers.armed import Action
 from engine.forecast.triggers.conditions import QuietFor, Trigger
 from engine.images.chain import read_chain, require_sound
@@ -24,10 +25,11 @@ from tui.commands.checkpoint import emit_link
 from tui.commands.interruption import Interruption
 from tui.commands.output import emit
 from tui.commands.waiting import prepare_to_wait, tracker_to_wait_by
+from tui.orders import LINKS
 from tui.waiting import verdict_line
 
 QUICK: Final = {"steady_ms": 8000, "burst_ms": 7000, "quiet_ms": 7000, "growing_ms": 8000}
-"""Sizes for a tour that nobody has to talk to."""
+"""Sizes for a tour that is only read."""
 _INTERVAL_S: Final = 0.5
 _SAID_EVERY_S: Final = 2.0
 _TRIGGER: Final = Trigger(QuietFor(2.0), deadline_s=120.0, pre_dump_every_s=3.0)
@@ -155,15 +157,8 @@ class _Guide:
         return advice
 
     def _make(self, chain: Chain, action: Action, after: After) -> None:
-        kind = LinkKind.DUMP if action is Action.DUMP else LinkKind.PRE_DUMP
-        has_come = self._interruption.has_come
-        with self.advisor.link(kind, after) as made:
-            if kind is LinkKind.PRE_DUMP:
-                result = chain.pre_dump(cancelled=has_come)
-            else:
-                result = chain.dump(after, cancelled=has_come)
-            made(result)
-        emit_link(result)
+        kind = LINKS[action]
+        emit_link(make_link(self.advisor, chain, kind, after, cancelled=self._interruption.has_come))
         if kind is LinkKind.DUMP and after is After.KILL:
             emit(
                 "  that stop is longer than foreseen: one that is not to run on is held until all is durable"

@@ -1,4 +1,4 @@
-"""Waiting for the right moment: ticks, forecasts and the links that a trigger asks for."""
+"""`--when`: ticks, what is said of them, and the links that a trigger asks for."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from engine.errors import TargetGone
 from engine.forecast.advisor import Advice, Advisor
 from engine.forecast.driver import Driver
 from engine.forecast.estimate import Estimate
+from engine.forecast.making import make_link
 from engine.forecast.triggers.armed import Action
 from engine.images.layout import LinkKind
 from engine.tracking.probe import probe
@@ -28,17 +29,17 @@ from tui.orders import LINKS
 from tui.waiting import INTERVAL_S, see_every_write, verdict_line
 
 _SAID_AGAIN_S: Final = 10.0
-"""Without a terminal, what is being waited for is said this often, if nothing changes."""
+"""Without a terminal, what is waited for is said this often while nothing changes."""
 _INTERRUPTED: Final = "interrupted: no dump was made, and the target runs on"
 
 
 def tracker_to_wait_by() -> TrackerKind:
-    """How to see writes for long: by a tracker whose ticks never stop the target, where one works."""
+    """The tracker to watch a target with for long: one whose ticks never stop the target, where one works."""
     return probe().best_to_wait_by()
 
 
 def prepare_to_wait(session: Session, *, goes_on: bool = False) -> None:
-    """Arm a session so that its ticks tell what a target writes again and again. Errors as of `arm`.
+    """Arm a session in the mode that shows pages each time they are written. Errors as of `arm`.
 
     Args:
         session: the target. A new chain is begun afterwards; one that is gone on with, before.
@@ -129,14 +130,9 @@ class Waiter:
 
     def _make(self, kind: LinkKind, after: After) -> None:
         self._said.clear()
-        title = f"{kind.value} {self._chain.next_path.name}"
-        stop = self._interruption.has_come
-        with ProgressLine(title) as line, self.advisor.link(kind, after) as made:
-            if kind is LinkKind.PRE_DUMP:
-                result = self._chain.pre_dump(line.show_link, stop)
-            else:
-                result = self._chain.dump(after, line.show_link, stop)
-            made(result)
+        cancelled = self._interruption.has_come
+        with ProgressLine(f"{kind.value} {self._chain.next_path.name}") as line:
+            result = make_link(self.advisor, self._chain, kind, after, line.show_link, cancelled)
         self._show(result)
 
 

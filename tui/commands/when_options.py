@@ -59,7 +59,7 @@ class When:
 
 
 def when_options(function: _Function) -> _Function:
-    """All of them; `given_when` has what they were set to."""
+    """Give a command these options; `given_when` has their values."""
     for option in reversed(_OPTIONS):
         function = option(function)
     return function

@@ -12,6 +12,8 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Button, Input, RadioButton, RadioSet, Static
 
+from engine.forecast.plans.rounds import say_pre_dumps
+from engine.forecast.stop_budget import is_met
 from engine.forecast.triggers.conditions import (
     AtDeadline,
     AtTime,
@@ -204,11 +206,11 @@ def _present(target: Target, limit_s: float) -> dict[str, str]:
     stop = every = "not known yet"
     if forecast.plans:
         stop = f"now {say_duration(forecast.now.stopped_s.mid)}"
-        if forecast.now.stopped_s.mid < limit_s:
+        if is_met(limit_s, forecast.now.stopped_s):
             stop += ": dumps at once"
         elif forecast.best_pre_dumps:
-            best_s = forecast.best.stopped_s.mid
-            stop += f"; pre-dumped {say_duration(best_s)}"
+            best = forecast.best
+            stop += f"; after {say_pre_dumps(best.pre_dumps)} {say_duration(best.stopped_s.mid)}"
         every = "and dump when it pays"
     quiet = "it writes steadily" if rhythm.state is State.STEADY else "not known yet"
     if rhythm.quiet_s > 0:

@@ -1,7 +1,8 @@
 """What copying memory and writing to the chosen directory costs here, found by doing it for a moment.
 
-The only part of the forecast that touches the system. Memory is copied from ourselves, the way links copy it
-from a target; the file has no name, so nothing of it can be left behind, and it stays small and short.
+This is the only part of the forecast that touches the system. Memory is copied from ourselves, the way links
+copy it from a target. The file has no name, therefore nothing of it can be left behind; it stays small, and
+writing it takes a moment.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How long something takes that grows with the bytes it handles: a fixed part, and so much a byte.
+"""A duration that grows with the number of bytes handled: a fixed part, and so much a byte.
 
-Learnt from the last few times it was done, by medians, so that one time that was disturbed does not count
-(Theil–Sen: the slope is the median of the slopes between pairs, each weighing as much as it is long).
-Before it was ever done, a probe's measurements stand in.
+It is learnt by medians from the last few times the thing was done: one time that was disturbed does not count
+(Theil–Sen: the slope is the median of the slopes between pairs, each weighing as much as it is long). Before
+the thing was ever done, the measurements of a probe stand in.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class CostLine:
     done: tuple[Timed, ...] = ()
     """The last times it was really done, oldest first."""
     is_sum: bool = False
-    """Put together of lines that are learnt each: what was done tells only how far off their sum is."""
+    """A sum of lines that learn by themselves: what was done tells only how far off the sum is."""
     fixed_s: float = field(init=False)
     s_per_byte: float = field(init=False)
     spread: tuple[float, float] = field(init=False)
-    """What was measured lies between these multiples of what the line says, nine times in ten."""
+    """Nine times in ten, what was measured lies between these multiples of what the line says."""
 
     def __post_init__(self) -> None:
         """Fit the line."""
@@ -64,7 +64,7 @@ class CostLine:
         return cls((Timed(0, fixed_s), Timed(size, fixed_s + size * s_per_byte)))
 
     def on(self, fixed_s: float, s_per_byte: float, *, is_sum: bool = False) -> CostLine:
-        """What was done, on top of another first guess, or beside a sum."""
+        """The same done on top of another first guess, or beside a sum."""
         return CostLine(CostLine.of(fixed_s, s_per_byte).probed, self.done, is_sum)
 
     @property
@@ -95,7 +95,7 @@ class CostLine:
 
 
 def _learnt(done: tuple[Timed, ...], fixed_s: float, slope: float) -> tuple[float, float]:
-    """A line through what was done; what that does not tell, a probe has found."""
+    """A line through what was done, and by the probe where that does not tell enough."""
     if _tells_slope(done):
         # Where small ones cost less than nothing by that line, they cost what the probe says.
         learnt_s, slope = _fit(done)

@@ -1,4 +1,4 @@
-"""What links of one engine cost for one target and one directory: probed at first, then learnt from each."""
+"""What links of one engine cost for one target and one file system: guessed first, then learnt."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from engine.forecast.estimate import Estimate
 from engine.images.layout import LinkKind
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Habits:
-    """How an engine works, as far as costs go."""
+    """The habits of an engine that make a difference to costs."""
 
     fixed_stop_s: float
     """Of a dump: stopping, registers, and everything that is not memory."""
     stop_per_process_s: float
     walks: int
     """How often it walks the page tables while the target is stopped, measured in ticks."""
-    pre_dump_stops: bool
-    writes_while_stopped: bool
     pre_dump_files: int
     """Files and directories it makes durable one by one."""
     dump_files: int
     lead_s: float
     """From the order to dump to the stop, beside walks and making room to copy to."""
+    pre_dump_stops: bool = False
+    """Whether pre-dumps, too, copy while the target is stopped."""
+    writes_while_stopped: bool = False
     stop_per_page_s: float = 0.0
     """Of a dump, for each page in use, whether or not it has to be saved."""
 
@@ -36,14 +37,33 @@ class _Habits:
 # Measured with CRIU 4.1.1 on Linux 6.18: one process of little memory 9 to 13 ms, five 30 and 47 ms.
 # Spliced dumps of 128 MiB, 1 and 2 GiB in pages of 4 KiB, of which 16 MiB were pending: 17, 40 and 74 ms.
 _HABITS: Final = {
-    Engine.MEMORY: _Habits(0.0008, 0.0003, 2, False, False, 8, 14, 0.01),
-    Engine.CRIU: _Habits(0.005, 0.005, 2, True, True, 8, 30, 0.05),
-    Engine.SPLICED: _Habits(0.003, 0.008, 2, False, False, 8, 30, 0.05, stop_per_page_s=0.1e-6),
+    Engine.MEMORY: _Habits(
+        fixed_stop_s=0.0008, stop_per_process_s=0.0003, walks=2, pre_dump_files=8, dump_files=14, lead_s=0.01
+    ),
+    Engine.CRIU: _Habits(
+        fixed_stop_s=0.005,
+        stop_per_process_s=0.005,
+        walks=2,
+        pre_dump_files=8,
+        dump_files=30,
+        lead_s=0.05,
+        pre_dump_stops=True,
+        writes_while_stopped=True,
+    ),
+    Engine.SPLICED: _Habits(
+        fixed_stop_s=0.003,
+        stop_per_process_s=0.008,
+        walks=2,
+        pre_dump_files=8,
+        dump_files=30,
+        lead_s=0.05,
+        stop_per_page_s=0.1e-6,
+    ),
 }
 
 
 _PRE_DUMPS_OF: Final = {Engine.SPLICED: (Engine.SPLICED, Engine.MEMORY)}
-"""Whose pre-dumps tell of an engine, where not its own alone."""
+"""Engines whose pre-dumps tell of another: a spliced chain pre-dumps as one of memory alone does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +88,7 @@ class CostModel:
     dump_stop: CostLine
     """How long the target is stopped, if it is to run on."""
     dump_lead: CostLine
-    """From the order to dump until the target is stopped: what it writes meanwhile has to be saved too."""
+    """From the order to dump until the stop. What the target writes meanwhile has to be saved too."""
     parts: Parts | None = None
     """What these are made of; without them pre-dumps tell nothing about dumps."""
     setting: _Setting = _Setting(0.003, 1, False)
@@ -132,7 +152,7 @@ class CostModel:
     def stop(self, size_bytes: float, after: After = After.RUN) -> Estimate:
         """How long a dump of so many bytes keeps the target from running.
 
-        If it is not to run on, until the dump is complete: that is when it can be restored elsewhere.
+        If the target is not to run on, that is until the dump is complete and can be restored elsewhere.
         """
         return (self.dump_stop if after is After.RUN else self.dump).seconds(size_bytes)
 
@@ -165,28 +185,30 @@ class CostModel:
             result: what it took; a link of another engine teaches nothing.
             after: what became of the target. Unless it ran on, its stop had no end that could be measured.
         """
-        size, stopped_s = result.size_bytes, result.stopped_us / 1e6
         if result.seconds <= 0:
             return self
         if result.kind is LinkKind.PRE_DUMP:
-            if result.engine not in _PRE_DUMPS_OF.get(self.engine, (self.engine,)):
-                return self
-            model = replace(
-                self,
-                pre_dump=self.pre_dump.after(size, result.seconds),
-                pre_dump_stop=self.pre_dump_stop.after(size, stopped_s),
-            )
-            model = model._with_parts(self.parts.after(result)) if self.parts else model
-            return model._keeping(result)
-        if result.engine is not self.engine:
-            return self
+            tells = result.engine in _PRE_DUMPS_OF.get(self.engine, (self.engine,))
+            return self._after_pre_dump(result) if tells else self
+        return self._after_dump(result, ran_on=after is After.RUN) if result.engine is self.engine else self
+
+    def _after_pre_dump(self, result: LinkResult) -> CostModel:
+        size = result.size_bytes
+        model = replace(
+            self,
+            pre_dump=self.pre_dump.after(size, result.seconds),
+            pre_dump_stop=self.pre_dump_stop.after(size, result.stopped_us / 1e6),
+        )
+        return (model._with_parts(self.parts.after(result)) if self.parts else model)._keeping(result)
+
+    def _after_dump(self, result: LinkResult, *, ran_on: bool) -> CostModel:
+        size, stopped_s = result.size_bytes, result.stopped_us / 1e6
         model = replace(
             self,
             dump=self.dump.after(size, result.seconds),
             # In a first link everything is pending: it tells nothing of what the next one saves anyway.
             anyway_pages=result.beyond_pending_pages if result.pages_in_parent else self.anyway_pages,
         )
-        ran_on = after is After.RUN
         if self.parts:
             parts = self.parts.after(result)
             model = model._with_parts(parts.after_stop(result) if ran_on else parts)
@@ -200,7 +222,7 @@ class CostModel:
         return model._keeping(result)
 
     def _with_parts(self, parts: Parts) -> CostModel:
-        """What is known of dumps by what their parts cost; what dumps themselves told stays on top of it."""
+        """The same with dumps made of these parts; what dumps themselves have taught stays on top of it."""
         habits, before = _HABITS[self.engine], self.setting
         stopping_s = _stopping_s(habits, parts, before)
         touching_s_per_byte = 0.0 if habits.writes_while_stopped else parts.touching_s_per_byte

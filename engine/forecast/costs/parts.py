@@ -1,7 +1,8 @@
-"""What making links consists of, whoever asks for them: measured by a probe, then by every link.
+"""What making a link consists of, whichever engine makes it: measured by a probe, then by every link.
 
-A dump comes once in a chain, at its end, so what the first costs must be told by what came before: pre-dumps
-find out what was written just as a dump does, and a probe reads as one does.
+A dump comes once in a chain, at its end. The cost of the first must therefore be put together of parts that
+were measured before: a pre-dump finds out what was written just as a dump does, and a probe reads as a dump
+reads.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from engine.images.layout import LinkKind
 
 _REMEMBERED: Final = 5
 _LEAST_TELLING_BYTES: Final = 1 << 18
-"""Less than this is read and written in no time that could be measured well."""
+"""Reading or writing less than this takes too short a time to be measured well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,13 @@ class Parts:
     touching: CostLine
     """Mapping in memory that was not used before."""
     collects_s: tuple[float, ...] = ()
-    """What finding out what was written took in the last pre-dumps."""
+    """How long the last pre-dumps took to find out what was written."""
     stoppings_s: tuple[float, ...] = ()
-    """What the last dumps kept the target stopped for beside reading it."""
+    """For how long the last dumps kept the target stopped beside reading it."""
 
     @property
     def touching_s_per_byte(self) -> float:
-        """Of memory that was not used before. What is written goes to such memory too, and is copied."""
+        """Of mapping in. Writing goes to memory that was not used before, too: it is never cheaper."""
         return min(self.touching.s_per_byte, self.writing.s_per_byte)
 
     def collect_s(self, guess_s: float) -> float:
@@ -60,7 +61,7 @@ class Parts:
         return replace(self, stoppings_s=(*self.stoppings_s, stopping_s)[-_REMEMBERED:])
 
     def after(self, result: LinkResult) -> Parts:
-        """The same once this link has been made; one that did not measure its parts teaches nothing."""
+        """The same once this link has been made. A link that did not measure its parts teaches nothing."""
         times, size = result.times, result.size_bytes
         if result.kind is LinkKind.PRE_DUMP:
             parts = self

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Final
 
 from engine.forecast.plans.verdict import Forecast, Verdict
-from engine.units import say_duration
+from engine.units import say_duration, say_stop
 
 _CLEARLY: Final = 1.25
 """Less of a difference is none: forecasts are not that good."""
@@ -27,7 +27,7 @@ class Harder(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Which is harder, and why in words that fit behind its name: "stops 410 ms against 14 ms"."""
+    """Which is harder, and why in words that fit behind its name: "stops for 410 ms against 14 ms"."""
 
     harder: Harder
     why: str = ""
@@ -47,11 +47,11 @@ def compare(first: Forecast, second: Forecast) -> Comparison:
         )
     stops_s = first.best.stopped_s.mid, second.best.stopped_s.mid
     if _differ(*stops_s, _LEAST_STOP_S):
-        return _larger(*stops_s, "stops {} against {}")
+        return _larger(*stops_s, "stops for {} against {}")
     takes_s = first.best.seconds.mid, second.best.seconds.mid
     if _differ(*takes_s, _LEAST_TIME_S):
-        return _larger(*takes_s, "stops about as long, but takes {} against {}")
-    return Comparison(Harder.NEITHER, f"stops {say_duration(stops_s[0])} and {say_duration(stops_s[1])}")
+        return _larger(*takes_s, "stops for about as long, but takes {} against {}")
+    return Comparison(Harder.NEITHER, f"{say_stop(stops_s[0])} and {say_duration(stops_s[1])}")
 
 
 def _differ(first: float, second: float, least: float) -> bool:

@@ -1,4 +1,4 @@
-"""When others stop pre-dumping: p.haul's rule and LXD's, to compare with ours on the same rounds.
+"""When other programs stop pre-dumping: the rules of p.haul and LXD, to compare with ours on the same rounds.
 
 p.haul (phaul/iters.py): few pages, or more than before by a tenth, or the ninth round. LXD's
 `migration.incremental.memory` settings: most of memory was skipped because the parent has it, or the tenth

@@ -19,6 +19,7 @@ from engine.forecast.writes.look import Look
 from engine.images.layout import LinkKind
 
 MOST_PRE_DUMPS: Final = 8
+_NUMBERS: Final = ("no pre-dump", "one pre-dump", "two pre-dumps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ class Outset:
         return self._within(Estimate.exactly(self.look.pending_pages) + more, span_s)
 
     def written(self, begin_s: float, span_s: float) -> Estimate:
-        """Pages that a link would hold whose predecessor was begun in `begin_s` and `span_s` before it."""
+        """Pages of a link that is begun `span_s` after the one before, which begins `begin_s` from now."""
         begin_s += self.delay_s
         return self._within(self.expectation.pages(span_s, begin_s), begin_s + span_s)
 
@@ -107,6 +108,11 @@ class Outset:
         grown = max(0.0, self.growth_pages_per_s) * end_s
         most = max(self.look.present_pages + 1.5 * grown, self.look.pending_pages)
         return Estimate(min(pages.low, most), min(pages.mid, most), min(pages.high, most))
+
+
+def say_pre_dumps(count: int) -> str:
+    """As in "one pre-dump", "5 pre-dumps"."""
+    return _NUMBERS[count] if count < len(_NUMBERS) else f"{count} pre-dumps"
 
 
 _Pick = Callable[[Estimate], float]
@@ -137,8 +143,8 @@ def plan(outset: Outset, costs: CostModel, pre_dumps: int) -> Plan:
         costs: what links take.
         pre_dumps: 0 for a dump at once.
 
-    The range is that of a chain in which everything goes well, and of one in which nothing does: small
-    links are quick, and what is written meanwhile is less.
+    The range is from a chain in which everything goes well to one in which nothing does: links that are small
+    are quick as well, and leave less time to write.
     """
     low, mid, high = (_steps(outset, costs, pre_dumps, pick) for pick in _EDGES)
     kinds = [LinkKind.PRE_DUMP] * pre_dumps + [LinkKind.DUMP]

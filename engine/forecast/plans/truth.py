@@ -1,4 +1,4 @@
-"""Each forecast beside what then happened, and how far off forecasts are."""
+"""Each forecast of a link beside the link, and how far off forecasts are."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.images.layout import LinkKind
 
 LEAST_PAGES: Final = 64
 LEAST_STOP_S: Final = 0.001
-"""What is smaller than these is judged as if it were as large: 5 pages for 10 are no error of a half."""
+"""Smaller figures are judged as if they were as large: 5 pages in place of 10 are no error of a half."""
 _REMEMBERED: Final = 200
 
 
@@ -62,7 +62,7 @@ class Errors:
     median: float = 0.0
     p90: float = 0.0
     in_range: float = 0.0
-    """Share of those whose range held what came."""
+    """Share of the forecasts whose range held what came."""
 
 
 @dataclass(frozen=True, slots=True)

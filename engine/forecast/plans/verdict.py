@@ -46,7 +46,7 @@ class Forecast:
     best_pre_dumps: int = 0
     verdict: Verdict = Verdict.UNKNOWN
     written_bytes_per_s: float = 0.0
-    """Distinct pages that come to be pending while a pre-dump is made now."""
+    """How fast pages come to be pending while a pre-dump is made now, each counted once."""
     drain_bytes_per_s: float = 0.0
     """How fast pre-dumps save them."""
     converges: bool = True
@@ -174,7 +174,7 @@ def _judge(
 
 
 def _outlasts(best: Plan, in_lull: Plan, rhythm: Rhythm) -> bool:
-    """Whether a plan is only as good because it pre-dumps again and again until the burst is over."""
+    """Whether a plan is good only because it pre-dumps until the burst is over."""
     remaining = rhythm.remaining_s
     return (
         remaining is not None and best.seconds.mid >= remaining.mid and best.pre_dumps > in_lull.pre_dumps + 1

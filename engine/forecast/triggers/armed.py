@@ -1,8 +1,9 @@
-"""Dumping when something is the case: a state machine that is shown moments and says what to do.
+"""A trigger that waits: a state machine that is shown moments and says what to do.
 
-It touches nothing: whoever drives it makes the links it asks for, and shows it the next moment when they are
-made. `stop < X` also asks for the pre-dumps that bring the stop below X, if there are such; `at` asks for
-them shortly before its time, and `quiet` once it is quiet, if the forecast advises any.
+It touches nothing. The caller makes the links that it asks for, and shows it the next moment when they are
+made. Conditions ask for pre-dumps as well: `stop < X` for those that bring the stop below X, if there are
+such; `at` for those that the forecast advises, shortly before its time; `quiet` for the same ones, once the
+target is quiet.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datetime import datetime, time, timedelta
 from enum import Enum
 from typing import Final
 
-from engine.forecast.plans.rounds import MOST_PRE_DUMPS
+from engine.forecast.plans.rounds import MOST_PRE_DUMPS, Plan, say_pre_dumps
 from engine.forecast.plans.verdict import Forecast
 from engine.forecast.stop_budget import is_met
 from engine.forecast.triggers.conditions import (
@@ -27,7 +28,7 @@ from engine.forecast.triggers.conditions import (
     Trigger,
 )
 from engine.forecast.writes.rhythm import Rhythm, State
-from engine.units import say_duration, say_stop, say_times
+from engine.units import say_duration, say_stop
 
 _NO_GAIN: Final = 0.9
 _AHEAD: Final = 2.0
@@ -45,7 +46,7 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What is the case."""
+    """What is the case now."""
 
     time_s: float
     """Monotonic."""
@@ -70,12 +71,12 @@ class Armed:
     trigger: Trigger
     since_s: float
     due: datetime | None = None
-    """When the time is fixed: the first there is."""
+    """The first fixed time that is waited for, if there is one."""
     pre_dumps: int = 0
     """How many it has asked for."""
     last_pre_dump_s: float | None = None
     is_done: bool = False
-    """It has asked for the dump, or given up: it asks for nothing more."""
+    """Whether it has asked for the dump, or given up. It asks for nothing more."""
 
     @classmethod
     def arm(cls, trigger: Trigger, time_s: float, clock: datetime) -> Armed:
@@ -104,8 +105,8 @@ class Armed:
     def step(self, moment: Moment) -> tuple[Armed, Decision]:
         """Decide.
 
-        A pre-dump that is asked for counts as made; if it fails, show the next moment all the same. After a
-        dump that failed, arm anew.
+        A pre-dump that is asked for counts as made. If it fails, show the next moment all the same; after a
+        dump that failed, arm the trigger again.
         """
         if self.is_done:
             return self, Decision(Action.WAIT, "it is over")
@@ -167,8 +168,7 @@ class Armed:
             return Decision(Action.DUMP, f"it {say_stop(stop_s)}")
         for plan in forecast.plans[1:]:
             if self._may_pre_dump and is_met(limit_s, plan.stopped_s):
-                count = say_times(plan.pre_dumps)
-                return Decision(Action.PRE_DUMP, f"pre-dumped {count}, it {say_stop(plan.stopped_s.mid)}")
+                return Decision(Action.PRE_DUMP, _after_pre_dumps(plan))
         return Decision(Action.WAIT, f"it would stop for {say_duration(stop_s)}")
 
     def _when_quiet(self, wanted_s: float, moment: Moment) -> Decision:
@@ -176,8 +176,7 @@ class Armed:
         if rhythm.quiet_s >= wanted_s:
             quiet = f"quiet for {say_duration(rhythm.quiet_s)}"
             if self._may_pre_dump and forecast.plans and forecast.best_pre_dumps:
-                stops = say_stop(forecast.best.stopped_s.mid)
-                return Decision(Action.PRE_DUMP, f"{quiet}: pre-dumped first, it {stops}")
+                return Decision(Action.PRE_DUMP, f"{quiet}: {_after_pre_dumps(forecast.best)}")
             return Decision(Action.DUMP, quiet)
         if not rhythm.spells:
             return Decision(
@@ -218,6 +217,11 @@ class Armed:
         if left_s <= 0:
             return Decision(Action.PRE_DUMP, f"{say_duration(condition.seconds)} have passed")
         return Decision(Action.WAIT, f"the next pre-dump in {say_duration(left_s)}")
+
+
+def _after_pre_dumps(plan: Plan) -> str:
+    """As in "after two pre-dumps it stops for 14 ms"."""
+    return f"after {say_pre_dumps(plan.pre_dumps)} it {say_stop(plan.stopped_s.mid)}"
 
 
 def _next(wanted: time, clock: datetime) -> datetime:

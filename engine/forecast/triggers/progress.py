@@ -1,4 +1,4 @@
-"""How near a trigger is to firing: what is the case now, beside what it waits for."""
+"""How near a trigger is to firing: for each condition, what is the case now beside what is waited for."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _gauge(condition: Condition, armed: Armed, moment: Moment) -> TriggerProgres
 def _of_stop(forecast: Forecast, limit_s: float) -> TriggerProgress:
     wanted = f"< {say_duration(limit_s)}"
     if not forecast.plans:
-        return TriggerProgress("stop not known yet", wanted, 0.0)
+        return TriggerProgress("stop: unknown", wanted, 0.0)
     stop_s = forecast.now.stopped_s.mid
     return TriggerProgress(
         f"stop {say_duration(stop_s)}", wanted, min(1.0, limit_s / stop_s) if stop_s > 0 else 1.0
@@ -56,7 +56,7 @@ def _of_stop(forecast: Forecast, limit_s: float) -> TriggerProgress:
 def _of_quiet(rhythm: Rhythm, seconds: float) -> TriggerProgress:
     wanted = say_duration(seconds)
     if not rhythm.spells:
-        return TriggerProgress("not known whether quiet", wanted, 0.0)
+        return TriggerProgress("quiet: unknown", wanted, 0.0)
     if rhythm.quiet_s > 0:
         present = f"quiet {say_duration(rhythm.quiet_s)}"
         return TriggerProgress(present, wanted, min(1.0, rhythm.quiet_s / seconds))

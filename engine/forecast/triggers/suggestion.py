@@ -1,4 +1,4 @@
-"""What to wait for, as the forecast would have it: sensible values for somebody to begin with."""
+"""Conditions that suit a forecast: values for a user to begin with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Triggers as one writes them: `stop<50ms`, `quiet 3s or at 12:30`, `every 10s until stop<50ms`."""
+"""Conditions as they are typed: `stop<50ms`, `quiet 3s or at 12:30`, `every 10s until stop<50ms`."""
 
 from __future__ import annotations
 

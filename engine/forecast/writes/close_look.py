@@ -1,9 +1,9 @@
 """When to tick a few times in quick succession, and how far apart.
 
 Ticks an interval apart do not show how many pages are written in a shorter time, and links are shorter.
-A close look (`CLOSE_LOOK_S`: five ticks in 0.6 s) shows it for about a minute. It is taken when a target
-has just come to be known, when a forecast says that it is rough, and when the target begins to write in
-a way of which none was taken yet.
+A close look (`CLOSE_LOOK_S`: five ticks in 0.6 s) shows it, and holds for about a minute. One is taken of a
+target that has just come to be known, one when a forecast says that it is rough, and one of the first burst
+and the first lull.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHORTEST_GAPS: Final = 3.0
 
 @final
 class CloseLook:
-    """Keeps count of ticks, and asks for close ones. Not locked."""
+    """Counts ticks, and says when they must come close together. Not locked."""
 
     def __init__(self) -> None:
         """Nothing has been seen."""
@@ -55,7 +55,7 @@ class CloseLook:
             self._begin()
 
     def link_made(self, time_s: float) -> None:
-        """A link of a chain that goes on was made: the next should not wait for ticks, and shows as much."""
+        """A pre-dump was made. The next link should not wait for ticks, and shows as much as they would."""
         self._gaps, self._at = (), 0
         self._last_s = time_s
 

@@ -1,13 +1,13 @@
 """How many distinct pages the target will write in the next t seconds, judged by what it wrote before.
 
-Every past sample's curve tells U(t) for windows that ended with that sample. The best evidence are past
+The curve of each past sample tells U(t) for windows that ended with that sample. The best evidence are past
 windows of the same length that began as things are now: in the present spell, or at the same age of an
 earlier burst or lull. Where no window is long enough, or none began alike, the newest curve goes on with
-its last slope, which is more than it will be: working sets saturate.
+its last slope. That is more than will be written, because working sets saturate.
 
-Windows shorter than a tick are the other end. Between nothing and its first knot a curve may bend in any
-way, so its shape there is taken from ticks that happened to be closer together (around links, or when looked
-at closely on purpose), and where there are none the range says how little is known.
+A curve says nothing of windows shorter than a tick: before its first knot it may bend in any way. Its shape
+there is taken from ticks that were closer together, around links or in a close look; where there are none,
+the range says how little is known.
 """
 
 from __future__ import annotations
@@ -280,7 +280,7 @@ def _tail_slope(curve: WorkingSetCurve) -> float:
 
 
 def _last_of_each_epoch(looks: Sequence[Look]) -> list[Look]:
-    """Growth curves of one epoch are the same curve, further on each time."""
+    """Growth curves of one epoch are one curve, longer each time: the last has all of it."""
     return [
         look
         for look, following in zip(looks, [*looks[1:], None], strict=True)
@@ -289,7 +289,7 @@ def _last_of_each_epoch(looks: Sequence[Look]) -> list[Look]:
 
 
 def _spread(values: NDArray[np.float64]) -> Estimate:
-    """Of windows that tell, oldest first: the newest say where it is, all of them how far it strays."""
+    """Of windows, oldest first: the newest tell the likeliest value, all of them how far it strays."""
     mid = statistics.median(values[-_NEWEST:].tolist())
     ascending = np.sort(values)
     last = len(values) - 1

@@ -1,4 +1,4 @@
-"""What a forecast needs of a sample; a history is a sequence of these, oldest first."""
+"""The part of a sample that a forecast needs. A history is a sequence of these, oldest first."""
 
 from __future__ import annotations
 

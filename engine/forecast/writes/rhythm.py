@@ -1,9 +1,9 @@
 """Bursts and lulls: how a target's write rate swings, judged by its own recent past.
 
 Rates are compared by their logarithm. The level that best divides the recent ones in two (Otsu's method)
-is only believed if it parts them clearly: then what lies above are bursts and below are lulls, and a state
-ends only when the rate has gone most of the way to the other level (hysteresis). A rate that does not
-swing is steady, whatever its height.
+is believed only if it parts them clearly: then rates above it are bursts, rates below it are lulls, and a
+state ends only when the rate has gone most of the way to the other level (hysteresis). A rate that does
+not swing is steady, whatever its height.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from engine.forecast.writes.look import Look
 from engine.tracking.curve import CurveKind
 
 IDLE_PAGES_PER_S: Final = 64.0
-"""Not worth telling from nothing; p.haul also takes a round of 64 pages for small."""
+"""A target that writes no more is as good as idle; p.haul, too, takes a round of 64 pages for small."""
 _LEAST_LOOKS: Final = 6
 _LEAST_RATIO: Final = 4.0
 _LEAST_PARTED: Final = 0.75
@@ -64,7 +64,7 @@ class Rhythm:
 
     state: State = State.UNKNOWN
     spells: tuple[Spell, ...] = ()
-    """Oldest first. How long the first had lasted before is not known; the last one is going on."""
+    """Oldest first. The first may have begun before it was seen; the last is not over."""
 
     @property
     def pages_per_s(self) -> float:
@@ -78,7 +78,7 @@ class Rhythm:
 
     @property
     def quiet_s(self) -> float:
-        """For how long it has been in a lull, or so idle that it comes to the same; 0 if it is not."""
+        """For how long it has been in a lull, or as good as idle; 0 if it is neither."""
         quiet = self.state is State.LULL or self.pages_per_s <= IDLE_PAGES_PER_S
         return self.lasted_s if self.spells and quiet else 0.0
 
@@ -124,7 +124,7 @@ def rhythm_of(looks: Sequence[Look]) -> Rhythm:
 
 
 def _evenly(looks: Sequence[Look]) -> list[Look]:
-    """The same with short ticks joined until they are about as long as most.
+    """The same looks, short ticks joined until each is about as long as most.
 
     Rates over a few milliseconds are as restless as the target's own steps.
     """

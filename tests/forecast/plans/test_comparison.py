@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from engine.forecast.estimate import Estimate
 from engine.forecast.plans.comparison import Harder, compare
-from engine.forecast.plans.rounds import LinkForecast, Plan
+from engine.forecast.plans.rounds import Plan
 from engine.forecast.plans.verdict import Forecast, Verdict
 from engine.images.layout import LinkKind
+from tests.forecast.moments import link
 
 
 def forecast(stop_s: float, seconds: float = 1.0, verdict: Verdict = Verdict.DUMP_NOW) -> Forecast:
-    dump = LinkForecast(
-        LinkKind.DUMP, Estimate.exactly(100), Estimate.exactly(seconds), Estimate.exactly(stop_s)
-    )
-    return Forecast(0.0, 0.1, (Plan((dump,)),), verdict=verdict)
+    return Forecast(0.0, 0.1, (Plan((link(LinkKind.DUMP, stop_s, seconds),)),), verdict=verdict)
 
 
 def test_who_stops_longer_is_harder_whatever_the_chain_takes() -> None:
     found = compare(forecast(0.4, seconds=1.0), forecast(0.014, seconds=60.0))
-    assert (found.harder, found.why) == (Harder.FIRST, "stops 400 ms against 14 ms")
+    assert (found.harder, found.why) == (Harder.FIRST, "stops for 400 ms against 14 ms")
 
 
 def test_who_takes_longer_is_harder_where_the_stops_are_alike() -> None:
     found = compare(forecast(0.100, seconds=1.0), forecast(0.105, seconds=20.0))
-    assert (found.harder, found.why) == (Harder.SECOND, "stops about as long, but takes 20 s against 1 s")
+    assert (found.harder, found.why) == (Harder.SECOND, "stops for about as long, but takes 20 s against 1 s")
 
 
 def test_who_does_not_converge_is_harder_however_short_its_stop() -> None:

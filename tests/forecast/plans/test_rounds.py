@@ -95,14 +95,14 @@ class TestVerdict:
 
     def test_a_short_stop_is_taken_at_once(self) -> None:
         assert judged({0: 0, 1: 100}, budget_s=1.0).verdict is Verdict.DUMP_NOW
-        assert judged({0: 0, 1: 100}, budget_s=1.0).text == "dump now: stops 100 ms"
+        assert judged({0: 0, 1: 100}, budget_s=1.0).text == "dump now: stops for 100 ms"
 
     def test_the_fewest_pre_dumps_that_meet_the_budget_are_advised(self) -> None:
         found = judged({0: 0, 1: 5000, 100: 500_000}, budget_s=0.02)
         assert found.verdict is Verdict.PRE_DUMP
         assert found.best_pre_dumps == 1
         assert found.meets_budget
-        assert found.text.startswith("pre-dump once, then dump: stops ")
+        assert found.text.startswith("pre-dump once, then dump: stops for ")
 
     def test_without_a_budget_the_shortest_stop_is_sought(self) -> None:
         found = judged({0: 0, 1: 40_000, 2: 80_000}, budget_s=0.0)

@@ -6,8 +6,7 @@ from datetime import datetime, time, timedelta
 
 import pytest
 
-from engine.forecast.estimate import Estimate
-from engine.forecast.plans.rounds import MOST_PRE_DUMPS, LinkForecast, Plan
+from engine.forecast.plans.rounds import MOST_PRE_DUMPS
 from engine.forecast.plans.verdict import Forecast
 from engine.forecast.triggers.armed import Action, Armed, Moment
 from engine.forecast.triggers.conditions import (
@@ -20,35 +19,8 @@ from engine.forecast.triggers.conditions import (
     StopBelow,
     Trigger,
 )
-from engine.forecast.writes.rhythm import Rhythm, Spell, State
-from engine.images.layout import LinkKind
-
-NOON = datetime(2024, 5, 17, 12, 0, 0)
-
-
-def link(kind: LinkKind, stop_s: float = 0.0, seconds: float = 1.0) -> LinkForecast:
-    exactly = Estimate.exactly
-    return LinkForecast(kind, exactly(1000), exactly(seconds), exactly(stop_s))
-
-
-def forecast(*stops_s: float, best: int = 0, budget_s: float = 0.1) -> Forecast:
-    """Plans with no pre-dump, one, two, …, and how long each stops the target."""
-    plans = tuple(
-        Plan((*[link(LinkKind.PRE_DUMP)] * count, link(LinkKind.DUMP, stop_s)))
-        for count, stop_s in enumerate(stops_s)
-    )
-    return Forecast(0.0, budget_s, plans, best)
-
-
-def rhythm(quiet_s: float = 0.0) -> Rhythm:
-    if not quiet_s:
-        return Rhythm(State.BURST, (Spell(State.BURST, 0.0, 5.0, 9000.0),))
-    spells = (Spell(State.BURST, 0.0, 5.0, 9000.0), Spell(State.LULL, 5.0, 5.0 + quiet_s, 0.0))
-    return Rhythm(State.LULL, spells)
-
-
-def moment(at_s: float, found: Forecast | None = None, quiet_s: float = 0.0) -> Moment:
-    return Moment(at_s, NOON + timedelta(seconds=at_s), found or forecast(9.0), rhythm(quiet_s))
+from engine.forecast.writes.rhythm import Rhythm
+from tests.forecast.moments import NOON, forecast, moment
 
 
 class Driven:
@@ -65,17 +37,21 @@ class Driven:
 
 
 class TestStopBelow:
+    def test_a_stop_of_just_the_limit_is_short_enough_as_it_is_for_the_budget(self) -> None:
+        assert Driven(StopBelow(0.05), may_pre_dump=False).shown(moment(1, forecast(0.05))) is Action.DUMP
+        assert Driven(Every(5, 0.05), may_pre_dump=False).shown(moment(1, forecast(0.05))) is Action.DUMP
+
     def test_it_dumps_once_the_stop_would_be_short_enough(self) -> None:
         driven = Driven(StopBelow(0.05), may_pre_dump=False)
         assert driven.shown(moment(1, forecast(0.2, 0.01))) is Action.WAIT
         assert driven.reason == "it would stop for 200 ms"
         assert driven.shown(moment(2, forecast(0.04, 0.01))) is Action.DUMP
-        assert driven.reason == "it stops 40 ms"
+        assert driven.reason == "it stops for 40 ms"
 
     def test_it_pre_dumps_if_that_makes_it_short_enough(self) -> None:
         driven = Driven(StopBelow(0.05))
         assert driven.shown(moment(1, forecast(0.2, 0.1, 0.03))) is Action.PRE_DUMP
-        assert driven.reason == "pre-dumped twice, it stops 30 ms"
+        assert driven.reason == "after two pre-dumps it stops for 30 ms"
         assert driven.shown(moment(2, forecast(0.1, 0.03))) is Action.PRE_DUMP
         assert driven.shown(moment(3, forecast(0.03, 0.03))) is Action.DUMP
 
@@ -105,7 +81,7 @@ class TestQuiet:
         dear = forecast(0.2, 0.02, best=1)
         assert driven.shown(moment(1, dear)) is Action.WAIT
         assert driven.shown(moment(3, dear, quiet_s=3.0)) is Action.PRE_DUMP
-        assert driven.reason == "quiet for 3 s: pre-dumped first, it stops 20 ms"
+        assert driven.reason == "quiet for 3 s: after one pre-dump it stops for 20 ms"
         assert driven.shown(moment(4, forecast(0.02, 0.02), quiet_s=4.0)) is Action.DUMP
         assert driven.reason == "quiet for 4 s"
 

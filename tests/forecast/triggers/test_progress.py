@@ -12,7 +12,7 @@ from engine.forecast.triggers.conditions import AnyOf, AtTime, Condition, Every,
 from engine.forecast.triggers.progress import TriggerProgress, gauges_of
 from engine.forecast.triggers.suggestion import round_down, round_up, suggest
 from engine.forecast.writes.rhythm import Rhythm, Spell, State
-from tests.forecast.triggers.test_armed import NOON, forecast, moment, rhythm
+from tests.forecast.moments import NOON, forecast, moment, rhythm
 
 
 def gauges(condition: Condition, now: Moment) -> tuple[TriggerProgress, ...]:
@@ -25,7 +25,7 @@ def test_a_stop_stands_beside_its_limit() -> None:
     )
     assert gauges(StopBelow(0.05), moment(1, forecast(0.02)))[0].fraction == 1.0
     assert gauges(StopBelow(0.05), moment(1, Forecast(0.0, 0.1)))[0] == TriggerProgress(
-        "stop not known yet", "< 50 ms", 0
+        "stop: unknown", "< 50 ms", 0
     )
 
 
@@ -37,7 +37,8 @@ def test_a_pre_dumping_trigger_waits_for_the_budget_or_its_own_limit() -> None:
 def test_quiet_counts_up() -> None:
     assert gauges(QuietFor(4), moment(1)) == (TriggerProgress("in a burst", "4 s", 0.0),)
     assert gauges(QuietFor(4), moment(1, quiet_s=3)) == (TriggerProgress("quiet 3 s", "4 s", 0.75),)
-    assert gauges(QuietFor(4), Moment(1.0, NOON, forecast(9.0), Rhythm()))[0].fraction == 0.0
+    unknown = Moment(1.0, NOON, forecast(9.0), Rhythm())
+    assert gauges(QuietFor(4), unknown) == (TriggerProgress("quiet: unknown", "4 s", 0.0),)
 
 
 def test_a_time_comes_nearer() -> None:
