@@ -24,7 +24,7 @@ class EpochLoan:
 
     @property
     def is_lent(self) -> bool:
-        """Whether the bits are a chain's of CRIU: they are only read then."""
+        """Whether the bits are lent to a chain of CRIU's: they are only read then."""
         return self._borrower is not None and self._shares_epochs
 
     def lend(self, borrower: object) -> bool:

@@ -52,7 +52,7 @@ class EventLog:
         """
         self._told_of_huge_pages.clear()
         if again:
-            self.note(EventKind.REARMED, self._root, "re-armed: counts begin anew")
+            self.note(EventKind.REARMED, self._root, "re-armed: counts begin at zero")
         elif leaves_seams:
             self.note(EventKind.SEAMS, self._root, _SEAMS)
 

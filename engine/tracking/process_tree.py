@@ -165,7 +165,7 @@ class ProcessTree:
 
     def has_gone(self, process: TrackedProcess, newcomers: Newcomers = Newcomers.ARMED) -> None:
         """A member was not there when it was looked at: it has exited, or was caught between two programs."""
-        # Its memory goes before it counts as dead, so that it is still there says nothing.
+        # A process loses its memory before it counts as dead: that it is still there says nothing.
         if program_now(process.identity) not in (None, process.program):
             self._replace_after_exec(process, must_be_armed=self._must_be_armed(process, newcomers))
         else:

@@ -109,7 +109,7 @@ class Session:
 
     @property
     def foreign_clears(self) -> int:
-        """How often somebody else has cleared soft-dirty bits of these processes."""
+        """How often other programs have cleared soft-dirty bits of these processes."""
         with self._lock:
             return sum(process.foreign_clears for process in self._tree)
 
@@ -127,7 +127,7 @@ class Session:
                 link will be a full one.
 
         Raises:
-            EpochLent: the bits are a chain's of CRIU.
+            EpochLent: the bits are lent to a chain of CRIU's.
             TargetGone, NotPermitted, AlreadyTraced, NotSupported: the root cannot be tracked.
         """
         with self._lock:
@@ -188,7 +188,7 @@ class Session:
         """Look once. A tree that has exited gives a sample without processes.
 
         Raises:
-            NotPermitted: the root has become somebody else's (a set-user-ID program).
+            NotPermitted: the root runs as another user now (a set-user-ID program).
         """
         with self._lock:
             began_s = time.perf_counter()
@@ -221,7 +221,7 @@ class Session:
         return sample
 
     def forget_images(self, owner: object) -> None:
-        """From now on pages are pending with regard to the images of `owner`, of which there are none yet."""
+        """From now on pages are pending with regard to the images of `owner`, which has made none yet."""
         with self._lock:
             self.image_owner = owner
             for process in self._tree:
@@ -246,7 +246,7 @@ class Session:
 
     @property
     def is_lent(self) -> bool:
-        """Whether the soft-dirty bits are a chain's of CRIU: we only read them then."""
+        """Whether the soft-dirty bits are lent to a chain of CRIU's: ticks only read them then."""
         return self._loan.is_lent
 
     def lend_epoch(self, borrower: object) -> None:
@@ -265,7 +265,8 @@ class Session:
         """Take in children that were born and drop processes that exited, now.
 
         Args:
-            arm: those that can be paid for. What is about to be stopped and saved in full need not be.
+            arm: arm the children that can be paid for. A tree that is about to be stopped, and whose
+                children are saved in full, does without.
         """
         with self._lock:
             self._tree.follow(self._newcomers if arm else Newcomers.SEEN)

@@ -273,7 +273,7 @@ class TrackedProcess:
     # -- keeping account
 
     def _note(self, collected: Collected) -> None:
-        """What was seen, to whoever keeps account of pages that something has happened to."""
+        """Tell what was seen to those that keep account of pages."""
         if collected.cleared_by_others:
             self.foreign_clears += 1
         self._saved.note(collected)
