@@ -1,8 +1,8 @@
 """Timers that live in the kernel and send this program a signal, whatever has become of it: timer_create(2).
 
-A thread that is to notice that we are too slow is of no use where no thread of ours runs: when somebody has
-stopped us by SIGSTOP, or looks at us with a debugger. The kernel's timers go off all the same, and SIGCONT
-and SIGKILL work on a program that is stopped.
+A thread that watches the time is of no use where no thread of ours runs: while we are stopped by SIGSTOP, or
+by a debugger. The kernel's timers go off all the same, and SIGCONT and SIGKILL work on a program that is
+stopped.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class _Setting(ctypes.Structure):
 
 
 class AlarmClock:
-    """Sends this process one signal when its time is over, unless it is set anew or stopped before."""
+    """Sends this process one signal when its time is over, unless it is set again or stopped before."""
 
     def __init__(self, number: signal.Signals) -> None:
         """Nothing is set. Where no such timer is to be had (a limit, a sandbox), nothing ever is."""
@@ -55,11 +55,11 @@ class AlarmClock:
         """Whose timer that is: a child that was forked has none."""
 
     def set(self, seconds: float) -> None:
-        """Have it go off so long from now, and not when it was to go off before."""
+        """Go off this long from now; what was set before no longer counts."""
         self._settle(max(1, int(seconds * _NANOSECONDS)))
 
     def stop(self) -> None:
-        """Have it not go off."""
+        """Do not go off."""
         if self._owner == os.getpid():
             self._settle(0)
 

@@ -1,12 +1,12 @@
 """Run a program that has to ask before it makes one certain `ioctl`: seccomp_unotify(2).
 
-A script for itself, with nothing but the standard library, so that it starts in milliseconds:
+A script by itself, with nothing but the standard library: it starts in milliseconds.
 
     python -I -S ask_before_ioctl.py SOCKET REQUEST PROGRAM [ARGUMENT…]
 
 It installs the filter, sends the descriptor to be asked through on the socket, and becomes the program. Where
-the kernel gives no such descriptor (before Linux 5.0, or where somebody else already has one of this process)
-it sends none, and the program never asks. `engine.kernel.seccomp` is the other end.
+the kernel gives no such descriptor (before Linux 5.0, or where another program already has one of this
+process) it sends none, and the program never asks. `engine.kernel.seccomp` is the other end.
 """
 
 from __future__ import annotations

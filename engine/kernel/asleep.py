@@ -29,7 +29,7 @@ class Asleep:
 
 
 class ProcessorClocks:
-    """How far the scheduler's clocks are from ours: to be asked at one moment, and made anew for the next."""
+    """How far the scheduler's clocks are from ours: good for one moment; the next needs another object."""
 
     def __init__(self) -> None:
         self._ahead_s: dict[int, float | None] = {}

@@ -5,7 +5,7 @@ What is not there must not even be read: that fills page tables, and shared memo
 
 Bit 56 of an entry says that a page is mapped once in the whole system (Linux 4.2, commit 77bb499bb60f). For a
 huge page that is mapped by one entry many kernels look at its first page only, and call all of it exclusive
-if somebody else has parted with that one alone: those before 6.11 (commit 2c1f057e5be6), and 6.18 again.
+if another process has parted with that one page: kernels before 6.11 (commit 2c1f057e5be6), and 6.18 again.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class Found(NamedTuple):
 def find_exclusive(pagemap: Pagemap, pages: PageSet) -> Found:
     """Tell from the plain pagemap which pages are exclusive.
 
-    What others have parted with of a huge page is mapped once too, and yet is copied for as long as they
-    have the rest: so where a huge page can be, all is exclusive, or nothing.
+    A part of a huge page that others have parted with is mapped once too, and yet is copied for as long as
+    they have the rest: where a huge page can be, either all is exclusive, or nothing.
 
     Raises:
         TargetGone: the process has exited.

@@ -1,8 +1,8 @@
-"""Who stands still because of us at this moment, so that nothing that stops us makes that last.
+"""Which processes stand still because of us at this moment: what stops us must not make that last.
 
-A process that we have stopped ourselves (`engine.kernel.stopping`) goes on when we end, and does not while we
-are stopped. So what would stop us from a terminal is put off until nobody is held (`stop_us`). SIGSTOP cannot
-be put off: the kernel wakes us when the time is over that was given for the hold.
+A process that we have stopped ourselves (`engine.kernel.stopping`) goes on when we end, but not while we are
+stopped. A signal that would stop us from a terminal is therefore put off until nothing is held (`stop_us`).
+SIGSTOP cannot be put off: the kernel wakes us when the time that was given for the hold is over.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final, Self
 from engine.kernel.alarm_clock import AlarmClock
 
 LONGEST_S: Final = 10.0
-"""Far longer than any stop takes for which nobody has set a limit."""
+"""Far longer than a stop takes that has no limit of its own."""
 JOB_CONTROL: Final = frozenset((signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU))
 """What a terminal stops programs with."""
 
@@ -92,8 +92,8 @@ def stop_us(number: int, stop: Callable[[], object]) -> None:
     """For the handler of a signal that is to stop us: do so now, or have the signal come again later.
 
     Args:
-        number: the signal, which is sent again once nobody is held any more.
-        stop: stops this program. Whoever is about to be held waits until it goes on.
+        number: the signal, which is sent again once nothing is held any more.
+        stop: stops this program. A hold that is about to begin waits until the program goes on.
     """
     with _lock:
         if _holds:
@@ -103,7 +103,7 @@ def stop_us(number: int, stop: Callable[[], object]) -> None:
 
 
 def _forget() -> None:
-    """Nobody is held by a child that was forked."""
+    """A forked child holds nothing."""
     global _lock
     _lock = threading.RLock()
     _holds.clear()

@@ -48,7 +48,7 @@ def watches(pid: int, epoll: int, number: int, nth: int, candidate_pid: int, can
         epoll: its descriptor.
         number: under which descriptor the file was added to it.
         nth: of several files that were added under that number, which, from 0.
-        candidate_pid: who has the open file.
+        candidate_pid: the process that has the open file.
         candidate: under which descriptor.
 
     Returns:

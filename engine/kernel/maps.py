@@ -1,7 +1,7 @@
 """The memory map of a process: `/proc/PID/maps` (Documentation/filesystems/proc.rst).
 
 `MapsReader` rereads the file of one process again and again and parses only the lines it has not
-seen before, so that a tick over 65,000 unchanged mappings costs little more than the read itself.
+seen before: a tick over 65,000 unchanged mappings costs little more than the read itself.
 """
 
 from __future__ import annotations

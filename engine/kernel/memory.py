@@ -36,7 +36,7 @@ MOST_RANGES: Final = 1024
 
 
 class PageBuffer:
-    """Page-aligned memory to copy into, mapped in at once so that copying does not fault."""
+    """Page-aligned memory to copy into, mapped in at once: copying does not fault."""
 
     def __init__(self, size_bytes: int) -> None:
         self.size_bytes = size_bytes
@@ -48,7 +48,7 @@ class PageBuffer:
         """Make it larger or smaller. What it holds stays; only what is added is mapped in.
 
         Raises:
-            BufferError: a piece of `view` is still held by somebody.
+            BufferError: a piece of `view` is still in use.
             OSError: the system has no such memory; the buffer is as it was.
         """
         before = self.size_bytes
@@ -90,7 +90,7 @@ class TargetMemory:
 
         Args:
             pid: whose.
-            relatives: tells whether somebody may have its pages too. If it is stopped, of before that.
+            relatives: tells whether others may have its pages too. Looked at before it was stopped, if it is.
             is_stopped: whether all its threads are, until the last read; and whether what is asked for was
                 seen to be there since.
 
@@ -147,7 +147,7 @@ class TargetMemory:
         gentle |= self._copy_pinned(pinned, layout, buffer.address + offset)
         if not gentle and not gone:
             return layout
-        # Given back here, whoever still has this frame: the buffer could not be resized otherwise.
+        # Given back here, even if an error keeps this frame: the buffer could not be resized otherwise.
         with buffer.view[offset : offset + layout.size_bytes] as view:
             for begin, length in _places(gone, layout):
                 view[begin : begin + length] = bytes(length)

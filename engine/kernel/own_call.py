@@ -1,12 +1,13 @@
-"""Making system calls in the place of those that a thread makes itself.
+"""Making system calls of ours in the place of a thread's own.
 
 A thread that is stopped at the entry of a system call of its own (PTRACE_SYSCALL) is given another one to
 make. At the end of that its registers are such that it makes its own, as if nothing had been. Neither code
-nor signals have a part in it. Should whoever does this be killed, the thread simply goes on with its own
-call, but for the few microseconds in which the kernel works on ours: then that returns what ours did.
+nor signals have a part in it. If we are killed meanwhile, the thread simply goes on with its own call. Only
+in the few microseconds in which the kernel works on our call would the thread's return what ours did.
 
-A thread that waited in the call had been interrupted in it by the stop. How, is kept, and told to the kernel
-when the thread goes on: that does then what it would have done, also for signals that came meanwhile.
+A thread that waited in the call had been interrupted in it by the stop. How it was interrupted is kept, and
+told to the kernel when the thread goes on: the kernel then does what it would have done, also for signals
+that came meanwhile.
 """
 
 from __future__ import annotations

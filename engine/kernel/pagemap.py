@@ -45,7 +45,7 @@ class Category(IntFlag):
     GUARD = 1 << 8
     """A guard region (madvise(2), MADV_GUARD_INSTALL): nothing is there, and it reads as SWAPPED (6.15)."""
     NOT_EXCLUSIVE = 1 << 32
-    """Told by the plain file alone, and only to those who may not know frame numbers: present, and mapped
+    """Told by the plain file alone, and only where we may not know frame numbers: present, and mapped
     elsewhere too, or the shared zero page."""
 
 

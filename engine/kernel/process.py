@@ -94,7 +94,7 @@ def read_stat(pid: int, tid: int | None = None) -> ProcessStat:
 
     A process lives for as long as one of its threads does. Where the leader has ended before the others
     (pthread_exit(3)), the kernel shows the leader, a zombie without memory: its state, its flags and
-    the fields are then those of a thread that lives.
+    the fields are then read from a thread that lives.
 
     Raises:
         TargetGone: there is no such process any more.

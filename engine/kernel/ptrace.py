@@ -1,4 +1,4 @@
-"""Stopping threads so that they always go on again (ptrace(2)).
+"""Stopping threads that go on again whatever becomes of us (ptrace(2)).
 
 `PTRACE_SEIZE` and `PTRACE_INTERRUPT` stop a thread without a signal. If the tracer dies, the kernel
 lets the thread go on by itself; a process that was stopped before (state T) stays stopped.
@@ -109,7 +109,7 @@ class Tracee:
 
         Raises:
             TargetGone: the thread has exited.
-            AlreadyTraced: somebody else traces it.
+            AlreadyTraced: another program traces it.
             NotPermitted: we may not.
         """
         self.pid = pid

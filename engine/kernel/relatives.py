@@ -39,17 +39,17 @@ class Sharers(Enum):
     NONE = auto()
     SOME = auto()
     UNKNOWN = auto()
-    """There may be somebody: who is just being born, or whom we may not look at; or pages may be merged."""
+    """There may be some: a process is just being born, or not ours to look at; or pages may be merged."""
 
 
 class Relatives:
-    """What runs in every process, as of a moment, and who has been born since."""
+    """What runs in every process, as of a moment, and which processes were born since."""
 
     def __init__(self, soon_asked_of: Iterable[int] = ()) -> None:
         """Look at all that there are now.
 
         Args:
-            soon_asked_of: pids; what takes longer is found out already, so that it does not when it counts.
+            soon_asked_of: pids that `sharers` will be asked of; what takes longer is found out now.
         """
         try:
             self._last_pid = os.open(_LAST_PID, os.O_RDONLY | os.O_CLOEXEC)
@@ -124,7 +124,7 @@ class Relatives:
         return int(os.pread(self._last_pid, 32, 0)) if self._last_pid >= 0 else 0
 
     def _catch_up(self) -> None:
-        """Look at who has been born since.
+        """Look at the processes that were born since.
 
         A pid is given out once the memory has been copied, and shows in /proc a little later.
         """

@@ -57,7 +57,7 @@ class IoctlCall:
     pid: int
     """Who makes it."""
     descriptor: int
-    """Of the file it is about, among those of the caller."""
+    """The caller's, of the file that the call is about."""
     argument: int
     """The address, in the caller, of what it passes."""
 
@@ -108,7 +108,7 @@ class Listener:
 
 
 def asking_command(connection: socket.socket, request: int, program: Path) -> list[str]:
-    """How to start a program so that it asks before `request`; its arguments follow.
+    """How to start a program that is to ask before `request`; its arguments follow.
 
     Args:
         connection: what it inherits to say where it asks; see `receive_listener`.

@@ -76,7 +76,7 @@ def read_sockets(pid: int) -> dict[int, Socket]:
             for family, payload in _ask(connection, request):
                 each = _PARSERS[family](payload)
                 found[each.inode] = each
-    found.pop(0, None)  # those that belong to nobody any more
+    found.pop(0, None)  # sockets that belong to no process any more
     return found
 
 

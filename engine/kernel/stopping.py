@@ -1,6 +1,7 @@
 """Stopping every thread of a process for a moment (ptrace(2)).
 
-Whoever waits in a call that the kernel cuts short for that waits on afterwards (`engine.kernel.waiting_on`).
+A thread that waits in a call which the kernel cuts short for that waits on afterwards
+(`engine.kernel.waiting_on`).
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class StoppedProcess:
             raise TargetGone(f"process {self.pid} has exited", pid=self.pid)
 
     def _seize(self, tids: list[int], ended: set[int]) -> list[Tracee]:
-        """Ask these threads to stop; those that have ended, as a leader may before the others, are noted."""
+        """Ask these threads to stop; note those that have ended, as a leader may before the others."""
         seized = []
         for tid in tids:
             try:

@@ -1,8 +1,8 @@
 """Having this thread run before others for a moment (sched(7)).
 
-While a target is stopped, whoever else uses the machine makes the stop longer: each time the scheduler puts
+While a target is stopped, all else that uses the machine makes the stop longer: each time the scheduler puts
 another process before us, by some milliseconds, and each time another thread of ours holds the interpreter,
-as one does that draws the screen. What is measured to tell such stops has to be done alike.
+as the one that draws the screen does. What is measured to foretell such stops has to be done in the same way.
 """
 
 from __future__ import annotations

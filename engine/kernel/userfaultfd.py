@@ -1,6 +1,6 @@
 """userfaultfd write-protect, asynchronous (Linux 6.7; Documentation/admin-guide/mm/userfaultfd.rst).
 
-The kernel itself resolves each write to a protected page and remembers it; nobody has to answer
+The kernel itself resolves each write to a protected page and remembers it; no program has to answer
 faults. `engine.kernel.pagemap` reads and re-protects.
 """
 

@@ -2,12 +2,12 @@
 
 The kernel maps a `syscall` instruction into every process, the one in the vDSO. The thread's program
 counter is pointed there until the call is made, and its registers are put back. Signals are blocked for
-that moment, so that no handler runs on borrowed registers. A thread inside a restartable sequence (rseq(2))
+that moment: no handler may run on borrowed registers. A thread inside a restartable sequence (rseq(2))
 must not be borrowed, because the kernel would forget to abort the sequence.
 
-Should whoever does this be killed in the middle, the thread goes on with borrowed registers, and its program
-most likely crashes. So this is only for a thread that computes and computes, and for a process that was
-stopped by a signal, which must not run to a call of its own; `engine.kernel.own_call` is for all others.
+If we are killed in the middle, the thread goes on with borrowed registers, and its program most likely
+crashes. This is therefore only for a thread that computes and computes, and for a process that was stopped by
+a signal, which must not run to a call of its own; `engine.kernel.own_call` is for all others.
 """
 
 from __future__ import annotations

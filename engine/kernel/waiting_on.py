@@ -6,8 +6,8 @@ handler runs, and the call returns EINTR, as it would have without us; or none d
 again with the same arguments. Whether the EINTR was ours or a signal's need not be known. (ERESTARTSYS would
 be wrong, as a handler with SA_RESTART would then not interrupt; so would setting the program counter back.)
 
-A call with a timeout begins to wait anew. So epoll_wait is given what is left of its time, where its
-caller is the C library, which has no use for the register afterwards (code that has the system call
+A call with a timeout begins to wait from the start. epoll_wait is therefore given what is left of its time,
+where its caller is the C library, which has no use for the register afterwards (code that has the system call
 inlined may count on finding its timeout there). All others wait their whole time again, once: a second
 stop in the same wait ends it with EINTR, because a thread that is stopped again and again would never be
 done.
@@ -32,7 +32,7 @@ _C_LIBRARY: Final = re.compile(
 _MOST_REMEMBERED: Final = 4096
 
 _made_to_wait_anew: Final[dict[int, int]] = {}
-"""By thread id: how often it had gone to sleep by itself before it was last made to wait anew."""
+"""By thread id: how often it had gone to sleep by itself before it was last made to wait on."""
 _SLEEPS_OF_A_STOP: Final = 8
 """So often at most does a thread go to sleep until it waits on: for the stop and for calls of ours."""
 
@@ -115,7 +115,7 @@ def _left_ms(pid: int, tid: int, wait: Wait, before: BeforeStop) -> int | None:
 
 
 def _is_first_time(tid: int, asleep: Asleep | None) -> bool:
-    """Whether it has not been made to wait anew in this wait already; it will have been from now on."""
+    """Whether it has not been made to wait on in this wait already; from now on it has been."""
     switches = asleep.switches if asleep is not None else 0
     last = _made_to_wait_anew.pop(tid, None)
     if last is not None and last <= switches <= last + _SLEEPS_OF_A_STOP:

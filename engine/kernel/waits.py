@@ -103,9 +103,9 @@ class Harm(IntEnum):
     NONE = 0
     """The kernel begins its call again."""
     FUTEX = 1
-    """The same; but were we killed while it is borrowed, its C library might not expect what that returns."""
+    """The same; but if we are killed while it is borrowed, its C library may not expect the result."""
     UNDONE = 2
-    """Its call returns EINTR, but for us: it waits without end, and can be made to wait on."""
+    """Its call would return EINTR; as it waits without end, it can be made to wait on."""
     UNKNOWN = 3
     """It runs, or is in a call that is not listed here."""
     SHORT = 4

@@ -1,15 +1,15 @@
-"""Pages that only we make dirty, to see whether somebody else clears soft-dirty bits.
+"""Pages that only we make dirty: they tell whether another program clears soft-dirty bits.
 
 There is one soft-dirty bit a page, for everybody. While the target is stopped for our clear, one byte
 of some pages that nobody writes is written back to itself through `/proc/PID/mem`: they are dirty from
 then on. If one ever reads clean, a clear has happened that was not ours, whatever else was or was not
 written, and what we believe to be clean may not be.
 
-The pages are such as the dynamic loader has written and then made read-only (RELRO): present, private to
-the process, and out of the program's own reach. Which of them are made dirty is drawn anew for each
-epoch, and the others must stay clean: so an epoch is also told from one that another dirtytop began,
-which has planted a canary too. Where there are no such pages, the last page of the stack, with the
-environment's end, comes nearest.
+The dynamic loader has written these pages and then made them read-only (RELRO): they are present, private
+to the process, and out of the program's own reach. Which of them are made dirty is drawn for each epoch,
+and the others must stay clean: that also tells the epoch from one that another dirtytop began, which has
+planted a canary too. Where there are no such pages, the last page of the stack, with the environment's end,
+comes nearest.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Canary:
 
 
 def choose(pagemap: Pagemap, maps: Maps) -> Canary | None:
-    """Draw a canary for the next epoch, another than is there now; None if there is no place for one.
+    """Draw a canary for the next epoch, other than the one there now; None if there is no place for one.
 
     Raises:
         TargetGone: the process has exited.
@@ -85,8 +85,8 @@ def choose(pagemap: Pagemap, maps: Maps) -> Canary | None:
 def _out_of_reach(pagemap: Pagemap, maps: Maps) -> list[int]:
     """Pages that the process cannot write to and shows no file by, ascending; of very many the first.
 
-    To be written to takes a page away from those who share it. So of those that others have too, after a
-    fork, no more are taken than make a canary telling, and the same ones each time.
+    To write to a page that processes share after a fork ends the sharing. Of shared pages no more are
+    therefore taken than make a canary telling, and the same ones each time.
     """
     own: list[PageSet] = []
     for vma in maps.vmas:

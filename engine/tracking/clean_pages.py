@@ -1,11 +1,11 @@
 """The rule that every image rests on: a page is left out only if the last good image holds it as it is now.
 
 Such a page is clean; any other page in use is pending. A page becomes clean only when an image is complete,
-and only if nothing has happened to it since the moment that the image was begun as of. So what happens
-to a page is kept from two sets at once: from the clean pages, and from those that the image under way may
-make clean. Nothing else in dirtytop decides what is left out.
+and only if nothing has happened to it since the moment that the image was begun as of. A page that something
+happens to is therefore taken from two sets at once: the clean pages, and the pages that the image under way
+may make clean. Nothing else in dirtytop decides what is left out.
 
-Pure: whoever looks at the process tells what was seen, in the order in which it was seen.
+Pure: the caller looks at the process, and tells what was seen in the order in which it was seen.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class CleanPages:
     def __init__(self) -> None:
         self._clean = EMPTY
         self._unchanged: PageSet | None = None
-        """Of the pages that the image under way is about, those that nothing has happened to since it was
-        begun; None if none is under way."""
+        """The pages of the image under way that nothing has happened to since it was begun; None if none is
+        under way."""
 
     @property
     def pages(self) -> PageSet:

@@ -1,13 +1,13 @@
-"""How much tracking may cost the target, and what is put off so that it does not cost more.
+"""How much tracking may cost the target, and what is put off to keep within that.
 
 Tracking costs a target a fault for each page that it writes first after each re-arming, and a stop wherever
 it is armed or has to hold still. What recurs with each tick is paid for by waiting until the next: over twice
 the interval it costs half, or less, as a page that is written again costs nothing. What arming costs is
-limited by leaving children out: where many are born, the youngest are seen and not armed. Nothing is lost by
-either: an image holds in full what is not tracked.
+limited by leaving children out: where many are born, the youngest are seen and not armed. Neither loses
+anything: an image holds untracked processes in full.
 
-Costs are paid out of accounts that fill at the rate of the budget and hold what some seconds bring, so that
-the budget is kept over these seconds and not in every single one. Pure: times and costs are told.
+Costs are paid out of accounts that fill at the rate of the budget and hold what some seconds bring: the
+budget is kept over these seconds, and not in every single one. Pure: times and costs are told.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Final, Self, final
 LONGEST_S: Final = 60.0
 """No tick is put off for longer, whatever it costs."""
 SETTLED_S: Final = 1.0
-"""Who has lived for so long is worth arming, where many live shortly."""
+"""A child that has lived for this long is worth arming, even where most children live shortly."""
 
 _SAVED_S: Final = 10.0
 """For ticks: a close look may take a few in a row."""
@@ -66,7 +66,13 @@ class _Account:
     """Seconds that may be spent, filled at a rate."""
 
     def __init__(self, rate: float, saved_s: float, owed_s: float) -> None:
-        """Of what comes in so many seconds it saves the most, or owes the most: the rest is forgiven."""
+        """A full account.
+
+        Args:
+            rate: what comes in, in seconds a second.
+            saved_s: it saves no more than comes in within this time.
+            owed_s: it owes no more than that; the rest is forgiven.
+        """
         self._rate = rate
         self._most_s = rate * saved_s
         self._least_s = -rate * owed_s
@@ -136,7 +142,7 @@ class CostKeeper:
         self._stops.spend(recurring_s)
 
     def pause_s(self, asked_s: float, within_s: float = math.inf) -> float:
-        """How long after the last tick the next may come: as was asked, or later, but within a time."""
+        """How long after the last tick the next may come: `asked_s`, or up to `within_s` for the budget."""
         owed_s = 0.0
         if self.budget.is_limited:
             owed_s = max(self._cpu.paid_back_after_s(), self._stops.paid_back_after_s())
@@ -149,8 +155,9 @@ class CostKeeper:
     def choose(self, ages_s: Sequence[float], now_s: float) -> Iterator[int]:
         """Which newcomers to arm now, by their place in `ages_s`, the oldest first.
 
-        All, if that can be paid for; where many live shortly, those that have lived for a while. Whoever arms
-        them says what each took (`armed`) before the next is asked for: it may be more than was thought.
+        All of them, if that can be paid for; where many live shortly, only those that have lived for a while.
+        The caller arms each, and says what that took (`armed`) before it asks for the next: it may be more
+        than was thought.
         """
         oldest_first = sorted(range(len(ages_s)), key=lambda at: -ages_s[at])
         if not self.budget.is_limited:
@@ -160,7 +167,7 @@ class CostKeeper:
         if len(ages_s) * self._arming_s > self._arming.left_s or self._is_storm(now_s):
             oldest_first = [at for at in oldest_first if ages_s[at] >= SETTLED_S]
         for at in oldest_first:
-            # Even where there is too little for one, each has its turn.
+            # Even where the account never holds enough for one child, each child has its turn.
             if self._arming.left_s < self._arming_s and not self._arming.is_full:
                 return
             yield at

@@ -68,7 +68,7 @@ NO_CURVE: Final = WorkingSetCurve(CurveKind.RECENT, np.zeros(1), np.zeros(1, np.
 
 
 def summed(curves: Sequence[WorkingSetCurve]) -> WorkingSetCurve:
-    """The curve of a tree, from those of its processes.
+    """The curve of a tree, from the curves of its processes.
 
     A process whose window is shorter was born, or began another program, when it began: it wrote nothing
     before, so its curve goes on level.
@@ -76,7 +76,7 @@ def summed(curves: Sequence[WorkingSetCurve]) -> WorkingSetCurve:
     known = [curve for curve in curves if curve.window_s > 0]
     if len(known) < 2:
         return known[0] if known else NO_CURVE
-    # Processes armed anew a moment ago may differ in kind until the next tick; the root's is what counts.
+    # Processes armed a moment ago may differ in kind until the next tick; the root's is what counts.
     known = [curve for curve in known if curve.kind is known[0].kind]
     spans_s = np.unique(np.concatenate([curve.spans_s for curve in known]))
     pages = np.sum([np.interp(spans_s, curve.spans_s, curve.pages) for curve in known], axis=0)
@@ -92,7 +92,7 @@ class CollectTimes:
         self._looked_s: list[float] = []
 
     def arm(self, now_s: float) -> None:
-        """The first epoch begins, or counting begins anew."""
+        """The first epoch begins, or counting begins again."""
         self._rearmed_s = [now_s]
         self._looked_s = []
 

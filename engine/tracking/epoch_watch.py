@@ -1,12 +1,12 @@
 """Watching an epoch that CRIU has begun: whether anybody has cleared the soft-dirty bits since.
 
-CRIU itself does not look. If somebody clears between two of its links, it leaves out pages that have
-changed, and what it restores is wrong without a word. So after each of its links a canary is planted
-in every process, and looked at before the next. A clear in the few milliseconds between CRIU's own and
+CRIU itself does not look. If another program clears between two of its links, CRIU leaves out pages that
+have changed, and restores wrong memory without a word. After each of its links a canary is therefore planted
+in every process, and looked at before the next link. A clear in the few milliseconds between CRIU's own and
 the planting would go unseen.
 
 Nor do the bits tell everything: the kernel loses them where it merges equal pages (KSM), and pages that are
-moved with their page table have those of where they were (`FrameMarks`).
+moved with their page table keep the bits that they had elsewhere (`FrameMarks`).
 """
 
 from __future__ import annotations

@@ -2,12 +2,12 @@
 
 `mremap` marks the pages that it moves as soft-dirty, but not where it moves a whole page table at once: where
 source and destination lie alike in what one page table spans, 2 MiB (mm/mremap.c, move_normal_pmd). Pages
-that nobody has written since the clear then read as clean, and stand where the last image has others.
+that were not written since the clear then read as clean, and stand where the last image has other pages.
 
-They keep their page frames. So of what each page table spans two pages are remembered with the frames that
-stood for them when an image was begun: as long as one of these still stands, the page table was not
-replaced. A page also changes its frame when it is swapped, migrated or copied on write: what cannot be
-told counts as moved.
+Moved pages keep their page frames. Of what each page table spans, two pages are therefore remembered with the
+frames that stood for them when an image was begun: as long as one of these frames still stands there, the
+page table was not replaced. A page also changes its frame when it is swapped, migrated or copied on write:
+what cannot be told counts as moved.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class FrameMarks:
     def moved(self, pagemap: Pagemap, pages: PageSet) -> PageSet:
         """Which of these pages may have been moved to where they are since the marks were taken.
 
-        All those of a span without marks; none where we may not know frames. Raises TargetGone.
+        All pages of a span without marks; none where we may not know frames. Raises TargetGone.
         """
         if not pages or not can_tell():
             return EMPTY

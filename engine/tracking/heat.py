@@ -2,7 +2,7 @@
 
 Memory in use that can be written is laid out without its holes as some hundred *stretches*: parts of a
 large mapping, a mapping, or several small neighbours, each of about as many pages. A column counts the
-pages written in each. The layout stays as it is for as long as it fits, so that columns line up; when
+pages written in each. The layout stays as it is for as long as it fits, and columns line up; when
 mappings have come, gone or outgrown it, the next column has a layout of its own, and `HeatLayout.moved`
 tells what earlier columns are on it. A history is a sequence of columns of a few KiB each.
 """
@@ -20,7 +20,7 @@ from engine.kernel.maps import Maps
 from engine.pageset import EMPTY, PAGE_SIZE, Int64Array, PageSet
 
 STRETCHES: Final = 512
-"""About as many there are if memory is large; never more than five times as many but for large trees."""
+"""About as many stretches has a large memory; only a large tree has more than five times as many."""
 _FEW: Final = STRETCHES // 2
 """So many small mappings are kept apart from one another."""
 _OUTGROWN: Final = 2

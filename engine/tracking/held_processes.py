@@ -24,7 +24,7 @@ class HeldProcesses:
         self._holder: int | None = threading.get_ident()
 
     def __iter__(self) -> Iterator[TrackedProcess]:
-        """One after the other; those that join meanwhile come with the next iteration.
+        """One after the other; processes that join meanwhile come with the next iteration.
 
         Raises:
             RuntimeError: the session is not held any more, or by another thread.

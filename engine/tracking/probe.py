@@ -59,7 +59,7 @@ class Support:
         return support[kind]
 
     def best_for(self, pid: int) -> TrackerKind:
-        """What `auto` means for one process: `best`, but for soft-dirty bits that we may not clear.
+        """What `auto` means for one process: `best`, unless that means soft-dirty bits that we may not clear.
 
         Raises:
             NotSupported: no tracker works here. TargetGone: there is no such process.

@@ -1,7 +1,7 @@
-"""The processes of a watched tree: children join, the dead leave, new programs are begun anew.
+"""The processes of a watched tree: children join, the dead leave, and a new program is a new start.
 
-A member is not always tracked: children are armed as the cost budget allows, and until then seen and no
-more. An image holds them in full, as it holds any that has no tracker.
+A member is not always tracked: children are armed as the cost budget allows, and only seen until then. An
+image holds every process without a tracker in full.
 """
 
 from __future__ import annotations
@@ -9,66 +9,62 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Final
 
 from engine.errors import DirtytopError, NotSupported, TargetGone
 from engine.kernel.kcmp import Shared, share
 from engine.kernel.process import Identity, ProcessStat, age_s, child_processes, require_same
 from engine.tracking.cost_budget import SETTLED_S, CostKeeper
-from engine.tracking.sample import Event, EventKind
+from engine.tracking.event_log import EventLog
+from engine.tracking.sample import EventKind
+from engine.tracking.settling import begin_when_settled, program_now
 from engine.tracking.tracked_process import TrackedProcess
 from engine.tracking.tracker import Tracker
 
-_CALM_WITHIN_S: Final = 2.0
-"""As long a process may go on starting program after program before one of them can be tracked."""
-
-_LOADED_WITHIN_S: Final = 2.0
-"""Far longer than the kernel takes to load a program, even where nothing has been read from the disk yet."""
-
-_LOOK_EVERY_S: Final = 0.001
-
 
 class Newcomers(Enum):
-    """What is done with who has joined, or has started another program."""
+    """What is done with processes that have joined, or have started another program."""
 
     ARMED = "armed"
-    """As the cost budget allows, but for the root, which always is."""
+    """They are armed as the cost budget allows; the root always is."""
     READ = "read"
-    """Their soft-dirty bits are somebody else's: they are only read."""
+    """They are read and not armed: their soft-dirty bits are lent."""
     SEEN = "seen"
-    """They are about to be stopped, and saved in full."""
+    """They are neither: the tree is about to be stopped, and they are saved in full."""
 
 
 class ProcessTree:
     """A root and its descendants, by pid, the root first."""
 
     def __init__(
-        self, root: ProcessStat, new_tracker: Callable[[Identity], Tracker], costs: CostKeeper
+        self,
+        root: ProcessStat,
+        new_tracker: Callable[[Identity], Tracker],
+        costs: CostKeeper,
+        log: EventLog,
     ) -> None:
         """Look at the root alone; its descendants come with `follow`.
 
         Args:
             root: of the tree.
             new_tracker: makes the tracker of one process.
-            costs: says whom to arm when.
+            costs: says which children to arm when.
+            log: is told of processes that join, leave, start another program or are refused.
 
         Raises:
             TargetGone, NotPermitted: it cannot be looked into.
         """
         self._new_tracker = new_tracker
         self._costs = costs
+        self._log = log
         self._root = root.identity
         self._members = {root.pid: TrackedProcess(root)}
         self.refused: dict[Identity, DirtytopError] = {}
         """Descendants that could not be tracked, and why."""
         self._sharing: set[Identity] = set()
-        """Of these, those that had their parent's memory when they were last looked at."""
+        """Of these, the ones that shared their parent's memory when they were last looked at."""
         self.is_armed = False
-        """Whether who joins is armed."""
-        self.events: list[Event] = []
-        """What happened, until somebody takes it."""
-        self.left_stopped_us = 0
-        """For how long those that have left were stopped and nobody has told, until somebody does."""
+        """Whether processes that join are armed."""
+        self._left_stopped_us = 0
 
     def __iter__(self) -> Iterator[TrackedProcess]:
         """The members as they are now; they may change while one goes through them."""
@@ -82,19 +78,20 @@ class ProcessTree:
         """The member of that pid."""
         return self._members.get(pid)
 
-    def note(self, kind: EventKind, pid: int, text: str) -> None:
-        """Something happened."""
-        self.events.append(Event(kind, pid, text))
+    def take_left_stopped_us(self) -> int:
+        """For how long processes that have left were stopped, as far as no tick of theirs has told."""
+        stopped_us, self._left_stopped_us = self._left_stopped_us, 0
+        return stopped_us
 
     def attach(self) -> None:
-        """Give all members trackers, which those that join are armed with, and begin no epoch.
+        """Give all members trackers and begin no epoch; processes that join later are armed.
 
         Errors as of `arm`.
         """
         self._take_up(list(self), self._attach)
 
     def arm(self) -> None:
-        """Arm the root and all that are tracked already; the others, and those that join, as can be paid for.
+        """Arm the root and every tracked member; the others, and those that join, as can be paid for.
 
         Raises:
             TargetGone, NotPermitted, AlreadyTraced, NotSupported: the root cannot be tracked.
@@ -110,7 +107,7 @@ class ProcessTree:
             try:
                 how(process)
             except DirtytopError as error:
-                if _program_now(process.identity) not in (None, process.program):
+                if program_now(process.identity) not in (None, process.program):
                     self._replace_after_exec(process, must_be_armed=True)
                 elif process is root:
                     raise
@@ -123,7 +120,7 @@ class ProcessTree:
         self.is_armed = True
 
     def follow(self, newcomers: Newcomers = Newcomers.ARMED) -> None:
-        """Let go of who has exited, take in who was born."""
+        """Let go of processes that have exited, take in children that were born."""
         for process in self:
             try:
                 stat = require_same(process.identity)
@@ -157,36 +154,25 @@ class ProcessTree:
             self._take_in(waiting[at], self._arm)
 
     def _take_in(self, process: TrackedProcess, how: Callable[[TrackedProcess], None]) -> None:
-        """Track a member that was only seen; one that just starts another program waits for the next look."""
+        """Track a member that was only seen; while it starts another program, it waits for the next look."""
         try:
             how(process)
         except TargetGone:
             return
         except DirtytopError as error:
-            if _program_now(process.identity) == process.program:
+            if program_now(process.identity) == process.program:
                 self.refuse(process, error)
 
-    def require_same_program(self, process: TrackedProcess) -> None:
-        """Make sure that what was seen of it was seen of one program.
-
-        Raises:
-            TargetGone: it has exited, or has started another program.
-        """
-        if _program_now(process.identity) != process.program:
-            raise TargetGone(
-                f"process {process.identity.pid} has started another program", pid=process.identity.pid
-            )
-
     def has_gone(self, process: TrackedProcess, newcomers: Newcomers = Newcomers.ARMED) -> None:
-        """It was not there when it was looked at: it has exited, or was caught between two programs."""
-        # Its memory goes before it counts as dead, so that it is still there says nothing.
-        if _program_now(process.identity) not in (None, process.program):
+        """A member was not there when it was looked at: it has exited, or was caught between two programs."""
+        # A process loses its memory before it counts as dead: that it is still there says nothing.
+        if program_now(process.identity) not in (None, process.program):
             self._replace_after_exec(process, must_be_armed=self._must_be_armed(process, newcomers))
         else:
             self._forget(process)
 
     def refuse(self, process: TrackedProcess, error: DirtytopError) -> None:
-        """A member turned out to be one that cannot be tracked."""
+        """A member cannot be tracked: it leaves, with the reason."""
         self._let_go(process)
         del self._members[process.identity.pid]
         self._refuse(process.identity, error)
@@ -199,7 +185,7 @@ class ProcessTree:
 
     def _join(self, stat: ProcessStat) -> None:
         if share(stat.pid, stat.parent_pid, Shared.MEMORY):
-            # What is done to its memory is done to its parent's. A child of vfork starts a program soon.
+            # To track its memory is to track its parent's. A child of vfork starts a program soon.
             if age_s(stat.identity) >= SETTLED_S and stat.identity not in self._sharing:
                 self._sharing.add(stat.identity)
                 text = f"process {stat.pid} ({stat.command}) shares the memory of process {stat.parent_pid}"
@@ -214,12 +200,11 @@ class ProcessTree:
         except DirtytopError as error:
             self._refuse(stat.identity, error)
             return
-        self.note(EventKind.JOINED, stat.pid, f"{stat.command} joined, child of {stat.parent_pid}")
+        self._log.note(EventKind.JOINED, stat.identity, f"{stat.command} joined, child of {stat.parent_pid}")
 
     def _replace_after_exec(self, old: TrackedProcess, *, must_be_armed: bool) -> None:
-        """Track its new program, in the place of the old one; it leaves, or is refused, where that fails."""
+        """Track a member's new program in the place of the old one; where that fails, the member leaves."""
         self._let_go(old)
-        pid = old.identity.pid
         try:
             process = self._begin(old.identity, must_be_armed=must_be_armed)
         except TargetGone:
@@ -227,43 +212,30 @@ class ProcessTree:
         except DirtytopError as error:
             self.refuse(old, error)
         else:
-            self._members[pid] = process
-            self.note(EventKind.EXECED, pid, f"{old.command} started another program: {process.command}")
+            self._members[old.identity.pid] = process
+            self._log.note(
+                EventKind.EXECED, old.identity, f"{old.command} started another program: {process.command}"
+            )
 
     def _begin(self, identity: Identity, *, must_be_armed: bool) -> TrackedProcess:
-        """Look at one, and arm it if need be.
+        """A new member, armed if need be.
 
         Raises:
-            TargetGone: it has exited.
+            TargetGone: the process has exited.
             DirtytopError: it cannot be tracked.
         """
-        deadline = time.monotonic() + _CALM_WITHIN_S
-        stat = _settled(identity)
-        while True:
-            try:
-                return self._try_to_begin(stat, must_be_armed=must_be_armed)
-            except DirtytopError:
-                # One that starts another program meanwhile may look as if there were anything wrong with it.
-                now = _settled(identity)
-                if now.program == stat.program:
-                    raise
-                stat = now
-            if time.monotonic() > deadline:
-                raise DirtytopError(
-                    f"process {identity.pid} starts program after program: none lasts until it is tracked",
-                    pid=identity.pid,
-                    hint="try again when it has settled",
-                )
 
-    def _try_to_begin(self, stat: ProcessStat, *, must_be_armed: bool) -> TrackedProcess:
-        process = TrackedProcess(stat)
-        try:
-            if must_be_armed:
-                self._arm(process)
-        except DirtytopError:
-            process.close()
-            raise
-        return process
+        def try_to_begin(stat: ProcessStat) -> TrackedProcess:
+            process = TrackedProcess(stat)
+            try:
+                if must_be_armed:
+                    self._arm(process)
+            except DirtytopError:
+                process.close()
+                raise
+            return process
+
+        return begin_when_settled(identity, try_to_begin)
 
     def _attach(self, process: TrackedProcess) -> None:
         if not process.is_tracked:
@@ -281,10 +253,10 @@ class ProcessTree:
 
     def _refuse(self, identity: Identity, error: DirtytopError) -> None:
         self.refused[identity] = error
-        self.note(EventKind.UNTRACKABLE, identity.pid, error.message)
+        self._log.note(EventKind.UNTRACKABLE, identity, error.message)
 
     def _let_go(self, process: TrackedProcess) -> None:
-        self.left_stopped_us += process.take_stopped_us()
+        self._left_stopped_us += process.take_stopped_us()
         process.close()
 
     def _forget(self, process: TrackedProcess) -> None:
@@ -292,28 +264,4 @@ class ProcessTree:
         if self._members.pop(process.identity.pid, None) is not None:
             if not self._is_root(process):
                 self._costs.exited(age_s(process.identity), time.monotonic())
-            self.note(EventKind.LEFT, process.identity.pid, f"{process.command} exited")
-
-
-def _program_now(identity: Identity) -> tuple[str, str] | None:
-    """Which program it runs, once that is loaded; None if it has exited."""
-    try:
-        return _settled(identity).program
-    except TargetGone:
-        return None
-
-
-def _settled(identity: Identity) -> ProcessStat:
-    """What a process is, once the kernel has loaded the program that it may just be starting.
-
-    Raises:
-        TargetGone: it has exited, or is about to: it has no memory.
-    """
-    deadline = time.monotonic() + _LOADED_WITHIN_S
-    while True:
-        stat = require_same(identity)
-        if stat.has_program:
-            return stat
-        if stat.is_exiting or time.monotonic() > deadline:
-            raise TargetGone(f"process {identity.pid} is exiting", pid=identity.pid)
-        time.sleep(_LOOK_EVERY_S)
+            self._log.note(EventKind.LEFT, process.identity, f"{process.command} exited")

@@ -169,8 +169,8 @@ class Residency:
     """The pages in use of one process, looked up when something tells that they changed.
 
     A walk over all of memory each tick would double its cost. Pages that come by being written
-    are reported; those that go, or come by being read, change the resident size; what cancels
-    out is seen a few seconds later.
+    are reported. Pages that go, or come by being read, change the resident size. Changes that cancel
+    out are seen a few seconds later.
     """
 
     def __init__(self, pid: int) -> None:

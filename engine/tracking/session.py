@@ -14,34 +14,24 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Final, Self
-from weakref import WeakKeyDictionary
+from typing import Self
 
-from engine.errors import DirtytopError, EpochLent, KernelThread, NotSupported, TargetGone
-from engine.kernel.huge_pages import pages_per_huge_page
-from engine.kernel.process import (
-    Identity,
-    ProcessStat,
-    read_stat,
-)
-from engine.pageset import EMPTY, PAGE_SIZE, PageSet
+from engine.errors import DirtytopError, KernelThread, NotSupported, TargetGone
+from engine.kernel.process import Identity, ProcessStat, read_stat
+from engine.pageset import EMPTY, PageSet
 from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget, CostKeeper
-from engine.tracking.cost_words import CostTeller
-from engine.tracking.curve import summed
-from engine.tracking.heat import HeatGrid
+from engine.tracking.epoch_loan import EpochLoan
+from engine.tracking.event_log import EventLog
 from engine.tracking.held_processes import HeldProcesses
 from engine.tracking.probe import probe
 from engine.tracking.process_tree import Newcomers, ProcessTree
-from engine.tracking.sample import EventKind, ProcessSample, RateMode, Sample, Totals, TrackerKind
+from engine.tracking.sample import EventKind, ProcessSample, RateMode, Sample, TrackerKind
+from engine.tracking.settling import require_same_program
+from engine.tracking.ticks import Seen, Ticks
 from engine.tracking.tracked_process import TrackedProcess
 from engine.tracking.tracker import Tracker
 from engine.tracking.trackers import abilities_of, new_tracker
 from engine.tracking.uffd_source import UffdSource
-
-_SEAMS: Final = (
-    "armed by write-protection: memory mapped right behind other memory stays apart from it until the next "
-    "tick, and an mremap of both at once fails till then"
-)
 
 
 class Session:
@@ -67,30 +57,24 @@ class Session:
         self.tracker = tracker or support.best_for(pid)
         support.require(self.tracker)
         self._abilities = abilities_of(self.tracker)
-        self._fault_s = support.of(self.tracker).fault_s
-        self._costs = CostKeeper(budget, time.monotonic())
-        self._told_costs = CostTeller()
         self._lock = threading.RLock()
         self._source = UffdSource()
-        self._told_of_huge_pages: set[Identity] = set()
-        self._told_clears: WeakKeyDictionary[TrackedProcess, int] = WeakKeyDictionary()
-        self._heat = HeatGrid()
-        self._armed_at_s: float | None = None
-        self._last_collect_s: float | None = None
-        self._number = 0
-        self._borrower: object | None = None
         self.image_owner: object | None = None
-        """With regard to whose images pages are pending; whoever makes images sets it (`forget_images`)."""
+        """The chain with regard to whose images pages are pending; see `forget_images`."""
         stat = _require_trackable(pid)
         self.root = stat.identity
-        self._tree = ProcessTree(stat, self._new_tracker, self._costs)
+        self._costs = CostKeeper(budget, time.monotonic())
+        self._log = EventLog(self.root)
+        self._loan = EpochLoan(self.root, shares_epochs=self._abilities.shares_epochs)
+        self._ticks = Ticks(self.tracker, support.of(self.tracker).fault_s, self._costs, self._log)
+        self._tree = ProcessTree(stat, self._new_tracker, self._costs, self._log)
         self.modes = self._abilities.modes
         self.mode = self.modes[0]
 
     @property
     def is_armed(self) -> bool:
         """Whether writes are being tracked."""
-        return self._armed_at_s is not None
+        return self._ticks.are_armed
 
     @property
     def is_alive(self) -> bool:
@@ -125,7 +109,7 @@ class Session:
 
     @property
     def foreign_clears(self) -> int:
-        """How often somebody else has cleared soft-dirty bits of these processes."""
+        """How often other programs have cleared soft-dirty bits of these processes."""
         with self._lock:
             return sum(process.foreign_clears for process in self._tree)
 
@@ -136,14 +120,14 @@ class Session:
             return dict(self._tree.refused)
 
     def arm(self, *, even_if_lent: bool = False) -> None:
-        """Begin, or begin anew: since-armed starts at zero. Pages that are pending stay pending.
+        """Begin to count, or begin again: since-armed starts at zero. Pages that are pending stay pending.
 
         Args:
             even_if_lent: clear soft-dirty bits although a chain of CRIU's relies on them; its next
                 link will be a full one.
 
         Raises:
-            EpochLent: the bits are a chain's of CRIU.
+            EpochLent: the bits are lent to a chain of CRIU's.
             TargetGone, NotPermitted, AlreadyTraced, NotSupported: the root cannot be tracked.
         """
         with self._lock:
@@ -151,20 +135,14 @@ class Session:
                 self.require_own_epoch()
             again = self.is_armed
             self._take_up(self._tree.arm)
-            self._told_of_huge_pages.clear()
-            if again:
-                self._tree.note(EventKind.REARMED, self.root.pid, "re-armed: counts begin anew")
-            elif self._abilities.keeps_mappings_apart:
-                self._tree.note(EventKind.SEAMS, self.root.pid, _SEAMS)
+            self._log.note_armed(again=again, leaves_seams=self._abilities.keeps_mappings_apart)
 
     def require_own_epoch(self) -> None:
         """Make sure that nobody relies on bits that are to be cleared. Raises EpochLent."""
-        if self.is_lent:
-            raise EpochLent(
-                f"process {self.root.pid}: the next link of CRIU's chain relies on its soft-dirty bits",
-                pid=self.root.pid,
-                hint="end the chain with a dump; arming all the same makes its next link a full one",
-            )
+        self._loan.require_own(
+            "the next link of CRIU's chain relies on its soft-dirty bits",
+            "end the chain with a dump; arming all the same makes its next link a full one",
+        )
 
     def attach(self) -> None:
         """Take trackers into service without beginning an epoch: the next link does, or has done.
@@ -183,8 +161,7 @@ class Session:
         if not self.is_alive:
             raise self.why_over()
         tracking()
-        self._armed_at_s = self._last_collect_s = time.monotonic()
-        self._number = 0
+        self._ticks.begin(time.monotonic())
 
     def set_mode(self, mode: RateMode) -> None:
         """Change what a tick does to the tracker.
@@ -199,51 +176,52 @@ class Session:
                 hint=f"it has {self.modes[0].value} mode alone; soft-dirty tracking has both",
             )
         with self._lock:
-            if mode is RateMode.REARMING and self.is_lent:
-                raise EpochLent(
-                    f"process {self.root.pid}: re-arming would take CRIU's soft-dirty bits away",
-                    pid=self.root.pid,
-                    hint="end the chain with a dump first",
+            if mode is RateMode.REARMING:
+                self._loan.require_own(
+                    "re-arming would take CRIU's soft-dirty bits away", "end the chain with a dump first"
                 )
             if mode is not self.mode:
                 self.mode = mode
-                self._tree.note(EventKind.MODE, self.root.pid, f"mode is now {mode.value}")
+                self._log.note(EventKind.MODE, self.root, f"mode is now {mode.value}")
 
     def tick(self) -> Sample:
         """Look once. A tree that has exited gives a sample without processes.
 
         Raises:
-            NotPermitted: the root has become somebody else's (a set-user-ID program).
+            NotPermitted: the root runs as another user now (a set-user-ID program).
         """
         with self._lock:
             began_s = time.perf_counter()
             self._tree.follow(self._newcomers)
             now_s = time.monotonic()
-            sampled: list[ProcessSample] = []
             mode = RateMode.CUMULATIVE if self.is_lent else self.mode
-            for process in self._tree:
-                sample = self._look_at(process, now_s, mode)
-                if sample is not None:
-                    sampled.append(sample)
-            return self._finish_sample(tuple(sampled), began_s, now_s)
+            sampled = [self._look_at(process, now_s, mode) for process in self._tree]
+            seen = Seen(
+                began_s,
+                now_s,
+                mode,
+                processes=tuple(sample for sample in sampled if sample is not None),
+                found=[process.found for process in self._tree if process.found],
+                left_stopped_us=self._tree.take_left_stopped_us(),
+            )
+            return self._ticks.sum_up(seen)
 
     def _look_at(self, process: TrackedProcess, now_s: float, mode: RateMode) -> ProcessSample | None:
         """One process's part in a tick; None if it has exited."""
         try:
             sample = process.tick(now_s, mode)
-            if process.foreign_clears > self._told_clears.get(process, 0):
+            if self._log.has_new_clear(process):
                 # A program that has just been started has nothing of what we planted either.
-                self._tree.require_same_program(process)
+                require_same_program(process.identity, process.program)
         except TargetGone:
             self._tree.has_gone(process, self._newcomers)
             successor = self._tree.get(process.identity.pid)
             return self._look_at(successor, now_s, mode) if successor is not None else None
-        self._tell_foreign_clears(process)
-        self._tell_huge_pages(process, sample)
+        self._log.note_sampled(process, sample)
         return sample
 
     def forget_images(self, owner: object) -> None:
-        """From now on pages are pending with regard to the images of `owner`, of which there are none yet."""
+        """From now on pages are pending with regard to the images of `owner`, which has made none yet."""
         with self._lock:
             self.image_owner = owner
             for process in self._tree:
@@ -268,28 +246,27 @@ class Session:
 
     @property
     def is_lent(self) -> bool:
-        """Whether the soft-dirty bits are a chain's of CRIU: we only read them then."""
-        return self._borrower is not None and self._abilities.shares_epochs
+        """Whether the soft-dirty bits are lent to a chain of CRIU's: ticks only read them then."""
+        return self._loan.is_lent
 
     def lend_epoch(self, borrower: object) -> None:
         """From now on the soft-dirty bits are the borrower's: ticks only read them, arming is refused."""
         with self._lock:
-            if self._borrower is None and self._abilities.shares_epochs:
+            if self._loan.lend(borrower):
                 text = "a chain of CRIU's is open: from now on its soft-dirty bits are only read"
-                self._tree.note(EventKind.MODE, self.root.pid, text)
-            self._borrower = borrower
+                self._log.note(EventKind.MODE, self.root, text)
 
     def take_back_epoch(self, borrower: object) -> None:
         """The borrower needs the bits no more."""
         with self._lock:
-            if self._borrower is borrower:
-                self._borrower = None
+            self._loan.take_back(borrower)
 
     def follow_tree(self, *, arm: bool = True) -> None:
         """Take in children that were born and drop processes that exited, now.
 
         Args:
-            arm: those that can be paid for. What is about to be stopped and saved in full need not be.
+            arm: arm the children that can be paid for. A tree that is about to be stopped, and whose
+                children are saved in full, does without.
         """
         with self._lock:
             self._tree.follow(self._newcomers if arm else Newcomers.SEEN)
@@ -334,71 +311,6 @@ class Session:
 
     def _new_tracker(self, identity: Identity) -> Tracker:
         return new_tracker(self.tracker, identity, self._source)
-
-    def _tell_foreign_clears(self, process: TrackedProcess) -> None:
-        if process.foreign_clears > self._told_clears.get(process, 0):
-            self._told_clears[process] = process.foreign_clears
-            self._tree.note(
-                EventKind.FOREIGN_CLEAR,
-                process.identity.pid,
-                f"another program cleared the soft-dirty bits of {process.command}, or the process itself: "
-                "writes may have gone unseen, and the next image will be a full one",
-            )
-
-    def _tell_huge_pages(self, process: TrackedProcess, sample: ProcessSample) -> None:
-        if sample.huge_inflation_pages and process.identity not in self._told_of_huge_pages:
-            self._told_of_huge_pages.add(process.identity)
-            most = pages_per_huge_page()
-            text = f"{process.command} writes to huge pages: up to {most} pages counted for one write"
-            self._tree.note(EventKind.HUGE_PAGES, process.identity.pid, text)
-
-    # -- the sample
-
-    def _finish_sample(self, processes: tuple[ProcessSample, ...], began_s: float, now_s: float) -> Sample:
-        interval_s = now_s - self._last_collect_s if self._last_collect_s is not None else 0.0
-        self._last_collect_s = now_s
-        number, self._number = self._number, self._number + 1
-        written = sum(process.totals.written_pages for process in processes)
-        inflated = sum(process.huge_inflation_pages for process in processes)
-        left_us, self._tree.left_stopped_us = self._tree.left_stopped_us, 0
-        stopped_us = sum(process.stopped_us for process in processes) + left_us
-        faults_s = written * self._fault_s if self.is_armed else 0.0
-        spent_s = faults_s + (stopped_us / 1e6 if self.is_armed else 0.0)
-        is_slowed = self._costs.is_slowed
-        self._costs.ticked(now_s, faults_s, stopped_us / 1e6)
-        unarmed = sum(not process.is_tracked for process in processes) if self.is_armed else 0
-        for text in self._told_costs.news(self._costs, unarmed, now_s):
-            self._tree.note(EventKind.COST, self.root.pid, text)
-        events, self._tree.events = tuple(self._tree.events), []
-        found = [process.found for process in self._tree if process.found]
-        return Sample(
-            number=number,
-            time_s=now_s,
-            elapsed_s=now_s - self._armed_at_s if self._armed_at_s is not None else 0.0,
-            interval_s=interval_s,
-            tracker=self.tracker,
-            mode=RateMode.CUMULATIVE if self.is_lent else self.mode,
-            processes=processes,
-            totals=Totals(
-                present_pages=sum(process.totals.present_pages for process in processes),
-                written_pages=written,
-                since_armed_pages=sum(process.totals.since_armed_pages for process in processes),
-                pending_pages=sum(process.totals.pending_pages for process in processes),
-                pages_per_s=written / interval_s if interval_s > 0 else 0.0,
-                dumpable_pages=sum(process.totals.dumpable_pages for process in processes),
-            ),
-            tick_ms=(time.perf_counter() - began_s) * 1e3,
-            stopped_us=stopped_us,
-            cost_fraction=spent_s / interval_s if interval_s > 0 else 0.0,
-            page_bytes=PAGE_SIZE,
-            events=events,
-            huge_inflation_pages=inflated,
-            most_pages_per_write=pages_per_huge_page() if inflated else 1,
-            curve=summed([process.curve for process in processes]),
-            heat=self._heat.tick(now_s, interval_s, found),
-            budget=self._costs.budget,
-            is_slowed=is_slowed,
-        )
 
 
 def _require_trackable(pid: int) -> ProcessStat:

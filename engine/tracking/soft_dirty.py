@@ -1,8 +1,8 @@
 """Tracking by soft-dirty bits, where the kernel has them (Documentation/admin-guide/mm/soft-dirty.rst).
 
 Writing 4 to `clear_refs` begins an epoch for the whole process; each first write to a page then
-sets its bit. There is one bit for everybody: whoever else clears takes our knowledge away, and we
-take theirs. Reading and clearing are two steps, so an exact collect stops the target for both.
+sets its bit. There is one bit for all programs: another one that clears takes our knowledge away, and we
+take its. Reading and clearing are two steps: a look that must lose no write stops the target for both.
 """
 
 from __future__ import annotations

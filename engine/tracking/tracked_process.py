@@ -11,12 +11,11 @@ from engine.kernel.maps import Maps, MapsReader
 from engine.kernel.process import Identity, ProcessStat, innermost_pid
 from engine.pageset import EMPTY, PageSet
 from engine.tracking.canary import Canary
-from engine.tracking.clean_pages import CleanPages
 from engine.tracking.frame_marks import FrameMarks
 from engine.tracking.heat import Found
-from engine.tracking.moves import NO_MOVES, FrameWatch
 from engine.tracking.residency import Residency
 from engine.tracking.sample import ProcessSample, RateMode, Totals
+from engine.tracking.saved_pages import SavedPages
 from engine.tracking.tracker import Collected, Tracker
 from engine.tracking.write_ages import WriteAges
 
@@ -33,7 +32,7 @@ class LinkPlan:
 
 
 class TrackedProcess:
-    """A tracker, and those who keep account of what it finds: of clean pages, pages in use, and ages.
+    """A tracker, and what keeps account of its finds: saved pages, pages in use, and the ages of writes.
 
     Not locked: `Session.held` hands it out.
     """
@@ -60,10 +59,7 @@ class TrackedProcess:
         self._maps = Maps()
         self._residency = Residency(stat.pid)
         self._tracker: Tracker | None = None
-        self._has_begun = False
-        """Whether an epoch of ours has begun, from which on is counted."""
-        self._clean = CleanPages()
-        self._moves = NO_MOVES
+        self._saved = SavedPages()
         self._ages = WriteAges()
         self._link_canary: Canary | None = None
 
@@ -79,7 +75,7 @@ class TrackedProcess:
         self._tracker = tracker
         self.stopped_us += tracker.stopped_to_attach_us
         if tracker.abilities.misses_moves:
-            self._moves = FrameWatch(self._residency.pagemap)
+            self._saved.watch_moves(self._residency.pagemap)
 
     def arm(self) -> None:
         """Begin to count: since-armed starts at zero. What is pending stays so.
@@ -91,13 +87,12 @@ class TrackedProcess:
         self.stopped_us += self._arm(self._tracker).stopped_us
 
     def _arm(self, tracker: Tracker) -> Collected:
-        return self._begun(tracker.begin_epoch() if self._clean.is_relied_on else tracker.arm())
+        return self._begun(tracker.begin_epoch() if self.is_relied_on else tracker.arm())
 
     def _begun(self, collected: Collected) -> Collected:
         """An epoch has begun to count from: what was written before does not count."""
         self._note(collected)
         self._ages.begin(time.monotonic())
-        self._has_begun = True
         return collected
 
     def tick(self, now_s: float, mode: RateMode) -> ProcessSample:
@@ -123,7 +118,7 @@ class TrackedProcess:
             return Collected(self._maps_reader.read(), begins_epoch=is_rearming)
         if not is_rearming:
             return self._tracker.glance()
-        return self._tracker.tick_exactly() if self._clean.is_relied_on else self._tracker.tick()
+        return self._tracker.tick_exactly() if self.is_relied_on else self._tracker.tick()
 
     def take_stopped_us(self) -> int:
         """`stopped_us`, which then begins at 0."""
@@ -142,18 +137,18 @@ class TrackedProcess:
     @property
     def is_relied_on(self) -> bool:
         """Whether an image relies on every write to it being seen."""
-        return self._clean.is_relied_on
+        return self._saved.is_relied_on
 
     @property
     def pending(self) -> PageSet:
         """What the next image must hold, as far as known from the last tick or `look`."""
-        return self._residency.in_use.dumpable - self._clean.pages
+        return self._residency.in_use.dumpable - self._saved.clean
 
     def look(self) -> None:
         """Bring `pending` up to date, and begin no epoch. Raises TargetGone."""
         collected = self._tracker.look() if self._tracker else Collected(self._maps_reader.read())
         self._note(collected)
-        self._note_moves()
+        self._saved.note_moves()
         self._residency.look(collected.maps)
 
     def plan_link(self) -> LinkPlan:
@@ -167,25 +162,25 @@ class TrackedProcess:
         """
         if self._tracker is None:
             return self._plan_in_full()
-        if self._has_begun:
+        if self._ages.has_begun:
             collected = self._collect_for_link(self._tracker.begin_epoch())
         else:
             collected = self._arm(self._tracker)
-        return self._plan(self._tracker, collected, self._moves.begin_link)
+        return self._plan(self._tracker, collected, self._saved.begin_link)
 
     def plan_last_link(self) -> LinkPlan:
         """The same for the last image, of a process that the caller has stopped; an epoch need not begin."""
         if self._tracker is None:
             return self._plan_in_full()
-        if self._has_begun or self._clean.is_relied_on:
+        if self._ages.has_begun or self.is_relied_on:
             collected = self._collect_for_link(self._tracker.last())
         else:
             collected = self._begun(self._tracker.arm_stopped())
-        return self._plan(self._tracker, collected, self._moves.begin_last_link)
+        return self._plan(self._tracker, collected, self._saved.begin_last_link)
 
     def _plan_in_full(self) -> LinkPlan:
         maps = self._maps_reader.read()
-        self._clean.begin_link(EMPTY)
+        self._saved.begin_link_unseen()
         return LinkPlan(maps, self._residency.look(maps).dumpable, EMPTY)
 
     def _collect_for_link(self, collected: Collected) -> Collected:
@@ -194,13 +189,15 @@ class TrackedProcess:
         return collected
 
     def _plan(
-        self, tracker: Tracker, collected: Collected, begin_moves: Callable[[PageSet, PageSet], PageSet]
+        self,
+        tracker: Tracker,
+        collected: Collected,
+        begin: Callable[[PageSet], tuple[PageSet, PageSet]],
     ) -> LinkPlan:
         self._link_canary = tracker.canary
         dumpable = self._residency.look(collected.maps).dumpable
         self.stopped_us += collected.stopped_us
-        self._clean.note_written(begin_moves(dumpable, self._clean.pages))
-        return LinkPlan(collected.maps, *self._clean.begin_link(dumpable))
+        return LinkPlan(collected.maps, *begin(dumpable))
 
     def expect_link(self) -> None:
         """CRIU is about to make an image and begin a soft-dirty epoch with it: `follow_epoch` comes next.
@@ -209,25 +206,21 @@ class TrackedProcess:
             TargetGone: it has exited.
         """
         if self._tracker is not None:
-            # What CRIU will hold of each of these pages nobody else knows: `finish_link` is told.
-            self._clean.begin_link(self._maps_reader.read().pages)
+            self._saved.expect_link(self._maps_reader.read().pages)
 
     def finish_link(self, covered: PageSet) -> None:
         """The image is there and holds these pages as they were when it was planned."""
-        self._clean.finish_link(covered)
-        self._moves.finish_link()
+        self._saved.finish_link(covered)
         self._ages.catch_up()
 
     def abandon_link(self) -> None:
         """The image did not come to be: what it should have held is pending as before."""
-        self._clean.abandon_link()
-        self._moves.abandon_link()
+        self._saved.abandon_link()
         self._ages.catch_up()
 
     def forget_images(self) -> None:
         """Another chain is begun: all is pending with regard to it."""
-        self._clean.forget()
-        self._moves.abandon_link()
+        self._saved.forget()
         self._ages.catch_up()
 
     # -- epochs of others
@@ -252,12 +245,10 @@ class TrackedProcess:
         collected = self._tracker.look()
         if collected.cleared_by_others:
             return False
-        self._has_begun = True
         self._note(collected)
+        self._ages.begin_epoch()
         self._ages.collect(collected, time.monotonic())
-        self._clean.adopt((covered & collected.maps.pages) - collected.written - collected.doubtful)
-        self._moves.adopt(marks)
-        self._note_moves()
+        self._saved.adopt((covered & collected.maps.pages) - collected.written - collected.doubtful, marks)
         return True
 
     def follow_epoch(self, canary: Canary | None) -> None:
@@ -265,12 +256,11 @@ class TrackedProcess:
         if self._tracker is not None and self._tracker.abilities.shares_epochs:
             self._tracker.follow_epoch(canary)
             self._ages.begin_epoch()
-            self._has_begun = True
 
     @property
     def link_marks(self) -> FrameMarks:
         """What tells which pages were moved since the last link was planned, if the tracker misses moves."""
-        return self._moves.marks
+        return self._saved.marks
 
     @property
     def link_canary(self) -> Canary | None:
@@ -283,20 +273,14 @@ class TrackedProcess:
     # -- keeping account
 
     def _note(self, collected: Collected) -> None:
-        """What was seen, to whoever keeps account of pages that something has happened to."""
+        """Tell what was seen to those that keep account of pages."""
         if collected.cleared_by_others:
             self.foreign_clears += 1
-            self._clean.lose_track()
-        self._clean.note_written(collected.written)
-        self._clean.note_written(collected.doubtful)
+        self._saved.note(collected)
         if collected.maps is not self._maps:
-            self._clean.keep_within(collected.maps.pages)
+            self._saved.keep_within(collected.maps.pages)
             self._ages.keep_within(collected.maps.pages)
             self._maps = collected.maps
-
-    def _note_moves(self) -> None:
-        """Pages that stand where other pages stood are not what the image holds there."""
-        self._clean.note_written(self._moves.moved(self._clean.pages))
 
     def _sample(
         self, collected: Collected, written: PageSet, huge_inflation_pages: int, now_s: float

@@ -1,7 +1,7 @@
 """The tiny process that obtains a userfaultfd which belongs to another process.
 
-A userfaultfd watches the memory of whoever created it, so the target itself must make that system
-call once. Everything delicate happens here, outside the dashboard: stop one thread, let it call
+A userfaultfd watches the memory of the process that creates it: the target itself must make that system
+call, once. Everything delicate happens here, outside the dashboard: stop one thread, let it call
 `userfaultfd`, copy the descriptor, let it call `close`, put it back, let it go. This process is in a
 session of its own and ends only between two requests; when the dashboard is killed in the middle,
 the work is finished first, and our copy of the descriptor, the last one, goes with this process.
@@ -10,8 +10,8 @@ It answers on a SOCK_SEQPACKET socket: one JSON request `{"pid", "start_ticks", 
 reply with the descriptor beside it, or with the error, and a word when its own copy is closed; another word
 comes first of all, when it has started. It needs no NumPy and starts in milliseconds.
 
-Should it be killed in the middle, the target may be left with a descriptor that nobody has any use for. The
-next helper is asked to tidy that up.
+If this process is killed in the middle, the target may keep a descriptor that is of no use to it. The next
+helper is asked to tidy that up.
 
 Run by `engine.tracking.uffd_source`, as `python -I -m engine.tracking.uffd_helper FD`.
 """
@@ -111,8 +111,8 @@ def obtain(identity: Identity) -> tuple[int, int]:
 def tidy_up(identity: Identity) -> None:
     """Have the target close a userfaultfd that an earlier helper of ours was about to take over.
 
-    It is told from others by its flags, and by being as it was made: whoever uses one has first to say
-    how, which the kernel shows (fs/userfaultfd.c, userfaultfd_show_fdinfo).
+    The descriptor is told from others by its flags, and by being as it was made: a program that uses one has
+    to say first how, and the kernel shows that (fs/userfaultfd.c, userfaultfd_show_fdinfo).
 
     Raises:
         TargetGone, NotPermitted, AlreadyTraced, NotSupported: see `borrowed_thread`.
@@ -153,8 +153,8 @@ def _take_over(tid: int, pidfd: int, theirs: int) -> int:
 def _close_inherited(pid: int, number: int, ours: int) -> None:
     """Close the copy that a child has if another thread forked in the instant it was open.
 
-    A child may have a descriptor of its own of that number, a userfaultfd even: only that which is the very
-    same open file as ours is closed. Where that cannot be told, none is.
+    A child may have a descriptor of its own of that number, a userfaultfd even: it is closed only if it is
+    the very same open file as ours. Where that cannot be told, nothing is closed.
     """
     for child in child_processes({pid}):
         try:

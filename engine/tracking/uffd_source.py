@@ -49,7 +49,7 @@ class UffdSource:
     def obtain(self, identity: Identity) -> tuple[int, int]:
         """A userfaultfd of that process, and for how many microseconds one thread of it was stopped.
 
-        Should somebody kill the helper, another one tidies up behind it and is asked instead, once.
+        If the helper is killed, another one tidies up behind it and is asked instead, once.
 
         Raises:
             TargetGone, NotPermitted, AlreadyTraced, NotSupported: as the kernel decides.
@@ -83,7 +83,7 @@ class UffdSource:
     def _tidy_up(self, identity: Identity) -> None:
         """The helper was killed, perhaps while the target had a descriptor for us: have that closed.
 
-        What goes wrong with that is nothing to the caller, who has an error to tell already.
+        What goes wrong with that is not told: the caller has an error to tell already.
         """
         try:
             self._ask(identity, is_tidying=True)
@@ -106,7 +106,7 @@ class UffdSource:
         return descriptors, json.loads(answer)
 
     def _receive(self, connection: socket.socket, descriptors: list[int]) -> bytes:
-        """The helper's next message. One that does not answer is woken once, in case somebody has stopped it.
+        """The helper's next message. A helper that does not answer is woken once, in case it was stopped.
 
         Raises:
             OSError: it has ended (ConnectionResetError), or still does not answer (TimeoutError).

@@ -1,10 +1,10 @@
 """Having a userfaultfd watch the mappings of a process, which changes them meanwhile.
 
 The kernel watches address ranges, and cuts a mapping in two where a range ends inside it. A program
-notices that by mremap(2) alone, which does not work across two mappings: one that grows its memory by it
-fails then. And what `maps` says is old the moment it is read. So no range ends where a mapping may have
-grown to: each reaches from one mapping that cannot be watched to the next such one, over all that lies
-between, holes included.
+notices that by mremap(2) alone, which does not work across two mappings: growing memory by it fails then.
+What `maps` says is old the moment it is read. No range therefore ends where a mapping may have grown to: each
+reaches from one mapping that cannot be watched to the next such mapping, over all that lies between, holes
+included.
 
 A mapping made right behind a watched one does not merge with it before it is watched too.
 """
@@ -33,7 +33,7 @@ _REFUSALS = {
 
 
 class Watching:
-    """The mappings of one process that its userfaultfd watches, and those that it cannot."""
+    """The mappings of one process that its userfaultfd watches, and those that it cannot watch."""
 
     def __init__(self, pid: int, descriptor: int) -> None:
         """Nothing is watched yet; the descriptor stays the caller's."""
@@ -62,7 +62,7 @@ class Watching:
         return True
 
     def watch(self, wanted: list[int]) -> None:
-        """Watch these mappings, by their place in the map last followed, but for those that were refused.
+        """Watch these mappings, except those that were refused; by their place in the map last followed.
 
         Errors as of `follow`.
         """

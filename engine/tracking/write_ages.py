@@ -21,16 +21,20 @@ class WriteAges:
         self._times = CollectTimes()
         self._epoch_written = EMPTY
         self._carried = self._carried_huge = EMPTY
+        self.has_begun = False
+        """Whether an epoch has begun from which on is counted."""
 
     def begin(self, now_s: float) -> None:
         """Counting begins here: nothing has been written yet."""
         self._ages, self._not_aged = NEVER, None
         self._times.arm(now_s)
+        self.has_begun = True
         self._epoch_written = self._carried = self._carried_huge = EMPTY
 
     def begin_epoch(self) -> None:
-        """Somebody has cleared the tracker for us: what it reports next was written since."""
+        """An epoch of ours was begun by another program: what the tracker reports next was written since."""
         self._epoch_written = EMPTY
+        self.has_begun = True
 
     def keep_within(self, mapped: PageSet) -> None:
         """Only these pages are mapped."""

@@ -16,7 +16,7 @@ import pytest
 from engine.errors import KernelThread, NotSupported, TargetGone
 from engine.kernel.process import read_stat
 from engine.pageset import PAGE_SHIFT, PAGE_SIZE
-from engine.tracking import process_tree
+from engine.tracking import settling
 from engine.tracking.sample import Event, EventKind, ProcessSample, RateMode, Sample, TrackerKind
 from engine.tracking.session import Session
 from tests.targets.scripted import ScriptedTarget
@@ -193,7 +193,7 @@ def test_one_that_starts_program_after_program_is_never_lost(
     kind: TrackerKind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # An emulated CPU may take longer to attach than a program lasts, until the last one.
-    monkeypatch.setattr(process_tree, "_CALM_WITHIN_S", 120.0)
+    monkeypatch.setattr(settling, "_CALM_WITHIN_S", 120.0)
     script = tmp_path / "again"
     script.write_text(
         "i=0; while [ $i -lt 2000 ]; do i=$((i + 1)); done\n"
