@@ -8,6 +8,8 @@ for a large program has hundreds of thousands of symbols; lines only of the unit
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,9 +35,9 @@ _FUNCTION: Final = (2, 10)
 _NO_TYPE: Final = 0
 
 BROKEN: Final = (
-    ELFError, DWARFError, ConstructError,
-    AttributeError, IndexError, KeyError, MemoryError, OSError, OverflowError, RecursionError, TypeError,
-    UnicodeDecodeError, ValueError,
+    ELFError, DWARFError, ConstructError, struct.error, zlib.error,
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
+    StopIteration, TypeError, ValueError,
 )  # fmt: skip
 """What reading a file that is none of what it says it is can end in."""
 
