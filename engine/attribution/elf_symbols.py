@@ -25,6 +25,9 @@ from numpy.typing import NDArray
 _MOST_TABLE_BYTES: Final = 256 << 20
 _MOST_NAME_BYTES: Final = 4096
 _MOST_FILE_BYTES_FOR_LINES: Final = 4 << 30
+_MOST_DEBUG_BYTES: Final = 1 << 30
+_UNPACK_BYTES: Final = 1 << 20
+_COMPRESSION_HEADER_BYTES: Final = 24  # Elf64_Chdr
 _DEBUG: Final = Path("/usr/lib/debug/.build-id")
 
 _SYMBOL: Final = np.dtype(
@@ -36,8 +39,8 @@ _NO_TYPE: Final = 0
 
 BROKEN: Final = (
     ELFError, DWARFError, ConstructError, struct.error, zlib.error,
-    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError, RuntimeError,
-    StopIteration, TypeError, ValueError,
+    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError,
+    RuntimeError, StopIteration, TypeError, ValueError,
 )  # fmt: skip
 """What reading a file that is none of what it says it is can end in."""
 
@@ -186,12 +189,32 @@ def _debug_file(build_id: str, directory: Path) -> str:
     return str(path) if path.exists() else ""
 
 
+def _require_honest_sizes(elf: ELFFile) -> None:
+    """Refuse sections that would unpack to more than they say, or than we take. Raises ValueError."""
+    for section in elf.iter_sections():
+        if not section.name.startswith(".debug_"):
+            continue
+        if section.data_size > _MOST_DEBUG_BYTES:
+            raise ValueError("too much debug information")
+        if section.compressed:
+            elf.stream.seek(section["sh_offset"] + _COMPRESSION_HEADER_BYTES)
+            packed = elf.stream.read(section["sh_size"] - _COMPRESSION_HEADER_BYTES)
+            unpacking, size = zlib.decompressobj(), 0
+            while packed and size <= section.data_size:
+                size += len(unpacking.decompress(packed, _UNPACK_BYTES))
+                packed = unpacking.unconsumed_tail
+            if size != section.data_size:
+                raise ValueError("debug information of another size than it says")
+
+
 class _Lines:
     """The line tables of a file, read unit by unit as they are asked for."""
 
     def __init__(self, path: str) -> None:
         self._file = open(path, "rb")  # noqa: SIM115
-        self._dwarf = ELFFile(self._file).get_dwarf_info(follow_links=False)
+        elf = ELFFile(self._file)
+        _require_honest_sizes(elf)
+        self._dwarf = elf.get_dwarf_info(follow_links=False)
         self._ranges = self._dwarf.get_aranges() if self._dwarf.has_debug_info else None
         self._units: dict[int, tuple[list[int], list[Line | None]]] = {}
 

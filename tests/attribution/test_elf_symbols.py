@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +16,9 @@ from engine.attribution.elf_symbols import ElfSymbols
 from engine.attribution.symbols import demangled
 from tests.targets.compiled import compiled
 
-SOURCE = "int seven(void)\n{\n    return 7;\n}\nint main(void) { return seven(); }\n"
+SOURCE = "int seven(void)\n{\n    return 7;\n}\nint main(void) { return seven(); }\n" + "".join(
+    f"int of_many_{number}(int argument) {{ return argument + {number}; }}\n" for number in range(300)
+)
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +99,26 @@ def test_a_program_that_was_tampered_with_is_read_as_far_as_it_goes(data: st.Dat
 )
 def test_names_are_spelled_as_the_source_has_them(name: bytes, spelled: bytes) -> None:
     assert demangled(name) == spelled
+
+
+def test_compressed_debug_information_is_read_only_if_it_is_as_large_as_it_says(program: Path) -> None:
+    packed = program.with_name("packed")
+    subprocess.run(["objcopy", "--compress-debug-sections=zlib", program, packed], check=True)
+    address = address_of(program, "seven")
+    assert ElfSymbols(str(packed)).line_at(address) is not None
+    content = bytearray(packed.read_bytes())
+    said = struct.pack("<Q", _unpacked_size(packed, ".debug_info"))
+    assert content.count(said)
+    content[:] = content.replace(said, struct.pack("<Q", 17))
+    packed.write_bytes(content)
+    symbols = ElfSymbols(str(packed))
+    assert symbols.line_at(address) is None
+    assert symbols.function_at(address) == (b"seven", 0)
+
+
+def _unpacked_size(program: Path, section: str) -> int:
+    with program.open("rb") as file:
+        found = ELFFile(file).get_section_by_name(section)
+        assert found is not None
+        assert found.compressed
+        return int(found.data_size)
