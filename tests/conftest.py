@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.kernel.pagemap import Pagemap
 from engine.tracking.probe import probe
 from engine.tracking.sample import TrackerKind
 from tests.home import leave_the_users_home
@@ -49,6 +50,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def target() -> Iterator[ScriptedTarget]:
     with ScriptedTarget() as started:
         yield started
+
+
+@pytest.fixture
+def pagemap(target: ScriptedTarget) -> Iterator[Pagemap]:
+    with Pagemap(target.pid) as opened:
+        yield opened
 
 
 @pytest.fixture(params=list(TrackerKind), ids=lambda kind: kind.value)

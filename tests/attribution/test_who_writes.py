@@ -22,6 +22,7 @@ from engine.tracking.cost_budget import NO_BUDGET
 from engine.tracking.sample import RateMode, TrackerKind
 from engine.tracking.session import Session
 from tests.targets.compiled import CompiledTarget, compiled
+from tests.targets.speaking import SpeakingTarget
 
 HUNDREDS = {f"write_{number}_hundred": number * 100 for number in range(1, 6)}
 TICKS = 3
@@ -33,7 +34,7 @@ def target() -> Iterator[CompiledTarget]:
         yield started
 
 
-def watching(target: CompiledTarget, kind: TrackerKind, undo: ExitStack) -> WriterWatch:
+def watching(target: SpeakingTarget, kind: TrackerKind, undo: ExitStack) -> WriterWatch:
     session = undo.enter_context(Session(target.pid, kind, NO_BUDGET))
     session.set_mode(RateMode.REARMING)
     session.arm()
@@ -148,7 +149,7 @@ def test_stripped_code_is_a_file_and_an_offset_and_never_a_guess(kind: TrackerKi
     program = tmp_path / "stripped"
     subprocess.run(["strip", "-o", program, compiled("five_writers")], check=True)
     with ExitStack() as undo:
-        stripped = undo.enter_context(CompiledTarget.running(program))
+        stripped = undo.enter_context(SpeakingTarget([program]))
         watch = watching(stripped, kind, undo)
         stripped.ask()
         watch.tick()
@@ -204,7 +205,7 @@ def test_functions_of_python_are_named_where_it_says_so(kind: TrackerKind, tmp_p
         "while True:\n    input(); fill(); print(flush=True)\n"
     )
     with ExitStack() as undo:
-        python = undo.enter_context(CompiledTarget.running(sys.executable, "-X", "perf", script))
+        python = undo.enter_context(SpeakingTarget([sys.executable, "-X", "perf", script]))
         watch = watching(python, kind, undo)
         python.ask()
         watch.tick()

@@ -114,10 +114,9 @@ def traces(pid: int) -> list[str]:
                 left.append("it has a userfaultfd")
     if probe().write_protect.works:
         maps = read_maps(pid)
-        pagemap = Pagemap(pid)
-        if pagemap.scan(*maps.user_span, all_of=Category.WP_ALLOWED).pages():
-            left.append("its memory is still watched")
-        pagemap.close()
+        with Pagemap(pid) as pagemap:
+            if pagemap.scan(*maps.user_span, all_of=Category.WP_ALLOWED).pages():
+                left.append("its memory is still watched")
     return left
 
 

@@ -15,9 +15,8 @@ from engine.pageset import PAGE_SHIFT, PAGE_SIZE
 
 @pytest.fixture
 def own_pages() -> Iterator[Pagemap]:
-    pagemap = Pagemap(os.getpid())
-    yield pagemap
-    pagemap.close()
+    with Pagemap(os.getpid()) as pagemap:
+        yield pagemap
 
 
 def present_pages(own_pages: Pagemap, buffer: PageBuffer) -> int:

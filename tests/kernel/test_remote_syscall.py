@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from functools import partial
@@ -22,6 +21,7 @@ from engine.kernel.remote_syscall import borrowed_thread
 from engine.kernel.stopping import StoppedProcess, on_own_thread
 from tests.kernel.remote import remote_call
 from tests.targets.scripted import ScriptedTarget
+from tests.targets.speaking import ScriptTarget
 
 GETPID = {"x86_64": 39, "aarch64": 172}[MACHINE]
 CLOSE = {"x86_64": 3, "aarch64": 57}[MACHINE]
@@ -59,6 +59,7 @@ def test_registers_and_signal_mask_are_as_before(target: ScriptedTarget) -> None
 
 SLEEPER = """
 import time, sys
+print("ready", flush=True)
 while True:
     began = time.monotonic()
     time.sleep(0.2)
@@ -67,16 +68,12 @@ while True:
 
 
 def test_an_interrupted_sleep_lasts_its_time() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-S", "-c", SLEEPER], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    with ScriptTarget(SLEEPER) as target:
+        target.hear()
         for _ in range(5):
             for _ in range(10):
-                remote_call(process.pid, GETPID, ())
-            assert float(process.stdout.readline()) >= 0.2
-        process.kill()
+                remote_call(target.pid, GETPID, ())
+            assert float(target.hear()) >= 0.2
 
 
 SIGNALLED = """
@@ -93,23 +90,15 @@ for line in sys.stdin:
 
 
 def test_no_signal_is_lost_or_handled_on_borrowed_registers() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-S", "-c", SIGNALLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdout.readline()
+    with ScriptTarget(SIGNALLED) as target:
         for expected in range(1, 30):
-            with borrowed_thread(process.pid) as caller:
-                os.kill(process.pid, signal.SIGUSR1)
-                assert caller.call(GETPID) == process.pid
+            with borrowed_thread(target.pid) as caller:
+                os.kill(target.pid, signal.SIGUSR1)
+                assert caller.call(GETPID) == target.pid
             seen = 0
             while seen < expected:
-                process.stdin.write("?\n")
-                process.stdin.flush()
-                seen = int(process.stdout.readline())
+                seen = int(target.ask())
             assert seen == expected
-        process.kill()
 
 
 def test_a_stopped_process_stays_stopped(target: ScriptedTarget) -> None:
@@ -183,20 +172,12 @@ for line in sys.stdin: print("alive", flush=True)
 
 
 def test_a_seccomp_filter_does_not_kill_the_target() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-S", "-c", CONFINED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    with ScriptTarget(CONFINED) as target:
         userfaultfd = {"x86_64": 323, "aarch64": 282}[MACHINE]
         # Where we may not lift the filter, nothing is tried.
-        with suppress(NotSupported), borrowed_thread(process.pid) as caller:
+        with suppress(NotSupported), borrowed_thread(target.pid) as caller:
             caller.call(CLOSE, caller.call(userfaultfd, 1))
-        process.stdin.write("?\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "alive\n"
-        process.kill()
+        assert target.ask() == "alive"
 
 
 def test_one_that_starts_program_after_program_is_never_harmed(tmp_path: Path) -> None:
@@ -245,17 +226,12 @@ while True:
 
 def test_a_signal_between_two_calls_still_ends_what_the_target_waits_in() -> None:
     """Python runs a handler only when pause(2) has returned."""
-    with subprocess.Popen(
-        [sys.executable, "-S", "-c", PAUSING], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        process.stdout.readline()
+    with ScriptTarget(PAUSING) as target:
         for _ in range(20):
-            while read_stat(process.pid).state != "S":
+            while read_stat(target.pid).state != "S":
                 time.sleep(0.001)
-            with borrowed_thread(process.pid) as caller:
-                assert caller.call(GETPID) == process.pid
-                os.kill(process.pid, signal.SIGUSR1)
-                assert caller.call(GETPID) == process.pid
-            assert process.stdout.readline() == "handled\n"
-        process.kill()
+            with borrowed_thread(target.pid) as caller:
+                assert caller.call(GETPID) == target.pid
+                os.kill(target.pid, signal.SIGUSR1)
+                assert caller.call(GETPID) == target.pid
+            assert target.hear() == "handled"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +18,7 @@ from engine.kernel.stopping import StoppedProcess, on_own_thread
 from engine.kernel.waits import Harm, harm_of_stopping, read_wait
 from tests.kernel.remote import remote_call
 from tests.targets.compiled import CompiledTarget
+from tests.targets.speaking import ScriptTarget
 
 GETPID = {"x86_64": 39, "aarch64": 172}[MACHINE]
 
@@ -108,22 +107,17 @@ while True:
 
 
 def test_a_signal_still_interrupts_a_call_that_we_have_stopped() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-S", "-c", INTERRUPTED], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
+    with ScriptTarget(INTERRUPTED) as target:
         for _ in range(20):
-            while read_stat(process.pid).state != "S":
+            while read_stat(target.pid).state != "S":
                 time.sleep(0.001)
 
             def stop_and_send() -> None:
-                with StoppedProcess(process.pid):
-                    os.kill(process.pid, signal.SIGUSR2)
+                with StoppedProcess(target.pid):
+                    os.kill(target.pid, signal.SIGUSR2)
 
             on_own_thread(stop_and_send)
-            assert process.stdout.readline() == "interrupted\n"
-        process.kill()
+            assert target.hear() == "interrupted"
 
 
 def signals(pid: int) -> dict[str, str]:
@@ -162,26 +156,21 @@ signal.signal(signal.SIGCHLD, lambda *_: told.append(1))
 print(child, flush=True)
 sys.stdin.readline()
 left = os.waitid(os.P_PID, child, os.WSTOPPED | os.WCONTINUED | os.WNOHANG)
-print(len(told), left, flush=True)
+answer = len(told), left
 os.kill(child, signal.SIGKILL)
+print(*answer, flush=True)
 """
 
 
 @pytest.mark.parametrize("stop", [stop_all, borrow_one])
 def test_the_parent_of_a_stopped_process_is_told_nothing(stop: Callable[[int], None]) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-S", "-c", TOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        child = int(process.stdout.readline())
+    with ScriptTarget(TOLD) as parent:
+        child = int(parent.said)
         for _ in range(10):
             stop(child)
         while read_stat(child).state != "T":
             time.sleep(0.001)
-        process.stdin.write("\n")
-        process.stdin.flush()
-        assert process.stdout.readline() == "0 None\n"
+        assert parent.ask() == "0 None"
 
 
 def test_a_thread_that_a_stop_does_not_harm_is_borrowed_before_others() -> None:

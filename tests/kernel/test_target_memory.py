@@ -179,26 +179,24 @@ def test_pages_that_the_kernel_has_merged_stay_merged(
 
 
 @pytest.mark.parametrize("forked", [False, True], ids=["alone", "forked"])
-def test_holes_are_left_out_and_stay_holes(target: ScriptedTarget, forked: bool) -> None:
+def test_holes_are_left_out_and_stay_holes(target: ScriptedTarget, pagemap: Pagemap, forked: bool) -> None:
     base = target.map(_PAGES)
     numbers = [*range(3, 40), *range(500, 1500, 2), 2000]
     target.fill(numbers, base, 5)
     if forked:
         target.fork()
-    pagemap = Pagemap(target.pid)
     with opened(target.pid, is_stopped=False) as memory:
         data = read(memory, span(base, _PAGES))
     there = pagemap.read(span(base, _PAGES).ranges()).pages()
-    pagemap.close()
     assert there == target.pages(numbers, base)
     assert data == dict.fromkeys(there.pages().tolist(), b"\x05" * PAGE_SIZE)
 
 
 def test_holes_are_left_out_where_the_kernel_has_only_the_plain_pagemap(
-    target: ScriptedTarget, monkeypatch: pytest.MonkeyPatch
+    target: ScriptedTarget, pagemap: Pagemap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exclusive_pages, "scan_knows", lambda: False)
-    test_holes_are_left_out_and_stay_holes(target, forked=False)
+    test_holes_are_left_out_and_stay_holes(target, pagemap, forked=False)
 
 
 @pytest.mark.parametrize("forked", [False, True], ids=["alone", "forked"])
@@ -321,24 +319,22 @@ def test_of_another_program_in_its_place_nothing_is_read(target: ScriptedTarget)
 # -- what is told
 
 
-def test_a_page_is_exclusive_until_somebody_else_has_it_and_again_afterwards(target: ScriptedTarget) -> None:
-    pagemap = Pagemap(target.pid)
+def test_a_page_is_exclusive_until_somebody_else_has_it_and_again_afterwards(
+    target: ScriptedTarget, pagemap: Pagemap
+) -> None:
     assert find_exclusive(pagemap, target.region).exclusive == target.region
     child = target.fork()
     assert not find_exclusive(pagemap, target.region).exclusive
     target.end_child(child)
     assert find_exclusive(pagemap, target.region).exclusive == target.region
-    pagemap.close()
 
 
 @pytest.mark.skipif(not scan_knows(), reason="this kernel has no PAGEMAP_SCAN")
-def test_both_ways_to_find_what_is_there_tell_the_same(target: ScriptedTarget) -> None:
+def test_both_ways_to_find_what_is_there_tell_the_same(target: ScriptedTarget, pagemap: Pagemap) -> None:
     base = target.map(_PAGES)
     target.fill([*range(0, 200, 3), *range(1000, 1100)], base)
     target.read(range(300, 400), base)
     target.fork()
-    pagemap = Pagemap(target.pid)
     wanted = span(base, _PAGES) - target.pages(range(30, 60, 2), base)
     scanned = pagemap.scan(int(wanted.starts[0]), int(wanted.ends[-1]), any_of=Category.PRESENT).pages()
     assert find_exclusive(pagemap, wanted).there == scanned & wanted
-    pagemap.close()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 import pytest
+
+from tests.targets.speaking import SpeakingTarget
 
 TARGETS: Final = Path(__file__).parent
 PREBUILT: Final = TARGETS / "prebuilt"
@@ -39,45 +40,8 @@ def compiled(name: str) -> Path:
     return program
 
 
-class CompiledTarget:
-    """A running one, which says a line when it is ready, and answers each line with one."""
+class CompiledTarget(SpeakingTarget):
+    """A running one."""
 
     def __init__(self, name: str, *arguments: str) -> None:
-        self._start([compiled(name), *arguments])
-
-    @classmethod
-    def running(cls, *command: str | Path) -> CompiledTarget:
-        """The same of any program that speaks so."""
-        made = cls.__new__(cls)
-        made._start(list(command))
-        return made
-
-    def _start(self, command: list[str | Path]) -> None:
-        self.process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=sys.stderr,
-            text=True,
-            start_new_session=True,
-        )
-        self.pid = self.process.pid
-        self.said = self.hear()
-        """The line said when it was ready."""
-
-    def hear(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().rstrip("\n")
-
-    def ask(self, question: str = "") -> str:
-        assert self.process.stdin is not None
-        self.process.stdin.write(question + "\n")
-        self.process.stdin.flush()
-        return self.hear()
-
-    def __enter__(self) -> CompiledTarget:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.communicate()
+        super().__init__([compiled(name), *arguments])

@@ -16,9 +16,10 @@ from tests.targets.scripted import ScriptedTarget
 @pytest.mark.skipif(not are_told(), reason="frame numbers need CAP_SYS_ADMIN")
 def test_epoch_after_epoch_takes_no_more_than_a_few_pages_from_who_shares_them(
     target: ScriptedTarget,
+    pagemap: Pagemap,
 ) -> None:
     target.fork()
-    maps, pagemap = read_maps(target.pid), Pagemap(target.pid)
+    maps = read_maps(target.pid)
     spans = [
         (vma.start, (vma.end - vma.start) >> PAGE_SHIFT)
         for vma in maps.vmas
@@ -31,13 +32,10 @@ def test_epoch_after_epoch_takes_no_more_than_a_few_pages_from_who_shares_them(
         assert canary.is_telling
         assert plant(target.pid, canary)
     after = np.concatenate([frames(target.pid, *span) for span in spans])
-    pagemap.close()
     assert 0 < np.count_nonzero(before != after) <= 6
 
 
-def test_a_process_alone_gives_more_pages_than_a_few(target: ScriptedTarget) -> None:
-    pagemap = Pagemap(target.pid)
+def test_a_process_alone_gives_more_pages_than_a_few(target: ScriptedTarget, pagemap: Pagemap) -> None:
     canary = choose(pagemap, read_maps(target.pid))
-    pagemap.close()
     assert canary is not None
     assert len(canary.planted) + len(canary.left) > 6

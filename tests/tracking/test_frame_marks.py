@@ -104,21 +104,17 @@ def test_who_may_not_know_frames_is_told_of_nothing(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.skipif(not can_tell(), reason="page frames are not told to us")
-def test_a_real_process_that_moves_whole_page_tables(target: ScriptedTarget) -> None:
+def test_a_real_process_that_moves_whole_page_tables(target: ScriptedTarget, pagemap: Pagemap) -> None:
     pages = 2 * pages_per_huge_page()
     unit = pages_per_huge_page() * PAGE_SIZE
     source, place, other = (-(-target.map(2 * pages) // unit) * unit for _ in range(3))
     for base in (source, place, other):
         target.fill(range(pages), base)
     watched = PageSet.union_all([target.pages(range(pages), base) for base in (place, other)])
-    pagemap = Pagemap(target.pid)
-    try:
-        marks = FrameMarks.take(pagemap, watched)
-        target.fill(range(pages), other, value=3)
-        assert marks.moved(pagemap, watched) == EMPTY
-        target.move(source, pages, place)
-        assert marks.moved(pagemap, watched) == PageSet.from_ranges(
-            [(place >> PAGE_SHIFT, (place >> PAGE_SHIFT) + pages)]
-        )
-    finally:
-        pagemap.close()
+    marks = FrameMarks.take(pagemap, watched)
+    target.fill(range(pages), other, value=3)
+    assert marks.moved(pagemap, watched) == EMPTY
+    target.move(source, pages, place)
+    assert marks.moved(pagemap, watched) == PageSet.from_ranges(
+        [(place >> PAGE_SHIFT, (place >> PAGE_SHIFT) + pages)]
+    )

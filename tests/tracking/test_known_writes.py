@@ -35,11 +35,8 @@ def write_through_mem(pid: int, address: int) -> None:
 
 
 def swapped(pid: int, pages: PageSet) -> PageSet:
-    pagemap = Pagemap(pid)
-    try:
+    with Pagemap(pid) as pagemap:
         return pagemap.read(pages.ranges()).pages(with_all=Category.SWAPPED)
-    finally:
-        pagemap.close()
 
 
 class TestMappings:

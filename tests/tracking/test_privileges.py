@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,9 +9,8 @@ import pytest
 from engine.capabilities import Capability, effective_capabilities
 from engine.tracking.probe import probe
 from engine.tracking.sample import TrackerKind
+from tests.targets.nobody import require_nobody, run_as_nobody
 from tests.targets.scripted import ScriptedTarget
-
-NOBODY = 65534
 
 # The interpreter may lie where nobody can read, so everything is imported before capabilities are given up.
 SCRIPT = """
@@ -79,31 +71,11 @@ def capabilities(*kept: Capability) -> str:
 
 def act(pid: int, *kept: Capability, tracker: str = "") -> dict[str, Any]:
     """What another user with these capabilities gets done with a process of ours."""
-    if os.geteuid() != 0 or not shutil.which("setpriv"):
-        pytest.skip("needs root, to become somebody else, and setpriv")
+    require_nobody()
     missing = {Capability.SYS_PTRACE, Capability.DAC_OVERRIDE} - effective_capabilities()
     if missing:
         pytest.skip(f"needs {', '.join(sorted(each.full_name for each in missing))}")
-    held = {*kept, Capability.DAC_READ_SEARCH}
-    wanted = ",".join(f"+{each.name.lower()}" for each in held)
-    become = [
-        "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
-        f"--inh-caps=-all,{wanted}", f"--ambient-caps=-all,{wanted}",
-    ]  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="dirtytop-test-") as name:
-        os.chown(name, NOBODY, NOBODY)
-        arguments = [str(Path(name) / "chain"), str(pid), tracker, capabilities(*kept)]
-        done = subprocess.run(
-            [*become, sys.executable, "-c", SCRIPT, *arguments],
-            check=False,
-            capture_output=True,
-            text=True,
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, "PYTHONPATH": "."},
-        )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    return run_as_nobody(SCRIPT, str(pid), tracker, capabilities(*kept), kept=kept)
 
 
 needs_write_protect = pytest.mark.skipif(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -20,6 +19,7 @@ from engine.tracking import settling
 from engine.tracking.sample import Event, EventKind, ProcessSample, RateMode, Sample, TrackerKind
 from engine.tracking.session import Session
 from tests.targets.scripted import ScriptedTarget
+from tests.targets.speaking import ScriptTarget
 
 
 @pytest.fixture
@@ -169,24 +169,13 @@ open("/proc/self/comm", "w").write("phase two")
 print("renamed", flush=True)
 input()
 """
-    renamed = subprocess.Popen(
-        [sys.executable, "-I", "-S", "-c", names_itself], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert renamed.stdin is not None
-    assert renamed.stdout is not None
-    renamed.stdout.readline()  # until then the kernel may still be loading it
-    try:
-        with Session(renamed.pid, kind) as session:
-            session.arm()
-            renamed.stdin.write(b"\n")
-            renamed.stdin.flush()
-            renamed.stdout.readline()
-            sample = session.tick()
-            assert sample.processes[0].command == "phase two"
-            assert not [event for event in sample.events if event.kind is EventKind.EXECED]
-    finally:
-        renamed.kill()
-        renamed.communicate()
+    # Until it says that it is ready the kernel may still be loading it.
+    with ScriptTarget(names_itself) as renamed, Session(renamed.pid, kind) as session:
+        session.arm()
+        assert renamed.ask() == "renamed"
+        sample = session.tick()
+        assert sample.processes[0].command == "phase two"
+        assert not [event for event in sample.events if event.kind is EventKind.EXECED]
 
 
 def test_one_that_starts_program_after_program_is_never_lost(

@@ -118,16 +118,13 @@ def test_shared_memory_is_tracked_in_this_process(tracker: Tracker, target: Scri
     assert written(tracker) & target.pages(range(16), base) == target.pages([6], base)
 
 
-def test_closing_leaves_no_trace(tracker: Tracker, target: ScriptedTarget) -> None:
+def test_closing_leaves_no_trace(tracker: Tracker, target: ScriptedTarget, pagemap: Pagemap) -> None:
     tracker.close()
     maps = read_maps(target.pid)
-    pagemap = Pagemap(target.pid)
     try:
         left = pagemap.scan(*maps.user_span, all_of=Category.WP_ALLOWED).pages()
     except OSError:
         pytest.skip("without PAGEMAP_SCAN nothing could be left")
-    finally:
-        pagemap.close()
     assert not left
     target.fill([1])
 

@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.tracking.sample import TrackerKind
+from tests.targets.nobody import require_nobody, run_as_nobody
 from tests.targets.scripted import ScriptedTarget
-
-NOBODY = 65534
 
 SCRIPT = """
 import json, sys
@@ -29,7 +21,7 @@ from engine.tracking.sample import RateMode, TrackerKind
 from engine.tracking.session import Session
 from tests.targets.scripted import ScriptedTarget
 
-kind, directory, stranger = TrackerKind(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
+kind, directory, stranger = TrackerKind(sys.argv[2]), Path(sys.argv[1]), int(sys.argv[3])
 with ScriptedTarget() as target, Session(target.pid, kind) as session:
     session.set_mode(RateMode.REARMING)
     session.arm()
@@ -55,30 +47,13 @@ print(json.dumps({"written": written, "problems": problems, "refused": refused})
 @cache
 def look_as_nobody(kind: TrackerKind) -> dict[str, Any]:
     """What a user without privileges gets to see of a process of his own, and of one of root's."""
-    with ScriptedTarget() as stranger, tempfile.TemporaryDirectory(prefix="dirtytop-test-") as name:
-        os.chown(name, NOBODY, NOBODY)
-        # The interpreter may lie where nobody can read; that one capability lets it be run all the same.
-        become = [
-            "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups",
-            "--inh-caps=-all,+dac_read_search", "--ambient-caps=-all,+dac_read_search",
-        ]  # fmt: skip
-        done = subprocess.run(
-            [*become, sys.executable, "-c", SCRIPT, kind.value, str(Path(name) / "chain"), str(stranger.pid)],
-            check=False,
-            capture_output=True,
-            text=True,
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, "PYTHONPATH": "."},
-        )
-        assert done.returncode == 0, done.stderr
-        found: dict[str, Any] = json.loads(done.stdout)
-        return found
+    with ScriptedTarget() as stranger:
+        return run_as_nobody(SCRIPT, kind.value, str(stranger.pid))
 
 
 @pytest.fixture
 def seen_by_nobody(kind: TrackerKind) -> dict[str, Any]:
-    if os.geteuid() != 0 or not shutil.which("setpriv"):
-        pytest.skip("needs root, to become somebody else, and setpriv")
+    require_nobody()
     return look_as_nobody(kind)
 
 
