@@ -6,15 +6,13 @@ import signal
 from pathlib import Path
 
 from engine.workloads import Workload
-from tests.cli.shell import Shell, ended, is_untouched, line_of, objects
+from tests.cli.shell import Shell, ended, is_untouched, line_of
 
 QUICK = ("--watch", 1)
 
 
 def test_it_foresees_a_chain_without_making_one(shell: Shell, steady: Workload, tmp_path: Path) -> None:
-    code, output, complaints = shell.run("forecast", steady.pid, *QUICK, "--dir", tmp_path, "--json")
-    assert (code, complaints) == (0, "")
-    (found,) = objects(output)
+    (found,) = shell.told("forecast", steady.pid, *QUICK, "--dir", tmp_path)
     assert [plan["pre_dumps"] for plan in found["plans"]] == list(range(9))
     for plan in found["plans"]:
         assert [link["kind"] for link in plan["links"]] == [*["pre-dump"] * plan["pre_dumps"], "dump"]
@@ -29,9 +27,8 @@ def test_it_foresees_a_chain_without_making_one(shell: Shell, steady: Workload, 
 
 
 def test_people_get_the_verdict_and_a_table_with_the_advice_marked(shell: Shell, steady: Workload) -> None:
-    code, output, _ = shell.run("forecast", steady.pid, *QUICK, "--budget", "10s")
+    output = shell.succeeds("forecast", steady.pid, *QUICK, "--budget", "10s")
     first, verdict, _, header, *rows = output.splitlines()
-    assert code == 0
     assert first.startswith(f"{steady.pid} (demo-steady): ")
     assert verdict.startswith("dump now: stops for ")
     assert header.split()[0] == "pre-dumps"
@@ -41,7 +38,7 @@ def test_people_get_the_verdict_and_a_table_with_the_advice_marked(shell: Shell,
 
 
 def test_a_policy_of_others_can_be_marked_instead(shell: Shell, steady: Workload) -> None:
-    _, output, _ = shell.run("forecast", steady.pid, *QUICK, "--policy", "lxd", "--budget", "10s")
+    output = shell.succeeds("forecast", steady.pid, *QUICK, "--policy", "lxd", "--budget", "10s")
     marked = [line for line in output.splitlines() if line.startswith("▸ ")]
     assert marked[0].split()[1] != "0", "LXD always pre-dumps"
     assert marked[1] == "▸ as LXD would"
@@ -51,19 +48,15 @@ def test_it_goes_on_with_an_interval_until_it_is_interrupted(shell: Shell, stead
     going_on = shell.start("forecast", steady.pid, *QUICK, "--interval", 0.2, "--json")
     assert line_of(going_on)
     assert line_of(going_on)
-    going_on.send_signal(signal.SIGINT)
-    code, _, complaints = ended(going_on)
+    code, _, complaints = ended(going_on, signal.SIGINT)
     assert (code, complaints) == (0, "")
     assert is_untouched(steady.pid)
 
 
 def test_it_ends_after_as_many_as_were_asked_for(shell: Shell, steady: Workload) -> None:
-    _, output, _ = shell.run("forecast", steady.pid, *QUICK, "--interval", 0.2, "--count", 3, "--json")
-    assert len(objects(output)) == 3
+    assert len(shell.told("forecast", steady.pid, *QUICK, "--interval", 0.2, "--count", 3)) == 3
 
 
 def test_where_nothing_can_be_written_it_says_so(shell: Shell, steady: Workload) -> None:
-    code, output, complaints = shell.run("forecast", steady.pid, *QUICK, "--dir", "/proc/nowhere")
-    assert (code, output) == (1, "")
-    assert "cannot write there" in complaints
+    assert "cannot write there" in shell.fails(1, "forecast", steady.pid, *QUICK, "--dir", "/proc/nowhere")
     assert is_untouched(steady.pid)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.workloads import Workload
-from tests.cli.shell import Shell, objects
+from tests.cli.shell import Shell
 
 pytestmark = pytest.mark.usefixtures("no_criu")
 
@@ -20,27 +20,29 @@ pytestmark = pytest.mark.usefixtures("no_criu")
 def chain(shell: Shell, steady: Workload, tmp_path: Path) -> Path:
     """Two pre-dumps and a dump."""
     directory = tmp_path / "chain"
-    assert shell.run("checkpoint", steady.pid, directory, "--every", 0.05)[0] == 0
+    shell.succeeds("checkpoint", steady.pid, directory, "--every", 0.05)
     return directory
 
 
+def cut_a_pages_file(link: Path) -> None:
+    (pages,) = link.glob("pages-*.img")
+    os.truncate(pages, pages.stat().st_size - 1)
+
+
 def test_people_get_a_table_of_the_links(shell: Shell, chain: Path) -> None:
-    code, output, complaints = shell.run("images", chain)
-    header, *links, summary = output.splitlines()
-    assert (code, complaints) == (0, "")
+    header, *links, summary = shell.succeeds("images", chain).splitlines()
     assert header.split()[:2] == ["link", "kind"]
     assert [line.split()[:2] for line in links] == [["1", "pre-dump"], ["2", "pre-dump"], ["3", "dump"]]
     assert summary == f"in {chain}; memory only, not restorable"
 
 
 def test_a_link_stands_for_the_chain_that_ends_in_it(shell: Shell, chain: Path) -> None:
-    assert shell.run("verify", chain / "2") == (0, "sound: 2 links\n", "")
+    assert shell.succeeds("verify", chain / "2") == "sound: 2 links\n"
 
 
 def test_each_problem_is_on_a_line_of_its_own(shell: Shell, chain: Path) -> None:
     for number in (1, 2):
-        (pages,) = (chain / str(number)).glob("pages-*.img")
-        os.truncate(pages, pages.stat().st_size - 1)
+        cut_a_pages_file(chain / str(number))
     code, output, _ = shell.run("verify", chain)
     assert code == 1
     assert [line.split(": ")[0] for line in output.splitlines()] == [str(chain / "1"), str(chain / "2")]
@@ -62,31 +64,21 @@ def test_programs_get_the_same_as_one_object(shell: Shell, chain: Path, tmp_path
 def test_a_chain_whose_parent_is_gone_cannot_be_read(shell: Shell, chain: Path) -> None:
     (chain / "1").rename(chain / "elsewhere")
     for command in (["verify", chain], ["images", chain], ["flatten", chain, chain / "flat"]):
-        code, output, complaints = shell.run(*command)
-        assert (code, output) == (1, "")
-        assert complaints.splitlines()[0].startswith(f"dirtytop: {chain / '2'}")
+        assert shell.fails(1, *command).splitlines()[0].startswith(f"dirtytop: {chain / '2'}")
     assert not (chain / "flat").exists()
-
-
-def cut_a_pages_file(link: Path) -> None:
-    (pages,) = link.glob("pages-*.img")
-    os.truncate(pages, pages.stat().st_size - 1)
 
 
 def test_the_list_says_what_can_be_done_only_of_a_sound_chain(shell: Shell, chain: Path) -> None:
     cut_a_pages_file(chain / "2")
-    code, output, _ = shell.run("images", chain)
-    assert code == 0
+    output = shell.succeeds("images", chain)
     assert output.splitlines()[-1] == f"in {chain}; not sound: 1 problem, which `dirtytop verify` names"
-    rows = objects(shell.run("images", chain, "--json")[1])
-    assert [row["sound"] for row in rows] == [True, False, False]
+    assert [row["sound"] for row in shell.told("images", chain)] == [True, False, False]
 
 
 def test_nothing_is_made_of_what_verify_rejects(shell: Shell, chain: Path) -> None:
     cut_a_pages_file(chain / "1")
     assert shell.run("verify", chain)[0] == 1
-    code, output, complaints = shell.run("flatten", chain, chain / "flat")
-    assert (code, output) == (1, "")
+    complaints = shell.fails(1, "flatten", chain, chain / "flat")
     assert complaints.startswith(f"dirtytop: the chain is not sound: {chain / '1'}: pages-1.img has")
     assert not (chain / "flat").exists()
 
@@ -98,21 +90,19 @@ def test_a_newest_link_that_lost_its_statistics_is_not_passed_over(shell: Shell,
         f"{chain / '3'}: stats-dump is missing: the link is incomplete\n",
         "",
     )
-    assert shell.run("verify", chain / "2")[0] == 0
+    shell.succeeds("verify", chain / "2")
 
 
 def test_a_chain_with_an_absolute_parent_is_listed(shell: Shell, chain: Path) -> None:
     (chain / "3" / "parent").unlink()
     (chain / "3" / "parent").symlink_to(chain / "2")
-    code, output, complaints = shell.run("images", chain)
-    assert (code, complaints) == (0, "")
-    assert [line.split()[0] for line in output.splitlines()[1:-1]] == ["1", "2", "3"]
+    rows = shell.succeeds("images", chain).splitlines()[1:-1]
+    assert [row.split()[0] for row in rows] == ["1", "2", "3"]
 
 
 def test_verify_does_not_advise_to_verify(shell: Shell, chain: Path) -> None:
     os.truncate(chain / "1" / "stats-dump", 9)
-    code, output, complaints = shell.run("verify", chain)
-    assert (code, output) == (1, "")
+    complaints = shell.fails(1, "verify", chain)
     assert "stats-dump: at byte 8: the file ends" in complaints
     assert "hint:" not in complaints
     assert "hint: `dirtytop verify DIR`" in shell.run("images", chain)[2]
@@ -124,21 +114,16 @@ def test_a_format_that_is_not_known_is_neither_sound_nor_damaged(shell: Shell, c
     with open(pagemap, "ab") as file:
         file.write(struct.pack("<I", len(entry)) + entry)
     for command in (["verify", chain], ["flatten", chain, chain / "flat"]):
-        code, output, complaints = shell.run(*command)
-        assert (code, output) == (5, "")
-        assert "made by a newer CRIU (compressed pages, perhaps)" in complaints.splitlines()[0]
-        assert complaints.splitlines()[1].startswith("hint: ")
-    code, output, _ = shell.run("images", chain)
-    assert code == 0
-    assert "made by a newer CRIU" in output.splitlines()[-1]
-    assert {row["sound"] for row in objects(shell.run("images", chain, "--json")[1])} == {None}
+        error, hint = shell.fails(5, *command).splitlines()
+        assert "made by a newer CRIU (compressed pages, perhaps)" in error
+        assert hint.startswith("hint: ")
+    assert "made by a newer CRIU" in shell.succeeds("images", chain).splitlines()[-1]
+    assert {row["sound"] for row in shell.told("images", chain)} == {None}
 
 
 def test_flatten_never_writes_over_anything(shell: Shell, chain: Path) -> None:
     before = sorted(os.listdir(chain / "1"))
-    code, _, complaints = shell.run("flatten", chain, chain / "1")
-    assert code == 1
-    assert complaints.startswith("dirtytop: ")
+    assert shell.fails(1, "flatten", chain, chain / "1").startswith("dirtytop: ")
     assert sorted(os.listdir(chain / "1")) == before
 
 
@@ -146,9 +131,7 @@ def test_flatten_never_writes_over_anything(shell: Shell, chain: Path) -> None:
 def test_a_directory_without_images_is_an_error_with_a_hint(
     shell: Shell, tmp_path: Path, command: str
 ) -> None:
-    code, output, complaints = shell.run(command, tmp_path)
-    assert (code, output) == (1, "")
-    error, hint = complaints.splitlines()
+    error, hint = shell.fails(1, command, tmp_path).splitlines()
     assert error == f"dirtytop: {tmp_path} holds no images"
     assert hint.startswith("hint: ")
 
@@ -156,8 +139,7 @@ def test_a_directory_without_images_is_an_error_with_a_hint(
 def test_a_hostile_path_is_shown_printable(shell: Shell, tmp_path: Path) -> None:
     directory = tmp_path / "\x1b[31mred\n"
     directory.mkdir()
-    code, _, complaints = shell.run("images", directory)
-    assert code == 1
+    complaints = shell.fails(1, "images", directory)
     assert "␛[31mred␊" in complaints
     assert "\x1b" not in complaints
 

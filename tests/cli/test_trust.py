@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cli.shell import Shell
+from tests.cli.shell import Shell, ended, line_of
 from tests.targets.scripted import ScriptedTarget
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -30,20 +32,19 @@ def bobs(tmp_path: Path) -> Path:
 def chain(shell: Shell, target: ScriptedTarget, tmp_path: Path) -> Path:
     """Of links that are ours."""
     made = tmp_path / "ours" / "chain"
-    assert shell.run("checkpoint", target.pid, made, *QUICK)[0] == 0
+    shell.succeeds("checkpoint", target.pid, made, *QUICK)
     return made
 
 
 def test_a_checkpoint_there_needs_trust(shell: Shell, target: ScriptedTarget, bobs: Path) -> None:
     made = bobs / "deep" / "chain"
-    code, output, complaints = shell.run("checkpoint", target.pid, made, *QUICK)
-    assert (code, output) == (NOT_PERMITTED, "")
+    complaints = shell.fails(NOT_PERMITTED, "checkpoint", target.pid, made, *QUICK)
     assert f"{bobs} belongs to uid {BOB}" in complaints
     assert "--trust-directory" in complaints
     assert os.listdir(bobs) == []
 
-    assert shell.run("checkpoint", target.pid, made, *QUICK, "--trust-directory")[0] == 0
-    assert shell.run("verify", made)[0] == 0
+    shell.succeeds("checkpoint", target.pid, made, *QUICK, "--trust-directory")
+    shell.succeeds("verify", made)
     for path in (bobs / "deep", made, *made.rglob("*")):
         if not path.is_symlink():
             assert not path.stat().st_mode & 0o077, path
@@ -54,13 +55,9 @@ def test_with_what_others_may_have_made_of_a_chain_nobody_goes_on(
 ) -> None:
     chain = ("checkpoint", target.pid, bobs / "chain", "--engine", "memory", "--trust-directory")
     waiting = shell.start(*chain, "--pre-dumps", 1, "--every", 600)
-    assert waiting.stdout is not None
-    assert "pre-dump" in waiting.stdout.readline()
-    waiting.terminate()
-    waiting.communicate()
-    code, _, complaints = shell.run(*chain, "--continue", "--pre-dumps", 0)
-    assert code == NOT_PERMITTED
-    assert "begin another" in complaints
+    assert "pre-dump" in line_of(waiting)
+    ended(waiting, signal.SIGTERM)
+    assert "begin another" in shell.fails(NOT_PERMITTED, *chain, "--continue", "--pre-dumps", 0)
     assert os.listdir(bobs / "chain") == ["1"]
 
 
@@ -70,45 +67,38 @@ def test_to_flatten_there_or_from_there_needs_trust(
     for out in (bobs / "flat", tmp_path / "flat"):
         if out.parent != bobs:
             os.chown(chain / "1", BOB, BOB)
-        code, _, complaints = shell.run("flatten", chain, out)
-        assert (code, out.exists()) == (NOT_PERMITTED, False)
-        assert f"belongs to uid {BOB}" in complaints
-        assert shell.run("flatten", chain, out, "--trust-directory")[0] == 0
-        assert shell.run("verify", out)[0] == 0
+        assert f"belongs to uid {BOB}" in shell.fails(NOT_PERMITTED, "flatten", chain, out)
+        assert not out.exists()
+        shell.succeeds("flatten", chain, out, "--trust-directory")
+        shell.succeeds("verify", out)
 
 
 def give_away_a_file(chain: Path) -> None:
     os.chown(chain / "1" / "pages-1.img", BOB, BOB)
 
 
-def give_away_a_link(chain: Path) -> None:
-    os.chown(chain / "2", BOB, BOB)
-
-
 def give_away_what_is_above(chain: Path) -> None:
     os.chown(chain.parent, BOB, BOB)
 
 
-def let_others_write(chain: Path) -> None:
-    (chain / "2" / "pstree.img").chmod(0o666)
+SPOILT: dict[str, Callable[[Path], None]] = {
+    "a file is theirs": give_away_a_file,
+    "a link is theirs": lambda chain: os.chown(chain / "2", BOB, BOB),
+    "what is above is theirs": give_away_what_is_above,
+    "they may write": lambda chain: (chain / "2" / "pstree.img").chmod(0o666),
+}
 
 
-@pytest.mark.parametrize(
-    "spoil", [give_away_a_file, give_away_a_link, give_away_what_is_above, let_others_write]
-)
+@pytest.mark.parametrize("how", SPOILT)
 def test_without_a_terminal_images_that_others_can_change_are_not_restored(
-    shell: Shell, chain: Path, spoil: object
+    shell: Shell, chain: Path, how: str
 ) -> None:
-    assert "memory and registers" in shell.run("restore", chain)[2]
-    assert callable(spoil)
-    spoil(chain)
-    code, output, complaints = shell.run("restore", chain)
-    assert (code, output) == (NOT_PERMITTED, "")
+    assert "memory and registers" in shell.fails(FAILED, "restore", chain)
+    SPOILT[how](chain)
+    complaints = shell.fails(NOT_PERMITTED, "restore", chain)
     assert "is not safe from others" in complaints
     assert "--trust-directory" in complaints
-    code, _, complaints = shell.run("restore", chain, "--trust-directory")
-    assert code == FAILED
-    assert "memory and registers" in complaints
+    assert "memory and registers" in shell.fails(FAILED, "restore", chain, "--trust-directory")
 
 
 @pytest.mark.parametrize(
@@ -133,8 +123,8 @@ def test_nothing_is_asked_where_everything_is_ours(shell: Shell, chain: Path) ->
 
 def test_looking_needs_no_trust(shell: Shell, chain: Path) -> None:
     give_away_what_is_above(chain)
-    assert shell.run("images", chain)[0] == 0
-    assert shell.run("verify", chain)[0] == 0
+    shell.succeeds("images", chain)
+    shell.succeeds("verify", chain)
 
 
 def test_doctor_says_why_a_program_is_not_used(

@@ -14,7 +14,7 @@ import pytest
 from engine.tracking.probe import probe
 from engine.tracking.session import Session
 from engine.workloads import Span, Workload, start
-from tests.cli.shell import Shell, ended, is_untouched, line_of, objects
+from tests.cli.shell import Shell, ended, ends_quietly_without_a_reader, is_untouched, line_of, objects
 from tui.commands.watch import Lines, sample_as_json
 
 TICK_KEYS = {"schema", "pid", "tracker", "elapsed_s", "interval_s", "tick_ms", "stopped_us", "total", "vmas"}
@@ -30,9 +30,7 @@ def vma_of(tick: dict[str, Any], span: Span) -> dict[str, Any]:
 
 
 def test_each_tick_is_an_object_with_the_stable_keys(shell: Shell, steady: Workload) -> None:
-    code, output, complaints = shell.run("watch", steady.pid, "--interval", 0.2, "--count", 3, "--json")
-    assert (code, complaints) == (0, "")
-    ticks = objects(output)
+    ticks = shell.told("watch", steady.pid, "--interval", 0.2, "--count", 3)
     assert len(ticks) == 3
     for tick in ticks:
         assert tick.keys() >= TICK_KEYS
@@ -46,8 +44,7 @@ def test_each_tick_is_an_object_with_the_stable_keys(shell: Shell, steady: Workl
 
 def test_a_hot_set_is_counted_to_the_page(shell: Shell, steady: Workload) -> None:
     # The set is gone through in 0.1 s, so each tick must show all of it, once.
-    _, output, _ = shell.run("watch", steady.pid, "--interval", 0.5, "--count", 3, "--json")
-    for tick in objects(output):
+    for tick in shell.told("watch", steady.pid, "--interval", 0.5, "--count", 3):
         hot = vma_of(tick, *steady.spans)
         assert (hot["present_pages"], hot["written_pages"], hot["since_armed_pages"]) == (500, 500, 500)
 
@@ -56,27 +53,24 @@ def test_ticks_that_would_cost_more_than_the_budget_come_later_and_say_so(
     shell: Shell, steady: Workload
 ) -> None:
     how = ["--mode", "rearming"] if probe().soft_dirty.works else []
-    arguments = ["watch", steady.pid, "--interval", 0.02, "--count", 20, *how, "--json"]
-    _, output, _ = shell.run(*arguments, "--cost-budget", "0.01%")
-    ticks = objects(output)
+    arguments = ["watch", steady.pid, "--interval", 0.02, "--count", 20, *how]
+    ticks = shell.told(*arguments, "--cost-budget", "0.01%")
     assert {tick["cost_budget"] for tick in ticks} == {0.0001}
     assert [tick["slowed"] for tick in ticks[:1]] == [False]
     assert ticks[-1]["slowed"]
     assert ticks[-1]["interval_s"] > 2 * ticks[0]["interval_s"]
-    _, output, _ = shell.run(*arguments, "--cost-budget", "off")
-    assert {(tick["cost_budget"], tick["slowed"]) for tick in objects(output)} == {(None, False)}
+    ticks = shell.told(*arguments, "--cost-budget", "off")
+    assert {(tick["cost_budget"], tick["slowed"]) for tick in ticks} == {(None, False)}
 
 
 def test_cold_pages_are_present_and_never_written(shell: Shell, steady: Workload) -> None:
-    _, output, _ = shell.run("watch", steady.pid, "--interval", 0.2, "--count", 2, "--json")
-    for tick in objects(output):
+    for tick in shell.told("watch", steady.pid, "--interval", 0.2, "--count", 2):
         cold = [vma for vma in tick["vmas"] if vma["end"] - vma["start"] == 300 * tick["page_bytes"]]
         assert any(vma["present_pages"] == 300 and vma["since_armed_pages"] == 0 for vma in cold)
 
 
 def test_the_total_is_the_sum_of_the_mappings(shell: Shell, steady: Workload) -> None:
-    _, output, _ = shell.run("watch", steady.pid, "--interval", 0.2, "--count", 2, "--json")
-    for tick in objects(output):
+    for tick in shell.told("watch", steady.pid, "--interval", 0.2, "--count", 2):
         for key in ("present_pages", "written_pages", "since_armed_pages"):
             assert tick["total"][key] == sum(vma[key] for vma in tick["vmas"])
         rate = tick["total"]["written_pages"] / tick["interval_s"]
@@ -86,9 +80,9 @@ def test_the_total_is_the_sum_of_the_mappings(shell: Shell, steady: Workload) ->
 def test_a_sequential_writer_is_never_counted_twice_nor_beyond_its_own_count(shell: Shell) -> None:
     with start("sequential", buffer_pages=60_000, pages_per_s=2000) as workload:
         before = workload.truth().pages_written
-        _, output, _ = shell.run("watch", workload.pid, "--interval", 0.2, "--count", 4, "--json")
+        ticks = shell.told("watch", workload.pid, "--interval", 0.2, "--count", 4)
         after = workload.truth().pages_written
-        written = [vma_of(tick, *workload.spans) for tick in objects(output)]
+        written = [vma_of(tick, *workload.spans) for tick in ticks]
     seen = written[-1]["since_armed_pages"]
     assert 0 < seen <= after - before
     assert seen == sum(vma["written_pages"] for vma in written)
@@ -98,8 +92,7 @@ def test_the_whole_tree_is_watched_and_its_comings_and_goings_told(shell: Shell)
     with start(
         "fork-tree", children=2, cold_pages=4, hot_pages=20, pages_per_s=1000, lifetime_ms=200
     ) as workload:
-        _, output, _ = shell.run("watch", workload.pid, "--interval", 0.2, "--count", 5, "--json")
-    ticks = objects(output)
+        ticks = shell.told("watch", workload.pid, "--interval", 0.2, "--count", 5)
     assert all(len({vma["pid"] for vma in tick["vmas"]}) > 1 for tick in ticks)
     kinds = {event["kind"] for tick in ticks for event in tick["events"]}
     assert kinds >= {"joined", "left"}
@@ -107,16 +100,13 @@ def test_the_whole_tree_is_watched_and_its_comings_and_goings_told(shell: Shell)
 
 @pytest.mark.parametrize("mode", ["cumulative", "rearming"])
 def test_the_mode_is_as_asked_or_refused(shell: Shell, steady: Workload, mode: str) -> None:
-    code, output, complaints = shell.run(
-        "watch", steady.pid, "--interval", 0.3, "--count", 3, "--mode", mode, "--json"
-    )
+    arguments = ("watch", steady.pid, "--interval", 0.3, "--count", 3, "--mode", mode)
     if mode == "cumulative" and not probe().soft_dirty.works:
-        assert code == 5
+        complaints = shell.fails(5, *arguments, "--json")
         assert complaints.startswith("dirtytop: write-protect tracking has no cumulative mode\nhint: ")
         assert is_untouched(steady.pid)
         return
-    assert code == 0
-    again = [vma_of(tick, *steady.spans)["written_pages"] for tick in objects(output)]
+    again = [vma_of(tick, *steady.spans)["written_pages"] for tick in shell.told(*arguments)]
     assert again == ([500, 0, 0] if mode == "cumulative" else [500, 500, 500])
 
 
@@ -140,10 +130,8 @@ def test_writes_to_huge_pages_are_shown_for_what_they_may_be(
 
 
 def test_people_get_aligned_lines_under_a_header(shell: Shell, steady: Workload) -> None:
-    code, output, _ = shell.run("watch", steady.pid, "--interval", 0.1, "--count", 3)
-    intro, *lines = output.splitlines()
+    intro, *lines = shell.succeeds("watch", steady.pid, "--interval", 0.1, "--count", 3).splitlines()
     header, *ticks = (line for line in lines if "[seams]" not in line)
-    assert code == 0
     assert intro.startswith(f"watching {steady.pid} by ")
     assert header.split()[:4] == ["elapsed", "present", "written", "rate"]
     assert len(ticks) == 3
@@ -151,7 +139,7 @@ def test_people_get_aligned_lines_under_a_header(shell: Shell, steady: Workload)
 
 
 def test_the_header_comes_again_after_a_screenful(shell: Shell, steady: Workload) -> None:
-    _, output, _ = shell.run("watch", steady.pid, "--interval", 0.01, "--count", 50)
+    output = shell.succeeds("watch", steady.pid, "--interval", 0.01, "--count", 50)
     headers = [line for line in output.splitlines() if "since armed" in line]
     assert len(headers) == 3
 
@@ -163,8 +151,7 @@ def test_a_signal_ends_it_cleanly_and_leaves_the_target_as_it_was(
     watching = shell.start("watch", steady.pid, "--interval", 0.05)
     line_of(watching)
     line_of(watching)
-    watching.send_signal(number)
-    code, _, complaints = ended(watching)
+    code, _, complaints = ended(watching, number)
     assert (code, complaints) == (0, "")
     assert is_untouched(steady.pid)
 
@@ -182,8 +169,7 @@ def test_ctrl_c_on_a_terminal_ends_it_cleanly(shell: Shell, steady: Workload) ->
 def test_a_long_interval_does_not_delay_the_end(shell: Shell, steady: Workload) -> None:
     watching = shell.start("watch", steady.pid, "--interval", 3600)
     assert line_of(watching)
-    watching.send_signal(signal.SIGINT)
-    assert ended(watching)[0] == 0
+    assert ended(watching, signal.SIGINT)[0] == 0
 
 
 def test_when_the_target_exits_it_says_so_and_ends_well(shell: Shell, steady: Workload) -> None:
@@ -219,11 +205,7 @@ def test_a_target_that_exits_before_the_first_tick_was_gone(shell: Shell, steady
 def test_a_reader_that_has_had_enough_ends_it_quietly(shell: Shell, steady: Workload) -> None:
     watching = shell.start("watch", steady.pid, "--interval", 0.02, "--json")
     assert line_of(watching)
-    assert watching.stdout is not None
-    assert watching.stderr is not None
-    watching.stdout.close()
-    assert watching.stderr.read() == ""
-    assert watching.wait() == 0
+    assert ends_quietly_without_a_reader(watching)
     assert is_untouched(steady.pid)
 
 
@@ -244,10 +226,8 @@ input()
     with target:
         assert target.stdout is not None
         target.stdout.readline()
-        code, output, complaints = shell.run("watch", target.pid, "--interval", 0.05, "--count", 1, "--json")
+        (tick,) = shell.told("watch", target.pid, "--interval", 0.05, "--count", 1)
         target.kill()
-    assert (code, complaints) == (0, "")
-    (tick,) = objects(output)
     names = [vma["name"] for vma in tick["vmas"]] + [process["command"] for process in tick["processes"]]
     assert any(name.endswith(r"␛]0;title␇\xff[red]") for name in names)
     assert r"␛[31m\xff[b]" in names

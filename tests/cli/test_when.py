@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine.workloads import Workload, start
-from tests.cli.shell import Shell, ended, is_untouched, line_of, objects
+from tests.cli.shell import Shell, ended, is_untouched, line_of
 
 pytestmark = pytest.mark.usefixtures("no_criu")
 
@@ -20,9 +20,7 @@ LONG = ("--when", "quiet 1h")
 def test_it_dumps_at_once_where_the_stop_is_short_enough(
     shell: Shell, steady: Workload, tmp_path: Path
 ) -> None:
-    code, output, complaints = shell.run("checkpoint", steady.pid, tmp_path, "--when", "stop<1h", "--json")
-    assert (code, complaints) == (0, "")
-    *waited, decided, link = objects(output)
+    *waited, decided, link = shell.told("checkpoint", steady.pid, tmp_path, "--when", "stop<1h")
     assert all(event["event"] == "wait" for event in waited)
     assert decided["event"] == "dump"
     assert decided["trigger"] == "stop<3600s"
@@ -31,12 +29,16 @@ def test_it_dumps_at_once_where_the_stop_is_short_enough(
     assert is_untouched(steady.pid)
 
 
-def test_it_dumps_in_the_lull(shell: Shell, tmp_path: Path) -> None:
+@pytest.fixture
+def bursting() -> Iterator[Workload]:
     sizes = {"cold_pages": 500, "hot_pages": 4000, "pages_per_s": 20_000, "burst_ms": 1500, "quiet_ms": 2500}
     with start("bursts", **sizes) as workload:
-        code, output, _ = shell.run("checkpoint", workload.pid, tmp_path, "--when", "quiet 1s", "--json")
-        decided = [event for event in objects(output) if event.get("event") == "dump"]
-    assert code == 0
+        yield workload
+
+
+def test_it_dumps_in_the_lull(shell: Shell, bursting: Workload, tmp_path: Path) -> None:
+    events = shell.told("checkpoint", bursting.pid, tmp_path, "--when", "quiet 1s")
+    decided = [event for event in events if event.get("event") == "dump"]
     assert decided[0]["reason"].startswith("quiet for ")
     assert sorted(os.listdir(tmp_path)) == ["1"]
 
@@ -44,27 +46,23 @@ def test_it_dumps_in_the_lull(shell: Shell, tmp_path: Path) -> None:
 def test_it_pre_dumps_as_often_as_it_is_told_to_while_it_waits(
     shell: Shell, steady: Workload, tmp_path: Path
 ) -> None:
-    code, output, _ = shell.run(
-        "checkpoint", steady.pid, tmp_path, *LONG, "--every", 0.5, "--deadline", "4s", "--json"
-    )
-    links = [event for event in objects(output) if "link" in event]
-    assert code == 0
+    limits = ("--every", 0.5, "--deadline", "4s")
+    events = shell.told("checkpoint", steady.pid, tmp_path, *LONG, *limits)
+    links = [event for event in events if "link" in event]
     assert len(links) >= 3
     assert [link["kind"] for link in links] == [*["pre-dump"] * (len(links) - 1), "dump"]
-    assert shell.run("verify", tmp_path)[0] == 0
+    shell.succeeds("verify", tmp_path)
 
 
 def test_at_the_deadline_it_dumps_all_the_same(shell: Shell, steady: Workload, tmp_path: Path) -> None:
-    code, output, _ = shell.run("checkpoint", steady.pid, tmp_path, *LONG, "--deadline", "1s")
-    assert code == 0
+    output = shell.succeeds("checkpoint", steady.pid, tmp_path, *LONG, "--deadline", "1s")
     assert "the deadline has come" in output
     assert os.listdir(tmp_path) == ["1"]
 
 
 def test_or_it_gives_up_if_it_is_told_to(shell: Shell, steady: Workload, tmp_path: Path) -> None:
-    code, _, complaints = shell.run(
-        "checkpoint", steady.pid, tmp_path, *LONG, "--deadline", "1s", "--at-deadline", "give-up"
-    )
+    limit = ("--deadline", "1s", "--at-deadline", "give-up")
+    code, _, complaints = shell.run("checkpoint", steady.pid, tmp_path, *LONG, *limit)
     assert code == 1
     assert complaints.startswith("dirtytop: not dumped: the deadline has come")
     assert "hint: --at-deadline dump" in complaints
@@ -78,8 +76,7 @@ def test_a_signal_ends_the_waiting_cleanly(
 ) -> None:
     waiting = shell.start("checkpoint", steady.pid, tmp_path, *LONG)
     assert line_of(waiting).startswith("waiting for quiet 3600s: ")
-    waiting.send_signal(number)
-    code, _, complaints = ended(waiting)
+    code, _, complaints = ended(waiting, number)
     assert code == 1
     assert complaints.startswith("dirtytop: interrupted")
     assert is_untouched(steady.pid)
@@ -118,26 +115,12 @@ def test_a_target_that_exits_meanwhile_is_gone(shell: Shell, steady: Workload, t
 def test_what_makes_no_sense_is_refused_before_anything_is_done(
     shell: Shell, steady: Workload, tmp_path: Path, options: tuple[object, ...], why: str
 ) -> None:
-    code, output, complaints = shell.run("checkpoint", steady.pid, tmp_path / "c", *options)
-    assert (code, output) == (2, "")
-    assert why in complaints
+    assert why in shell.fails(2, "checkpoint", steady.pid, tmp_path / "c", *options)
     assert not (tmp_path / "c").exists()
 
 
 class TestContinue:
     """With `--continue`: a chain that an earlier run began and gave up at its deadline."""
-
-    @pytest.fixture
-    def bursting(self) -> Iterator[Workload]:
-        sizes = {
-            "cold_pages": 500,
-            "hot_pages": 4000,
-            "pages_per_s": 20_000,
-            "burst_ms": 1500,
-            "quiet_ms": 2500,
-        }
-        with start("bursts", **sizes) as workload:
-            yield workload
 
     @pytest.fixture
     def begun(self, shell: Shell, bursting: Workload, tmp_path: Path) -> Path:
@@ -151,36 +134,22 @@ class TestContinue:
         self, shell: Shell, bursting: Workload, begun: Path
     ) -> None:
         before = len(os.listdir(begun))
-        code, output, complaints = shell.run(
-            "checkpoint", bursting.pid, begun, "--continue", "--when", "stop<1h", "--json"
-        )
-        assert (code, complaints) == (0, "")
-        *_, decided, link = objects(output)
+        again = ("checkpoint", bursting.pid, begun, "--continue")
+        *_, decided, link = shell.told(*again, "--when", "stop<1h")
         assert decided["event"] == "dump"
         assert (link["link"], link["kind"]) == (before + 1, "dump")
         # Either the kernel has kept the epoch, or it is said why the link is a full one; both are foreseen.
         assert bool(link["pages_in_parent"]) != bool(link["notes"])
         assert decided["bytes"] < 4 * link["bytes"]
         assert link["bytes"] < 4 * decided["bytes"]
-        assert shell.run("verify", begun)[0] == 0
+        shell.succeeds("verify", begun)
 
     def test_a_lull_is_seen_in_an_epoch_that_was_taken_over(
         self, shell: Shell, bursting: Workload, begun: Path
     ) -> None:
-        code, output, _ = shell.run(
-            "checkpoint",
-            bursting.pid,
-            begun,
-            "--continue",
-            "--when",
-            "quiet 1s",
-            "--deadline",
-            "40s",
-            "--json",
-        )
-        *_, decided, link = objects(output)
-        assert code == 0
+        again = ("checkpoint", bursting.pid, begun, "--continue")
+        *_, decided, link = shell.told(*again, "--when", "quiet 1s", "--deadline", "40s")
         assert decided["reason"].startswith("quiet for ")
         assert link["kind"] == "dump"
-        assert shell.run("verify", begun)[0] == 0
+        shell.succeeds("verify", begun)
         assert is_untouched(bursting.pid)

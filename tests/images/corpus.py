@@ -12,7 +12,7 @@ from engine.images.layout import LinkKind
 from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.proto.pagemap_pb2 import PagemapEntry, PagemapHead
 from engine.images.stats import DumpStats
-from tests.images.conftest import page_data, write_one
+from tests.images.building import page_data, write_link
 from tests.images.reference import PAGE
 
 FAR = 0x7F00_0000_0
@@ -26,16 +26,16 @@ def build(directory: Path) -> list[Path]:
     _ours(chains[0])
     _of_new_criu(chains[1])
     _of_old_criu(chains[2])
-    write_one(chains[3] / "1", {42: {1: 1, 2: 2}})
+    write_link(chains[3] / "1", {42: {1: 1, 2: 2}})
     return chains
 
 
 def _ours(chain: Path) -> None:
-    write_one(chain / "1", {42: dict.fromkeys([*range(1, 9), FAR], 1), 43: {5: 5}})
-    write_one(
+    write_link(chain / "1", {42: dict.fromkeys([*range(1, 9), FAR], 1), 43: {5: 5}})
+    write_link(
         chain / "2", {42: {2: 2, FAR: 3}, 43: {}}, {42: [1, 3, 4, 5, 6, 7, 8], 43: [5]}, parent=chain / "1"
     )
-    write_one(
+    write_link(
         chain / "3",
         {42: {3: 3}, 43: {6: 6}},
         {42: [1, 2, 4, 5, 6, 7, 8, FAR], 43: [5]},
@@ -61,8 +61,8 @@ def _add_sidecar(link: Path) -> None:
 
 def _of_new_criu(chain: Path) -> None:
     """A pre-dump and a dump that can be restored, with shared memory, as CRIU 4.2 writes lengths."""
-    write_one(chain / "1", {42: {1: 1, 2: 2, 3: 3}})
-    write_one(chain / "2", {42: {2: 9}}, {42: [1, 3]}, parent=chain / "1", kind=LinkKind.DUMP)
+    write_link(chain / "1", {42: {1: 1, 2: 2, 3: 3}})
+    write_link(chain / "2", {42: {2: 9}}, {42: [1, 3]}, parent=chain / "1", kind=LinkKind.DUMP)
     shared = [PagemapHead(pages_id=7), PagemapEntry(vaddr=0, compat_nr_pages=0, flags=4, nr_pages=2)]
     last = chain / "2"
     (last / "pagemap-shmem-4711.img").write_bytes(pack(Magic.PAGEMAP, shared))
@@ -83,8 +83,8 @@ def _of_new_criu(chain: Path) -> None:
 
 def _of_old_criu(chain: Path) -> None:
     """Two pre-dumps, with one field for the length and one for holes."""
-    write_one(chain / "1", {42: {1: 1, 2: 2, 3: 3}})
-    write_one(chain / "2", {42: {2: 9}}, {42: [1, 3]}, parent=chain / "1")
+    write_link(chain / "1", {42: {1: 1, 2: 2, 3: 3}})
+    write_link(chain / "2", {42: {2: 9}}, {42: [1, 3]}, parent=chain / "1")
     first = [PagemapHead(pages_id=1), PagemapEntry(vaddr=PAGE, compat_nr_pages=3)]
     (chain / "1" / "pagemap-42.img").write_bytes(pack(Magic.PAGEMAP, first))
     second = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,9 +18,7 @@ from engine.images.pagemap import PagemapImage
 from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.stats import DumpStats
 from engine.pageset import PAGE_SIZE, PageSet
-
-WriteLink = Callable[..., Path]
-Content = Callable[[int], bytes]
+from tests.images.building import page_data, write_link
 
 # Two regions far apart, so that page numbers are of different lengths on disk.
 PAGE = st.one_of(st.integers(0, 30), st.integers(0x7F0000000, 0x7F0000000 + 30))
@@ -43,10 +40,9 @@ STEPS = st.lists(
 class Model:
     """The memory of two processes over time, and the links that an exact writer makes of it."""
 
-    def __init__(self, directory: Path, write_link: WriteLink) -> None:
+    def __init__(self, directory: Path) -> None:
         self.memory: dict[int, dict[int, int]] = {42: {}}
         self._directory = directory
-        self._write_link = write_link
         self._listed: dict[int, set[int]] = {}
         self._last: Path | None = None
         self._version = 0
@@ -71,7 +67,7 @@ class Model:
             clean = (values.keys() - pending.get(pid, set())) & self._listed.get(pid, set())
             holes[pid] = clean - change["written_needlessly"]  # type: ignore[operator]
             present[pid] = {page: value for page, value in values.items() if page not in holes[pid]}
-        self._last = self._write_link(
+        self._last = write_link(
             self._directory / str(number), present, holes, kind=kind, parent=self._last, pieces=1 + number % 5
         )
         self._listed = {pid: set(values) for pid, values in self.memory.items()}
@@ -89,8 +85,6 @@ def as_dict(memory: ChainMemory, pages: PageSet | None = None) -> dict[int, byte
 @settings(deadline=None)
 @given(steps=STEPS, kind=st.sampled_from(LinkKind), some=PAGE_SETS)
 def test_a_chain_ends_in_the_memory_that_it_was_made_of(
-    write_link: WriteLink,
-    content: Content,
     steps: list[dict[str, object]],
     kind: LinkKind,
     some: set[int],
@@ -98,7 +92,7 @@ def test_a_chain_ends_in_the_memory_that_it_was_made_of(
     # In memory if there is such a place: hundreds of links, each made durable, are slow on a disk.
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as name:
         directory = Path(name)
-        model = Model(directory, write_link)
+        model = Model(directory)
         for number, change in enumerate(steps, start=1):
             model.step(number, kind if number == len(steps) else LinkKind.PRE_DUMP, change)
         chain = read_chain(directory)
@@ -111,7 +105,7 @@ def test_a_chain_ends_in_the_memory_that_it_was_made_of(
         assert [link.kind for link in flat.links] == [kind]
         assert verify(flat) == ()
         for pid, values in model.memory.items():
-            expected = {page: content(value) for page, value in values.items()}
+            expected = {page: page_data(value) for page, value in values.items()}
             assert as_dict(ChainMemory(chain, pid)) == expected
             assert as_dict(ChainMemory(flat, pid)) == expected
             assert ChainMemory(flat, pid).lazy == ChainMemory(chain, pid).lazy
@@ -121,7 +115,7 @@ def test_a_chain_ends_in_the_memory_that_it_was_made_of(
 
 
 @pytest.fixture
-def chain_dir(tmp_path: Path, write_link: WriteLink) -> Path:
+def chain_dir(tmp_path: Path) -> Path:
     """Two pre-dumps and a dump of process 42, which has pages 1 to 8."""
     chain = tmp_path / "chain"
     chain.mkdir()
@@ -207,9 +201,7 @@ def test_a_pages_file_cut_short_is_found_while_reading(chain_dir: Path) -> None:
         list(memory.read())
 
 
-def test_memory_larger_than_one_piece_comes_in_bounded_pieces(
-    tmp_path: Path, write_link: WriteLink, content: Content
-) -> None:
+def test_memory_larger_than_one_piece_comes_in_bounded_pieces(tmp_path: Path) -> None:
     count = 5000
     write_link(tmp_path / "1", {42: {page: page for page in range(count)}}, pieces=count)
     fresh = {page: page + count for page in range(0, count, 2)}
@@ -218,7 +210,7 @@ def test_memory_larger_than_one_piece_comes_in_bounded_pieces(
     sizes = []
     for part, data in memory.read():
         sizes.append(len(data))
-        expected = (content(fresh.get(page, page)) for page in part.pages().tolist())
+        expected = (page_data(fresh.get(page, page)) for page in part.pages().tolist())
         assert bytes(data) == b"".join(expected)
     assert sum(sizes) == count * PAGE_SIZE
     assert max(sizes) <= 8 << 20

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ import pytest
 from engine.images.framing import Magic, pack
 from engine.images.layout import LinkKind, is_pagemap
 from engine.images.pagemap import read_pagemap
-from engine.images.proto.core_pb2 import CoreEntry
+from tests.images.building import aarch64_core, write_link
 
 CRIT = shutil.which("crit")
 
@@ -48,7 +47,7 @@ def encode_again(scratch: Path) -> bytes:
 
 
 @pytest.fixture
-def links(tmp_path: Path, write_link: Callable[..., Path]) -> tuple[Path, Path]:
+def links(tmp_path: Path) -> tuple[Path, Path]:
     """A pre-dump and a dump, with an image of every kind that we write."""
     chain = tmp_path / "chain"
     chain.mkdir()
@@ -94,10 +93,8 @@ def test_crit_sees_the_lengths_and_the_holes(links: tuple[Path, Path], tmp_path:
     assert [entry.get("nr_pages", entry.get("compat_nr_pages")) for entry in entries[1:]] == [2, 1, 6]
 
 
-def test_crit_decodes_the_registers_of_the_other_architecture(
-    tmp_path: Path, foreign_core: Callable[[int, bool], CoreEntry]
-) -> None:
+def test_crit_decodes_the_registers_of_the_other_architecture(tmp_path: Path) -> None:
     image = tmp_path / "core-7.img"
-    image.write_bytes(pack(Magic.CORE, [foreign_core(7, True)]))
+    image.write_bytes(pack(Magic.CORE, [aarch64_core(7, True)]))
     assert decode(image, tmp_path)["entries"][0]["mtype"] == "AARCH64"
     assert encode_again(tmp_path) == image.read_bytes()

@@ -16,6 +16,7 @@ from engine.errors import BadImage
 from engine.images import limits
 from engine.images.chain import read_chain, verify
 from engine.images.framing import Magic, header, pack, read_message, read_messages
+from engine.images.layout import LinkKind
 from engine.images.link import read_link
 from engine.images.mappings import read_mappings
 from engine.images.pagemap import read_pagemap
@@ -26,6 +27,7 @@ from engine.images.proto.pagemap_pb2 import PagemapEntry, PagemapHead
 from engine.images.proto.pstree_pb2 import PstreeEntry
 from engine.images.proto.stats_pb2 import StatsEntry
 from engine.pageset import PAGE_SHIFT
+from tests.images.building import write_link
 
 MOST_MIB = 256
 _ROOT = Path(engine.__path__[0]).parent
@@ -211,9 +213,7 @@ def test_what_is_larger_than_any_of_its_kind_is_not_read(
 
 
 @pytest.mark.parametrize("field", ["pages_written", "pages_skipped_parent", "shpages_written"])
-def test_more_pages_than_any_memory_has_are_not_counted_with(
-    tmp_path: Path, write_link: Callable[..., Path], field: str
-) -> None:
+def test_more_pages_than_any_memory_has_are_not_counted_with(tmp_path: Path, field: str) -> None:
     link = write_link(tmp_path / "1", {42: {1: 1}})
     stats = read_message(link / "stats-dump", Magic.STATS, StatsEntry)
     setattr(stats.dump, field, 2**64 - 1)
@@ -236,7 +236,7 @@ def test_an_entry_more_than_a_pagemap_may_have_is_refused(
 
 
 def test_a_directory_of_more_files_than_a_link_has_is_refused(
-    tmp_path: Path, write_link: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     link = write_link(tmp_path / "1", {42: {1: 1}})
     monkeypatch.setattr(limits, "LINK_FILES", 4)
@@ -246,9 +246,7 @@ def test_a_directory_of_more_files_than_a_link_has_is_refused(
         read_link(link)
 
 
-def test_a_chain_longer_than_any_is_refused(
-    tmp_path: Path, write_link: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_chain_longer_than_any_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(1, 5):
         parent = tmp_path / str(number - 1) if number > 1 else None
         write_link(tmp_path / str(number), {42: {1: 1}}, parent=parent)
@@ -258,9 +256,7 @@ def test_a_chain_longer_than_any_is_refused(
         read_chain(tmp_path)
 
 
-def test_only_so_many_problems_are_told(
-    tmp_path: Path, write_link: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_so_many_problems_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     link = write_link(tmp_path / "1", {pid: {1: 1} for pid in range(1, 20)})
     for pages in link.glob("pages-*.img"):
         pages.unlink()
@@ -271,11 +267,7 @@ def test_only_so_many_problems_are_told(
     assert problems[-1].text == "more is wrong than is told here"
 
 
-def test_threads_without_number_are_not_looked_for_one_by_one(
-    tmp_path: Path, write_link: Callable[..., Path]
-) -> None:
-    from engine.images.layout import LinkKind
-
+def test_threads_without_number_are_not_looked_for_one_by_one(tmp_path: Path) -> None:
     link = write_link(tmp_path / "1", {42: {1: 1}}, kind=LinkKind.DUMP)
     task = PstreeEntry(pid=42, ppid=0, pgid=1, sid=1, threads=range(limits.LINK_FILES + 1))
     (link / "pstree.img").write_bytes(pack(Magic.PSTREE, [task]))

@@ -16,10 +16,11 @@ from engine.images.proto.core_pb2 import CoreEntry
 from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.proto.pagemap_pb2 import PagemapEntry, PagemapHead
 from engine.pageset import PAGE_SHIFT
+from tests.images.building import write_link
 
 
 @pytest.fixture
-def chain(tmp_path: Path, write_link: Callable[..., Path]) -> Path:
+def chain(tmp_path: Path) -> Path:
     """Two pre-dumps and a dump of processes 42 and 43."""
     write_link(tmp_path / "1", {42: {1: 1}, 43: {5: 5}})
     write_link(tmp_path / "2", {42: {2: 2}, 43: {5: 6}}, {42: [1]}, parent=tmp_path / "1")

@@ -21,12 +21,13 @@ from engine.images.proto.pagemap_pb2 import PagemapEntry, PagemapHead
 from engine.images.proto.pstree_pb2 import PstreeEntry
 from engine.images.stats import DumpStats
 from engine.pageset import EMPTY, PAGE_SHIFT, PAGE_SIZE, PageSet
+from tests.images.building import write_link
 
 DEAD = 6
 
 
 @pytest.fixture
-def chain(tmp_path: Path, write_link: Callable[..., Path]) -> Path:
+def chain(tmp_path: Path) -> Path:
     """Links 1 and 2, pre-dumps, and 3, a dump, of processes 42 and 43."""
     write_link(tmp_path / "1", {42: dict.fromkeys(range(1, 9), 1), 43: {5: 5}})
     write_link(
@@ -365,7 +366,7 @@ def test_an_unreadable_pagemap_does_not_hide_other_damage(chain: Path) -> None:
     assert len(complaints(chain)) == 2
 
 
-def test_hostile_names_do_not_reach_the_terminal(tmp_path: Path, write_link: Callable[..., Path]) -> None:
+def test_hostile_names_do_not_reach_the_terminal(tmp_path: Path) -> None:
     hostile = tmp_path / "\x1b[2J\n"
     hostile.mkdir()
     write_link(hostile / "1", {42: {1: 1}})

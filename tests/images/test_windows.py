@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +14,8 @@ from engine.images.chain import ChainMemory, flatten, read_chain, verify
 from engine.images.pagemap import LEAST_PIECE_BYTES, PagemapFile, PagemapImage, read_pagemap
 from engine.images.windows import PagemapCursor, windows
 from engine.pageset import PAGE_SIZE, PageSet
+from tests.images.building import page_data, write_link
 
-WriteLink = Callable[..., Path]
 ENTRIES = 3000
 
 
@@ -102,7 +101,7 @@ def test_no_more_is_read_ahead_than_memory_is_meant_for_it(
 
 
 def test_a_chain_of_scattered_pages_is_read_and_joined_in_bounded_pieces(
-    tmp_path: Path, write_link: WriteLink, content: Callable[[int], bytes], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain = tmp_path / "chain"
     chain.mkdir()
@@ -130,11 +129,11 @@ def test_a_chain_of_scattered_pages_is_read_and_joined_in_bounded_pieces(
         for pages, data in ChainMemory(read, 42).read():
             for at, page in enumerate(pages.pages().tolist()):
                 found[page] = bytes(data[at * PAGE_SIZE : (at + 1) * PAGE_SIZE])
-        assert found == {page: content(value) for page, value in memory.items()}
+        assert found == {page: page_data(value) for page, value in memory.items()}
     assert most_parts > 5
 
 
-def test_a_flattened_pagemap_has_no_more_entries_than_it_needs(tmp_path: Path, write_link: WriteLink) -> None:
+def test_a_flattened_pagemap_has_no_more_entries_than_it_needs(tmp_path: Path) -> None:
     pages = range(5000)
     write_link(tmp_path / "1", {42: dict.fromkeys(pages, 1)}, pieces=5000)
     flatten(read_chain(tmp_path), tmp_path / "flat")

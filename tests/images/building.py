@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from engine.images.framing import Magic
+from engine.images.framing import Magic, pack
 from engine.images.layout import PSTREE, LinkKind, core_name, mm_name
 from engine.images.proto.core_aarch64_pb2 import (
     ThreadInfoAarch64,
@@ -25,6 +24,7 @@ from engine.images.proto.core_x86_pb2 import (
 from engine.images.proto.creds_pb2 import CredsEntry
 from engine.images.proto.ids_pb2 import TaskKobjIdsEntry
 from engine.images.proto.mm_pb2 import MmEntry, VmaEntry
+from engine.images.proto.pagemap_pb2 import PagemapEntry, PagemapHead
 from engine.images.proto.pstree_pb2 import PstreeEntry
 from engine.images.stats import DumpStats
 from engine.images.writer import LinkWriter
@@ -92,6 +92,11 @@ def _with_thread(core: CoreEntry, leader: bool) -> CoreEntry:
     return core
 
 
+def pagemap_data(pages_id: int, *entries: PagemapEntry) -> bytes:
+    """A pagemap of entries that may be as they never should."""
+    return pack(Magic.PAGEMAP, [PagemapHead(pages_id=pages_id), *entries])
+
+
 def memory_map(pages: PageSet) -> MmEntry:
     """One mapping for each range, and the one whose address needs 64 bits."""
     bounds = [(first << PAGE_SHIFT, end << PAGE_SHIFT) for first, end in pages.ranges()]
@@ -106,7 +111,7 @@ def memory_map(pages: PageSet) -> MmEntry:
     )  # fmt: skip
 
 
-def write_one(
+def write_link(
     path: Path,
     memory: Mapping[int, Mapping[int, int]],
     holes: Mapping[int, Iterable[int]] | None = None,
@@ -150,21 +155,3 @@ def write_one(
         )
         link.commit(stats, dump_uptime_us=1_000_000)
     return path
-
-
-@pytest.fixture(scope="session")
-def write_link() -> Callable[..., Path]:
-    """Writes a link: see `write_one`."""
-    return write_one
-
-
-@pytest.fixture(scope="session")
-def content() -> Callable[[int], bytes]:
-    """The data of a page with a certain value."""
-    return page_data
-
-
-@pytest.fixture(scope="session")
-def foreign_core() -> Callable[[int, bool], CoreEntry]:
-    """The registers of a thread of the other architecture."""
-    return aarch64_core
