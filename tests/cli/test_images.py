@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from engine.workloads import Workload
-from tests.cli.shell import Shell
+from tests.cli.shell import Shell, objects
 
 pytestmark = pytest.mark.usefixtures("no_criu")
 
