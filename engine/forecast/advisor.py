@@ -24,7 +24,9 @@ from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, never
 from engine.forecast.costs.book import CostBook
 from engine.forecast.costs.calibrate import device_of, probe
 from engine.forecast.costs.model import CostModel
+from engine.forecast.estimate import NOTHING, Estimate
 from engine.forecast.forecaster import Forecaster
+from engine.forecast.plans.snapshot import DumpInterval, best_interval
 from engine.forecast.plans.truth import Truth
 from engine.forecast.plans.verdict import Forecast
 from engine.forecast.stop_budget import STOP_BUDGET_S
@@ -34,6 +36,7 @@ from engine.forecast.triggers.progress import TriggerProgress, gauges_of
 from engine.forecast.writes.close_look import CloseLook
 from engine.forecast.writes.rhythm import Rhythm
 from engine.images.layout import LinkKind
+from engine.pageset import PAGE_SIZE
 from engine.tracking.sample import Sample
 
 _NOTHING_ARMED: Final = Decision(Action.WAIT, "no trigger is armed")
@@ -184,6 +187,29 @@ class Advisor:
         if forecast.is_rough:
             self._close_look.want(forecast.time_s)
         return forecast
+
+    def pages_within(self, span_s: float) -> Estimate | None:
+        """Distinct pages that will be written within so many seconds; None if nothing is known yet."""
+        with self._lock:
+            return self._forecaster.pages_within(span_s)
+
+    def best_interval(self, mtbf_s: float) -> DumpInterval | None:
+        """How often to dump if the program fails so often on average; None if nothing is known yet.
+
+        Args:
+            mtbf_s: mean time between failures, seconds.
+        """
+        with self._lock:
+            costs, forecaster = self._costs.model, self._forecaster
+            if costs is None or forecaster.pages_within(1.0) is None:
+                return None
+
+            def stop_s(pages: Estimate) -> Estimate:
+                sizes = (page * PAGE_SIZE for page in (pages.low, pages.mid, pages.high))
+                low, mid, high = (costs.stop(size) for size in sizes)
+                return Estimate.around(low.low, mid.mid, high.high)
+
+            return best_interval(lambda span_s: forecaster.pages_within(span_s) or NOTHING, stop_s, mtbf_s)
 
     # -- triggers
 

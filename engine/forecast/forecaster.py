@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.checkpoint.link import After, LinkResult
 from engine.forecast.costs.model import CostModel
+from engine.forecast.estimate import Estimate
 from engine.forecast.plans.rounds import LinkForecast, Outset, plan
 from engine.forecast.plans.truth import Outcome, Truth
 from engine.forecast.plans.verdict import Forecast, foresee
@@ -79,6 +80,15 @@ class Forecaster:
         if self._rhythm.state is State.BURST:
             lull = Expectation(tuple(self._looks), self._rhythm, State.LULL)
         return foresee(outset, costs, self._rhythm, budget_s, lull)
+
+    def pages_within(self, span_s: float) -> Estimate | None:
+        """Distinct pages that will be written within so many seconds; None if nothing is known yet."""
+        looks = tuple(self._looks)
+        if not looks or looks[-1].curve.window_s == 0:
+            return None
+        pages = Expectation(looks, self._rhythm).pages(span_s)
+        most = math.inf if looks[-1].dumpable_pages is None else looks[-1].dumpable_pages
+        return Estimate(min(pages.low, most), min(pages.mid, most), min(pages.high, most))
 
     def next_link(
         self, costs: CostModel | None, kind: LinkKind, now_s: float | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
+from engine.pageset import PAGE_SIZE
 from engine.workloads import Workload
 from tests.cli.shell import Shell, ended, is_untouched, line_of
 
@@ -60,3 +62,22 @@ def test_it_ends_after_as_many_as_were_asked_for(shell: Shell, steady: Workload)
 def test_where_nothing_can_be_written_it_says_so(shell: Shell, steady: Workload) -> None:
     assert "cannot write there" in shell.fails(1, "forecast", steady.pid, *QUICK, "--dir", "/proc/nowhere")
     assert is_untouched(steady.pid)
+
+
+def test_a_fork_is_foreseen_to_copy_what_is_written_meanwhile(shell: Shell, steady: Workload) -> None:
+    """Its hot set of 500 pages is written ten times a second."""
+    (told,) = shell.told("forecast", steady.pid, "--fork", "2s", "--watch", 2)
+    copied = told["copied_bytes"]
+    assert 500 * PAGE_SIZE * 0.9 <= copied["mid"] <= 500 * PAGE_SIZE * 1.2
+    assert copied["low"] <= copied["mid"] <= copied["high"]
+    assert told["fits"] is (copied["high"] <= told["free_bytes"])
+
+
+def test_an_interval_is_advised_for_a_program_that_fails_now_and_then(shell: Shell, steady: Workload) -> None:
+    output = shell.succeeds("forecast", steady.pid, "--mtbf", "24h", "--watch", 1)
+    assert output.startswith("dump every ")
+    assert "of the time is lost" in output
+
+
+def test_two_questions_at_once_are_wrong_use(shell: Shell) -> None:
+    assert "ask one" in shell.fails(2, "forecast", os.getpid(), "--fork", "2s", "--mtbf", "1h")

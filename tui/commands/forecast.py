@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from engine.checkpoint.criu.features import examine_criu
 from engine.checkpoint.link import Engine
@@ -41,6 +42,7 @@ from tui.commands.arguments import (
     json_option,
     tracker_option,
 )
+from tui.commands.foreseen import Answer, fork_answer, interval_answer
 from tui.commands.interruption import Interruption
 from tui.commands.output import emit, emit_json
 from tui.commands.waiting import estimate_as_json, prepare_to_wait, tracker_to_wait_by
@@ -84,6 +86,19 @@ _NOT_AT_ALL: Final = "–"
     help="Who would make the links.",
 )
 @click.option(
+    "--fork",
+    "fork_s",
+    type=DURATION,
+    help="Foresee instead what a snapshot by fork needs that takes so long, as in 30s: memory for the pages "
+    "written meanwhile. Looks for as long, unless --watch is given.",
+)
+@click.option(
+    "--mtbf",
+    "mtbf_s",
+    type=DURATION,
+    help="Foresee instead how often to dump a program that fails so often on average, as in 24h.",
+)
+@click.option(
     "--policy",
     type=click.Choice(list(POLICIES), case_sensitive=False),
     help="Mark what this policy of others would do, and not our advice.",
@@ -99,6 +114,8 @@ def forecast(
     budget: float,
     directory: Path | None,
     engine: str,
+    fork_s: float | None,
+    mtbf_s: float | None,
     policy: str | None,
     tracker: TrackerKind | None,
     cost_budget: CostBudget | None,
@@ -109,6 +126,11 @@ def forecast(
     Looks for some seconds at what the target writes, measures how fast the directory's file system takes
     memory, and says what to do: dump now, pre-dump first, wait, or that pre-dumps would not converge.
     """
+    if fork_s is not None and mtbf_s is not None:
+        raise click.UsageError("--fork and --mtbf are two questions: ask one", click.get_current_context())
+    context = click.get_current_context()
+    if fork_s is not None and context.get_parameter_source("watch") is ParameterSource.DEFAULT:
+        watch = max(watch, fork_s)
     makers = Engine(engine)
     can_pre_dump = makers is not Engine.CRIU or examine_criu().has_memory_tracking
     advisor = Advisor(budget_s=budget)
@@ -125,10 +147,22 @@ def forecast(
             if found is None:
                 return
             sample, advice = found
-            if as_json:
+            if answer := _other_answer(pid, advisor, fork_s, mtbf_s):
+                if as_json:
+                    emit_json({"schema": 1, "pid": pid} | answer.as_json)
+                else:
+                    emit(answer.text)
+            elif as_json:
                 emit_json(forecast_as_json(pid, sample, advice, policy))
             else:
                 emit("\n".join([""] * (number > 0) + describe(pid, sample, advice, policy)))
+
+
+def _other_answer(pid: int, advisor: Advisor, fork_s: float | None, mtbf_s: float | None) -> Answer | None:
+    """The answer to another question than what a checkpoint would cost, if one was asked."""
+    if fork_s is not None:
+        return fork_answer(pid, advisor, fork_s)
+    return interval_answer(pid, advisor, mtbf_s) if mtbf_s is not None else None
 
 
 def _look(
