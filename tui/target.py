@@ -270,10 +270,10 @@ class Target:
         self.job = self.progress = self.failed_log = None
         self.chain = chain
         self.links = chain.links
-        if self.live.sample:
+        if self.live.sample and result.since_look_s is not None:
             label = "■" if result.kind is LinkKind.DUMP else str(result.number)
             # It holds what was written until it looked; from then on pages are pending again.
-            looked_s = self.live.sample.time_s - result.seconds + result.times.lead_s
+            looked_s = self.live.sample.time_s - result.since_look_s
             self.marks = (*self.marks, ChartMark(looked_s, label))
 
     def link_not_made(self, error: DirtytopError, *, why_full: str, log: Path | None) -> None:

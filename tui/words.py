@@ -53,9 +53,11 @@ def describe_cost(result: LinkResult) -> str:
 
 def stopped(result: LinkResult) -> str:
     """How long the target was stopped for it."""
+    if result.stopped_us is None:
+        return "not known how long the target was stopped"
     if not result.stopped_us:
         return "target never stopped"
-    return f"target stopped for {format_duration(result.stopped_us / 1e6)}"
+    return f"target stopped for {format_duration(result.stopped_s)}"
 
 
 def verdict(result: LinkResult) -> str:

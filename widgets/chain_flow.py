@@ -178,7 +178,7 @@ class ChainFlow(SpanView, can_focus=True):
     def _box(self, link: LinkResult, *, is_cursor: bool) -> list[list[Span]]:
         name, style = _name(link)
         held_bytes = link.pages_in_parent * self._page_bytes
-        stop = "not stopped" if not link.stopped_us else f"stop {format_duration(link.stopped_us / 1e6)}"
+        stop = "not stopped" if link.stopped_us == 0 else f"stop {format_duration(link.stopped_s)}"
         share = link.pages_written / max(1, link.pages_written + link.pages_in_parent)
         cells = max(1, round(share * (_BOX - 4)))
         rows = [
@@ -218,7 +218,7 @@ class ChainFlow(SpanView, can_focus=True):
         lines = [fit_cell(line, width)]
         if (link_here := self.cursor_link) is not None:
             held = say_bytes(link_here.pages_in_parent * self._page_bytes)
-            stop = format_duration(link_here.stopped_us / 1e6)
+            stop = format_duration(link_here.stopped_s)
             facts = f"{link_here.kind.value}  parent holds {held}  stop {stop}  Enter: its areas"
             lines.append(fit_cell([Span(facts, _LABEL)], width))
         return lines

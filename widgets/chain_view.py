@@ -13,7 +13,7 @@ from textual.reactive import reactive
 from engine.checkpoint.link import LinkProgress, LinkResult
 from engine.images.layout import LinkKind
 from engine.printable import printable
-from engine.units import NOTHING, format_bytes, format_count, format_duration, say_bytes
+from engine.units import format_bytes, format_count, format_duration, say_bytes
 from widgets.columns import ELLIPSIS, Cell, Column, Span, fit_columns
 from widgets.drawing import SpanView
 from widgets.table_lines import row_spans
@@ -189,9 +189,9 @@ def _cell(link: LinkResult, column: str) -> Cell:
         case "parent":
             return (Span(format_count(link.pages_in_parent)),)
         case "stopped":
-            return (Span(format_duration(link.stopped_us / 1e6)),)
+            return (Span(format_duration(link.stopped_s)),)
         case "seconds":
-            return (Span(format_duration(link.seconds) if link.seconds else NOTHING),)
+            return (Span(format_duration(link.seconds)),)
         case "engine":
             return (Span(link.engine.value, "chain-view--label"),)
     if link.restorable:

@@ -266,7 +266,7 @@ def go_on(
     return chain
 
 
-_Opened = MemoryChain | CriuChain
+_Opened = MemoryChain | CriuChain | SplicedChain
 _Opener = Callable[[Session, Path, CriuOptions, bool], _Opened]
 _Resumer = Callable[[Session, Path, CriuOptions], _Opened]
 
@@ -284,7 +284,7 @@ _OPENERS: Final[dict[Engine, _Opener]] = {
 _RESUMERS: Final[dict[Engine, _Resumer]] = {
     Engine.MEMORY: lambda session, directory, options: MemoryChain.go_on(session, directory),
     Engine.CRIU: CriuChain.go_on,
-    Engine.SPLICED: SplicedChain.go_on,
+    Engine.SPLICED: lambda session, directory, options: SplicedChain.go_on(session, directory, options),
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.checkpoint.link import Engine
+from engine.checkpoint.link import Engine, LinkResult
 from engine.checkpoint.sidecar import Sidecar, SidecarProcess, boot_id, link_digest, read_sidecar
 from engine.errors import BadImage, LinkFailed, TargetGone, UnknownFormat
 from engine.images.chain import ImageChain, read_chain, require_sound
@@ -125,14 +125,17 @@ def read_earlier_epoch(session: Session, chain: ImageChain, sidecar: Sidecar) ->
     return EarlierEpoch(sidecar, covered, why_full)
 
 
+def links_of(chain: ImageChain, engine: Engine) -> tuple[LinkResult, ...]:
+    """The links that are there, as links of a chain that is gone on with."""
+    return tuple(LinkResult.of_earlier(info, engine) for info in chain.infos())
+
+
 def resume_epoch(session: Session, epoch: EarlierEpoch) -> list[str]:
     """Take over the epoch that a link of ours began, process by process, where nothing has disturbed it.
 
     Returns:
-        Why not everything can be left to that link, in words; empty if it can.
+        Which processes' pages cannot be left to that link, and why, in words; empty if all can.
     """
-    if epoch.why_full:
-        return [f"{epoch.why_full}: this link is a full one"]
     recorded = {process.identity: process for process in epoch.sidecar.processes}
     reasons = []
     with session.held() as processes:

@@ -28,6 +28,7 @@ from engine.tracking.session import Session
 from engine.tracking.tracked_process import LinkPlan
 from tests.criu.belongings import QUARTERS
 from tests.criu.outliving import Outliving, wait_for_state
+from tests.known import known
 
 pytestmark = pytest.mark.spread
 
@@ -126,8 +127,9 @@ def test_the_last_link_holds_what_was_written_and_says_what_it_took(
         assert last.size_bytes == last.pages_written * PAGE_SIZE
         assert last.pages_written < first.pages_written / 2
         assert last.pages_in_parent > first.pages_written / 2
-        assert 0 < last.stopped_us < last.seconds * 1e6
-        assert min(last.times.lead_s, last.times.collect_s, last.times.read_s) > 0
+        assert 0 < known(last.stopped_s) < known(last.seconds)
+        times = (last.times.lead_s, last.times.collect_s, last.times.read_s)
+        assert min(known(part_s) for part_s in times) > 0
         assert last.not_held == ()
         assert seen[-1].stage == "syncing"
         assert sorted(os.listdir(chain_directory)) == ["1", "2"]

@@ -11,7 +11,8 @@ import pytest
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.restore import restore
 from engine.checkpoint.link import After
-from engine.checkpoint.spliced import job, withheld
+from engine.checkpoint.spliced import chain as spliced_chain
+from engine.checkpoint.spliced import withheld
 from engine.checkpoint.spliced.chain import SplicedChain
 from engine.errors import LinkFailed
 from engine.images.chain import read_chain, verify
@@ -137,7 +138,7 @@ def test_the_link_is_the_same_as_without(
 
     with large(tmp_path) as target, Session(target.pid, kind) as session:
         with_it = SplicedChain(session, tmp_path / "with", criu=criu).dump()
-        monkeypatch.setattr(job, "can_withhold", lambda criu, root: False)
+        monkeypatch.setattr(spliced_chain, "can_withhold", lambda criu, root: False)
         without = SplicedChain(session, tmp_path / "without", criu=criu).dump()
         assert layout(read_link(with_it.path)) == layout(read_link(without.path))
         assert target.ask() == "ok"

@@ -212,10 +212,12 @@ def _facts(result: LinkResult) -> Iterator[tuple[str, str]]:
     yield "written", f"{say_bytes(result.size_bytes)} ({format_count(result.pages_written)} pages)"
     yield "in its parent", f"{format_count(result.pages_in_parent)} pages"
     yield "target", stopped(result).removeprefix("target ")
-    if result.seconds:  # a link of an earlier program does not tell
-        speed = result.size_bytes / result.copy_s if result.copy_s > 0 else 0.0
-        yield "copying", f"{format_duration(result.copy_s)} ({say_bytes(speed)}/s)"
+    if result.copy_s is not None:
+        speed = f" ({say_bytes(result.size_bytes / result.copy_s)}/s)" if result.copy_s > 0 else ""
+        yield "copying", format_duration(result.copy_s) + speed
+    if result.sync_s is not None:
         yield "making it durable", format_duration(result.sync_s)
+    if result.seconds is not None:
         yield "in all", format_duration(result.seconds)
     yield "restorable", verdict(result)
     if result.restorable:

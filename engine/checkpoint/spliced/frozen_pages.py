@@ -19,6 +19,7 @@ from engine.checkpoint.copy_buffer import grow
 from engine.checkpoint.copying import CHUNK_BYTES, CopyProgress, Stash
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.directory import Listing
+from engine.checkpoint.link_clock import LinkClock, Step
 from engine.checkpoint.spliced.withheld import WithheldMemory
 from engine.errors import LinkFailed, TargetGone
 from engine.images.files import write_fully
@@ -61,7 +62,13 @@ class FrozenPages:
     """What CRIU leaves to us of one dump, from `with` to the end of it."""
 
     def __init__(
-        self, session: Session, criu: Criu, parent: Listing | None, buffer: PageBuffer, gauge: CopyProgress
+        self,
+        session: Session,
+        criu: Criu,
+        parent: Listing | None,
+        buffer: PageBuffer,
+        gauge: CopyProgress,
+        clock: LinkClock,
     ) -> None:
         """Nothing is read yet.
 
@@ -71,6 +78,7 @@ class FrozenPages:
             parent: the link that clean pages are left to.
             buffer: room for what is pending, and a little more.
             gauge: told how far it is.
+            clock: told when pages are copied.
         """
         self._session = session
         self._parent = parent
@@ -79,6 +87,7 @@ class FrozenPages:
         """What is ours to find, too."""
         self._stash = Stash(buffer)
         self._gauge = gauge
+        self._clock = clock
         with session.held() as processes:
             self._relatives = Relatives([process.identity.pid for process in processes])
         self._shares: list[_Share] = []
@@ -90,10 +99,6 @@ class FrozenPages:
         self.notes: list[str] = []
         self.collect_s = 0.0
         """Time to find out what is to be copied."""
-        self.copying_at_s = 0.0
-        """When copying began, by `time.perf_counter`."""
-        self.copy_s = 0.0
-        """Time to copy it, or to write it where it was not copied before."""
 
     @property
     def pending_pages(self) -> int:
@@ -136,8 +141,8 @@ class FrozenPages:
         began_s = time.perf_counter()
         self._divide(images)
         self._gauge.total_bytes = sum(share.needed.size_bytes for share in self._shares)
-        self.copying_at_s = time.perf_counter()
-        self.collect_s += self.copying_at_s - began_s
+        self._clock.note(Step.COPYING)
+        self.collect_s += time.perf_counter() - began_s
         self._gauge.advance("copying", 0)
         if not grow(self._stash.buffer, self._gauge.total_bytes):
             self.notes.append(
@@ -149,7 +154,7 @@ class FrozenPages:
             copied = self._stash.copy(share.memory.pid, share.memory, share.needed, self._gauge)
             self._require(share, share.needed - copied)
         self.is_copied = True
-        self.copy_s = time.perf_counter() - self.copying_at_s
+        self._clock.note(Step.COPIED)
 
     def _divide(self, images: PartialDirectory) -> None:
         """Between the parent and us, what CRIU has listed and what was withheld from it."""
@@ -208,7 +213,6 @@ class FrozenPages:
             LinkFailed: the disk would not take it. BadImage: CRIU's part is damaged.
             TargetGone, Cancelled: as of `save`.
         """
-        began_s = time.perf_counter()
         by_name = {pagemap_name(process.inner_pid): process for process in self._plans}
         for share in self._shares:
             lazy = EMPTY
@@ -229,7 +233,7 @@ class FrozenPages:
         if self._parent is not None:
             images.link(PARENT, os.path.join(os.pardir, self._parent.name))
         if not self.is_copied:
-            self.copy_s = time.perf_counter() - began_s
+            self._clock.note(Step.COPIED)
 
     def _write(self, share: _Share, fd: int, pages: PageSet) -> None:
         """Write some pages of a process, which are consecutive in what was needed of it."""
