@@ -32,7 +32,8 @@ from widgets.rate_chart import ChartMark, ChartPoint
 from widgets.target_header import Notice, TargetState, TargetStatus
 
 if TYPE_CHECKING:  # heavy, and only named here
-    from engine.checkpoint.engines import Chain, EngineReport
+    from engine.checkpoint.chain import Chain
+    from engine.checkpoint.engines import EngineReport
 
 Severity = Literal["information", "warning", "error"]
 

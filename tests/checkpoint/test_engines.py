@@ -6,14 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.checkpoint.engines import (
-    ENGINES,
-    examine_chain,
-    examine_engines,
-    find_log,
-    go_on,
-    open_chain,
-)
+from engine.checkpoint.criu.directory import find_log
+from engine.checkpoint.earlier import examine_chain
+from engine.checkpoint.engines import examine_engines, go_on, open_chain
+from engine.checkpoint.kinds import ENGINES
 from engine.checkpoint.link import Engine
 from engine.checkpoint.memory import MemoryChain
 from engine.errors import BadImage, NotSupported
@@ -56,7 +52,7 @@ def test_a_chain_of_the_engine_that_is_wanted_is_opened(session: Session, chain_
     chain.close()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", Engine)
 def test_where_there_is_no_chain_no_engine_goes_on(
     engine: Engine, session: Session, chain_directory: Path
 ) -> None:

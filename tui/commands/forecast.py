@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-from engine.checkpoint.criu.features import examine_criu
+from engine.checkpoint.kinds import kind_of
 from engine.checkpoint.link import Engine
 from engine.errors import TargetGone
 from engine.forecast.advisor import Advice, Advisor
@@ -110,7 +110,7 @@ def forecast(
     memory, and says what to do: dump now, pre-dump first, wait, or that pre-dumps would not converge.
     """
     makers = Engine(engine)
-    can_pre_dump = makers is not Engine.CRIU or examine_criu().has_memory_tracking
+    can_pre_dump = kind_of(makers).can_pre_dump()
     advisor = Advisor(budget_s=budget)
     how = tracker or tracker_to_wait_by()
     with Interruption() as interruption, Session(pid, how, cost_budget or DEFAULT_BUDGET) as session:
