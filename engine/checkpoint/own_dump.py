@@ -26,7 +26,7 @@ from engine.checkpoint.rules import lazy_pages
 from engine.checkpoint.sidecar import write_sidecar
 from engine.checkpoint.tasks import TaskState, gather, write_images
 from engine.images.layout import LinkKind
-from engine.images.stats import DumpStats
+from engine.images.stats import DumpStats, microseconds
 from engine.images.writer import Committed, LinkWriter
 from engine.kernel.memory import TargetMemory
 from engine.kernel.relatives import Relatives
@@ -102,7 +102,7 @@ class OwnDump:
             is_copied = grow(buffer, gauge.total_bytes)
             if is_copied:
                 self._apart.run(saving.copy, look)
-                memdump_us = _microseconds(clock.copy_s)
+                memdump_us = microseconds(clock.copy_s)
                 if self._after is After.RUN:
                     self._release(tree)
             else:
@@ -139,7 +139,7 @@ class OwnDump:
             freezing_us=tree.freezing_us,
             frozen_us=tree.stopped_us,
             memdump_us=memdump_us,
-            memwrite_us=_microseconds(self._clock.copy_s) - memdump_us,
+            memwrite_us=microseconds(self._clock.copy_s) - memdump_us,
         )
         write_sidecar(writer, self._session, Engine.MEMORY)
         return saving.common.commit(writer.counted(times), before_us)
@@ -205,7 +205,3 @@ class _Saving:
     def unreadable_pages(self) -> int:
         """How many pages were needed and could not be read."""
         return sum((plan.needed - self.covered[p]).count for p, plan in self.plans.items())
-
-
-def _microseconds(seconds: float | None) -> int:
-    return int((seconds or 0.0) * 1e6)

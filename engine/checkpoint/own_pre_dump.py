@@ -22,7 +22,7 @@ from engine.checkpoint.rules import lazy_pages
 from engine.checkpoint.sidecar import write_sidecar
 from engine.errors import TargetGone
 from engine.images.layout import LinkKind
-from engine.images.stats import DumpStats
+from engine.images.stats import DumpStats, microseconds
 from engine.images.writer import LinkWriter, PagesWriter
 from engine.kernel.memory import PageBuffer, TargetMemory
 from engine.kernel.process import Identity
@@ -63,8 +63,7 @@ def make_pre_dump(claim: Claim, progress: Progress, cancelled: Cancelled) -> Lin
         covered = copier.write(writer, common, plans)
         clock.note(Step.COPIED)
         gauge.advance("syncing", 0)
-        write_us = int((clock.copy_s or 0.0) * 1e6)
-        stats = writer.counted(DumpStats(frozen_us=stopped_us, memwrite_us=write_us))
+        stats = writer.counted(DumpStats(frozen_us=stopped_us, memwrite_us=microseconds(clock.copy_s)))
         write_sidecar(writer, session, Engine.MEMORY)
         committed = common.commit(stats, before_us)
         claim.settle(covered)

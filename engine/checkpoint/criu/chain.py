@@ -23,11 +23,11 @@ from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.epoch import CriusEpoch
 from engine.checkpoint.criu.features import Criu
-from engine.checkpoint.criu.job import CriuRun
 from engine.checkpoint.criu.mapped_root import open_to_mapped_root
 from engine.checkpoint.criu.options import CriuOptions
 from engine.checkpoint.criu.order import LinkOrder
 from engine.checkpoint.criu.part import SmallPart
+from engine.checkpoint.criu.run import CriuRun
 from engine.checkpoint.criu.selection import choices, would_write
 from engine.checkpoint.criu.usable import require_ready, usable_criu
 from engine.checkpoint.directory import ChainDirectory, Listing

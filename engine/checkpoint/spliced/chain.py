@@ -21,10 +21,10 @@ from engine.checkpoint.copying import CopyProgress
 from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu
-from engine.checkpoint.criu.job import CriuRun
 from engine.checkpoint.criu.mapped_root import open_to_mapped_root
 from engine.checkpoint.criu.options import CriuOptions
 from engine.checkpoint.criu.order import LinkOrder
+from engine.checkpoint.criu.run import CriuRun
 from engine.checkpoint.criu.usable import require_ready, usable_criu
 from engine.checkpoint.freeze_limit import BEYOND_S
 from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress, never, unheeded

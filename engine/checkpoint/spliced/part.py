@@ -29,7 +29,7 @@ from engine.checkpoint.criu.order import OurPart, Terms
 from engine.checkpoint.link import After
 from engine.checkpoint.link_clock import LinkClock, Step
 from engine.checkpoint.spliced.frozen_pages import FrozenPages
-from engine.images.stats import DumpStats
+from engine.images.stats import DumpStats, microseconds
 from engine.kernel.urgency import urgent
 
 _BEFORE_FREEZING: Final = "pre-dump"
@@ -128,9 +128,9 @@ class SplicedPart(OurPart):
         return replace(
             counted,
             pages_scanned=counted.pages_written + counted.pages_skipped_parent,
-            freezing_us=_microseconds(clock.freezing_s),
-            frozen_us=_microseconds(clock.frozen_s),
-            memdump_us=_microseconds(self._pages.collect_s) + _microseconds(clock.copy_s),
+            freezing_us=microseconds(clock.freezing_s),
+            frozen_us=microseconds(clock.frozen_s),
+            memdump_us=microseconds(self._pages.collect_s) + microseconds(clock.copy_s),
         )
 
     def add(self, directory: CriuDirectory) -> None:
@@ -149,7 +149,3 @@ class SplicedPart(OurPart):
             self._urgency.close()
         finally:
             self._theirs.close()
-
-
-def _microseconds(seconds: float | None) -> int:
-    return int((seconds or 0.0) * 1e6)
