@@ -200,12 +200,12 @@ def _cell(link: LinkResult, column: str) -> Cell:
 
 
 def _progress_lines(progress: LinkProgress, width: int) -> list[list[Span]]:
-    """A bar, and what is being done; a total of zero means that it is not known yet."""
-    share = min(1.0, progress.done_bytes / progress.total_bytes) if progress.total_bytes > 0 else 0.0
-    percent = f" {share:4.0%}"
+    """A bar, and what is being done."""
+    percent = f" {progress.share:4.0%}"
     length = max(0, width - len(percent))
-    done = round(share * length)
-    text = f"{say_bytes(progress.done_bytes)} of {say_bytes(progress.total_bytes)}"
+    done = round(progress.share * length)
+    total_bytes = progress.total_bytes
+    of = "" if total_bytes is None else f"  {say_bytes(progress.done_bytes)} of {say_bytes(total_bytes)}"
     return [
         [
             Span("━" * done, "chain-view--bar"),
@@ -214,6 +214,6 @@ def _progress_lines(progress: LinkProgress, width: int) -> list[list[Span]]:
         ],
         [
             Span(printable(progress.stage)),
-            Span("  " + text if progress.total_bytes > 0 else "", "chain-view--label"),
+            Span(of, "chain-view--label"),
         ],
     ]

@@ -23,7 +23,8 @@ class CopyProgress:
 
     progress: Progress
     cancelled: Cancelled
-    total_bytes: int = 0
+    total_bytes: int | None = None
+    """None while it is not known."""
     done_bytes: int = 0
     read_s: float = 0.0
     """What reading the target's memory took."""
@@ -35,7 +36,8 @@ class CopyProgress:
             Cancelled: he does.
         """
         self.done_bytes += more_bytes
-        self.progress(LinkProgress(stage, self.done_bytes, max(self.total_bytes, self.done_bytes)))
+        total_bytes = None if self.total_bytes is None else max(self.total_bytes, self.done_bytes)
+        self.progress(LinkProgress(stage, self.done_bytes, total_bytes))
         self.check()
 
     @contextmanager

@@ -36,7 +36,13 @@ class LinkProgress:
     stage: str
     """As in "collecting", "copying", "writing", "syncing"."""
     done_bytes: int
-    total_bytes: int
+    total_bytes: int | None
+    """None while that is not known, or nothing is copied."""
+
+    @property
+    def share(self) -> float:
+        """Of all of it what is done, from 0 to 1."""
+        return min(1.0, self.done_bytes / self.total_bytes) if self.total_bytes else 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,8 +98,8 @@ class OwnDump:
             clock.note(Step.COPYING)
             common = held.enter_context(CommonLink(writer, plans))
             saving = _Saving(plans, states, memories, smaps, common, Stash(buffer), gauge)
-            gauge.total_bytes = common.needed_bytes
-            is_copied = grow(buffer, gauge.total_bytes)
+            needed_bytes = gauge.total_bytes = common.needed_bytes
+            is_copied = grow(buffer, needed_bytes)
             if is_copied:
                 self._apart.run(saving.copy, look)
                 memdump_us = microseconds(clock.copy_s)
@@ -108,7 +108,7 @@ class OwnDump:
             else:
                 memdump_us = 0
                 common.forget()
-                tree.freeze.limit_s = self._limit_s(gauge.total_bytes, to_disk=True)
+                tree.freeze.limit_s = self._limit_s(needed_bytes, to_disk=True)
                 self._notes.append(_TOO_MUCH)
             while_stopped.close()
             self._apart.run_if(bool(tree.stopped), partial(saving.write, writer, is_copied=is_copied), look)

@@ -218,7 +218,7 @@ class CriuRun:
 
     def _say_giving_up(self, how: str) -> None:
         self._freeze.still_here()
-        self._progress(LinkProgress(f"giving up: {how}", 0, 0))
+        self._progress(LinkProgress(f"giving up: {how}", 0, None))
 
     # -- the end
 

@@ -140,11 +140,12 @@ class FrozenPages:
         """
         began_s = time.perf_counter()
         self._divide(images)
-        self._gauge.total_bytes = sum(share.needed.size_bytes for share in self._shares)
+        needed_bytes = sum(share.needed.size_bytes for share in self._shares)
+        self._gauge.total_bytes = needed_bytes
         self._clock.note(Step.COPYING)
         self.collect_s += time.perf_counter() - began_s
         self._gauge.advance("copying", 0)
-        if not grow(self._stash.buffer, self._gauge.total_bytes):
+        if not grow(self._stash.buffer, needed_bytes):
             self.notes.append(
                 "more was pending than fits beside the target in memory: it was stopped until all was written"
             )
