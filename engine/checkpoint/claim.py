@@ -17,9 +17,9 @@ from engine.checkpoint.directory import ChainDirectory
 from engine.checkpoint.freeze_limit import limit_s
 from engine.checkpoint.link import Engine, LinkResult
 from engine.checkpoint.resuming import (
-    links_of,
     read_earlier_epoch,
     read_open_chain,
+    record_of,
     require_chain_of,
     resume_epoch,
 )
@@ -59,13 +59,7 @@ class Claim:
         sidecar = require_chain_of(images, session.root, Engine.MEMORY)
         epoch = read_earlier_epoch(session, images, sidecar)
         place = ChainDirectory.go_on(directory, images)
-        record = ChainRecord(
-            engine,
-            directory,
-            last_number=place.last_number,
-            links=links_of(images, engine),
-            parts=[(link.path, place.fingerprint(link.path)) for link in images.links],
-        )
+        record = record_of(images, engine, directory, place)
         claim = cls(session, place, record)
         with session.held() as processes:
             session.attach()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from engine.checkpoint.chain_record import ChainRecord
+from engine.checkpoint.directory import ChainDirectory
 from engine.checkpoint.link import Engine, LinkResult
 from engine.checkpoint.sidecar import Sidecar, SidecarProcess, boot_id, link_digest, read_sidecar
 from engine.errors import BadImage, LinkFailed, TargetGone, UnknownFormat
@@ -125,9 +127,22 @@ def read_earlier_epoch(session: Session, chain: ImageChain, sidecar: Sidecar) ->
     return EarlierEpoch(sidecar, covered, why_full)
 
 
-def links_of(chain: ImageChain, engine: Engine) -> tuple[LinkResult, ...]:
-    """The links that are there, as links of a chain that is gone on with."""
-    return tuple(LinkResult.of_earlier(info, engine) for info in chain.infos())
+def record_of(chain: ImageChain, engine: Engine, directory: Path, place: ChainDirectory) -> ChainRecord:
+    """The record of a chain that is gone on with.
+
+    Args:
+        chain: what is there.
+        engine: who is to make its next links.
+        directory: where it is, as the user named it.
+        place: the same, opened.
+    """
+    return ChainRecord(
+        engine,
+        directory,
+        last_number=place.last_number,
+        links=tuple(LinkResult.of_earlier(info, engine) for info in chain.infos()),
+        parts=[(link.path, place.fingerprint(link.path)) for link in chain.links],
+    )
 
 
 def resume_epoch(session: Session, epoch: EarlierEpoch) -> list[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from engine.checkpoint.apart import Apart
-from engine.checkpoint.chain_record import ChainRecord, NextLink
+from engine.checkpoint.chain_record import NextLink
 from engine.checkpoint.claim import ANOTHER_CHAIN, Claim
 from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import CriuDirectory
@@ -34,7 +34,7 @@ from engine.checkpoint.directory import ChainDirectory, Listing
 from engine.checkpoint.freeze_limit import BEYOND_S, limit_s
 from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress, never, unheeded
 from engine.checkpoint.link_clock import LinkClock
-from engine.checkpoint.resuming import links_of, read_open_chain, require_chain_of, why_not_the_same
+from engine.checkpoint.resuming import read_open_chain, record_of, require_chain_of, why_not_the_same
 from engine.checkpoint.sidecar import sidecar_of, write_sidecar_of_dump
 from engine.errors import NotTrusted, TargetGone
 from engine.images.layout import SIDECAR, LinkKind
@@ -101,13 +101,7 @@ class CriuChain:
             self._record, self._epoch = self._claim.record, CriusEpoch(self._claim)
             return
         place = ChainDirectory.go_on(directory, images)
-        self._record = ChainRecord(
-            self.engine,
-            directory,
-            last_number=place.last_number,
-            links=links_of(images, self.engine),
-            parts=[(link.path, place.fingerprint(link.path)) for link in images.links],
-        )
+        self._record = record_of(images, self.engine, directory, place)
         self._claim = Claim(session, place, self._record)
         self._epoch = CriusEpoch(self._claim)
         session.follow_tree()
