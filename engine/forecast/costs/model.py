@@ -204,9 +204,7 @@ class CostModel:
         )
         return (model._with_parts(self.parts.after(result)) if self.parts else model)._keeping(result)
 
-    def _after_dump(
-        self, result: LinkResult, seconds: float, stopped_s: float, *, ran_on: bool
-    ) -> CostModel:
+    def _after_dump(self, result: LinkResult, seconds: float, stopped_s: float, *, ran_on: bool) -> CostModel:
         size = result.size_bytes
         model = replace(
             self,
