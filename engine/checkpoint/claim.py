@@ -89,7 +89,7 @@ class Claim:
         return f"{printable(str(changed))} was changed or removed since it was made" if changed else ""
 
     def renew(self) -> None:
-        """Make sure, before a link of ours, that what is clean is so with regard to this chain.
+        """Make sure, before a link of ours, that clean pages are clean with regard to this chain.
 
         Raises:
             LinkFailed: the chain has ended.

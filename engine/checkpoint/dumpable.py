@@ -49,7 +49,7 @@ class Preflight:
         return tuple(finding for finding in self.findings if finding.part & kind_of(engine).part)
 
     def against(self, engine: Engine) -> tuple[Finding, ...]:
-        """Those because of which an engine makes no dump, or none that can be restored if it is to."""
+        """Those because of which an engine makes no dump, or one that cannot be restored though it should."""
         return tuple(finding for finding in self.of(engine) if finding.severity.prevents)
 
     def can(self, engine: Engine) -> bool:
@@ -146,7 +146,7 @@ class Chosen:
 
     engine: Engine
     why_not_restorable: str = ""
-    """Why it is one whose dump cannot be restored; empty if it can."""
+    """Why it had to be an engine whose dumps cannot be restored; empty if they can."""
     hint: str = ""
     """What to do about that."""
 

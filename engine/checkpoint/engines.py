@@ -1,7 +1,7 @@
 """What can make links of a target here, and what each can and cannot do; and chains of theirs.
 
 What an engine is, is said in `kinds`; what speaks against its dump of a target, in `dumpable`. Here both come
-together, for whoever lets choose.
+together, for those who let the user choose.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def examine_engines(session: Session) -> tuple[EngineReport, ...]:
 
 
 OFFERED_OPTIONS: Final = ("shell-job", "tcp-established", "ext-unix-sk", "file-locks")
-"""Those of CRIU's that whoever is asked can turn on, and so need not keep an engine from a target."""
+"""Options of CRIU that the user is asked for: that a target needs them does not rule an engine out."""
 
 
 def _report(kind: EngineKind, session: Session, preflight: Preflight) -> EngineReport:
@@ -132,7 +132,7 @@ def open_chain(
         options: for CRIU, alone or as a part of spliced; memory has none.
         checked: whether pre-flight looks at the target first.
         trusts_directory: whether others may be able to exchange the directory. They can then put
-            links of their own in the place of ours, or remove them; to read them they are not able.
+            links of their own in the place of ours, or remove them; they cannot read them.
         freeze_timeout_s: how long each link may keep the target stopped; see `freeze_limit`.
 
     Raises:

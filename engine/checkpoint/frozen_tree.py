@@ -29,7 +29,7 @@ class FrozenTree:
 
         Args:
             session: whose processes are to be stopped.
-            most_s: for how long at most, in all; whoever has it stopped asks `freeze` meanwhile.
+            most_s: for how long at most, in all. The caller asks `freeze` whether that is over.
         """
         self._session = session
         self.freeze = Freeze(session.root.pid, most_s)
@@ -37,7 +37,7 @@ class FrozenTree:
         self.stopped: dict[Identity, StoppedProcess] = {}
         self._stopped_us = 0
         self.freezing_us = 0
-        """How long it took until all of it was."""
+        """How long it took until all of it was stopped."""
 
     def __enter__(self) -> Self:
         """Stop the tree. Children born meanwhile are stopped too.
@@ -50,7 +50,7 @@ class FrozenTree:
         self._since = time.perf_counter()
         try:
             while self._stop_new():
-                self._session.follow_tree(arm=False)  # who is born now is saved in full anyway
+                self._session.follow_tree(arm=False)  # a child that is born now is saved in full anyway
         except BaseException:
             self.release()
             raise

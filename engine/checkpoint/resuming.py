@@ -1,4 +1,4 @@
-"""Going on with a chain that an earlier dirtytop began: which can be, and what can be left to it."""
+"""Going on with a chain that an earlier dirtytop began: with which one can, and what it holds."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def tracker_of(chain: ImageChain) -> TrackerKind:
 
 
 def require_chain_of(chain: ImageChain, root: Identity, engine: Engine) -> Sidecar:
-    """Make sure that a chain is of this very process and this engine; what its last link says of itself.
+    """Make sure that a chain is of this process and engine. Returns what its last link says of itself.
 
     Raises:
         LinkFailed: it is not, or does not say so. BadImage: its sidecar is damaged.
@@ -104,7 +104,7 @@ def _sidecar_of(chain: ImageChain) -> Sidecar:
 
 @dataclass(frozen=True, slots=True)
 class EarlierEpoch:
-    """All that there is to read of an epoch which an earlier program began with a link of ours."""
+    """An epoch that an earlier program began with a link of ours, as far as files tell of it."""
 
     sidecar: Sidecar
     covered: dict[int, PageSet]
@@ -114,7 +114,7 @@ class EarlierEpoch:
 
 
 def read_earlier_epoch(session: Session, chain: ImageChain, sidecar: Sidecar) -> EarlierEpoch:
-    """Read what the last link of a chain says; nothing of the session's is changed.
+    """Read what the last link of a chain says of its epoch; nothing of the session is changed.
 
     Raises:
         BadImage: the link is damaged. UnknownFormat: the chain is newer than what we understand.

@@ -1,4 +1,4 @@
-"""What a link knows beyond its images: whose epoch it began, so that a later dirtytop can go on from it.
+"""What a link knows beyond its images: whose epoch it began. A later dirtytop needs that to go on from it.
 
 A soft-dirty epoch lives in the kernel and outlasts us. If nothing has disturbed it, the next link may
 leave to the parent what reads clean, even if another dirtytop made that parent. The file
@@ -58,10 +58,10 @@ class SidecarProcess:
     memory_identity: tuple[str, str]
     """Changes when the process starts another program."""
     canary: Canary | None
-    """What tells whether anybody has cleared since; None if nothing does."""
+    """Tells whether anybody has cleared the bits since; None if nothing can tell."""
     marked_pages: tuple[int, ...] = ()
     frames: tuple[int, ...] = ()
-    """What tells which memory was moved since: see `FrameMarks`."""
+    """Together these two tell which memory was moved since: see `FrameMarks`."""
 
     @property
     def marks(self) -> FrameMarks:
@@ -76,7 +76,7 @@ class SidecarProcess:
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """All of it."""
+    """What `dirtytop.json` says."""
 
     boot_id: str
     tracker: TrackerKind

@@ -79,7 +79,7 @@ class CriuChain:
             options: how CRIU is to make the links.
             criu: which one; None finds it.
             trusts_directory: whether others may be able to exchange the directory. Then a dump is all
-                that can be made in it: on the way to a parent CRIU goes by names.
+                that can be made in it: CRIU finds a parent by name.
             goes_on: whether it is as of `go_on`.
 
         Raises:

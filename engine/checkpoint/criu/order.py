@@ -71,7 +71,7 @@ class OurPart(Protocol):
 
         Args:
             directory: where they are.
-            look: to be called some twenty times a second by whoever waits; what it raises is to be raised.
+            look: to be called some twenty times a second while it waits; what it raises is to be raised.
         """
 
     def thawed(self) -> None:

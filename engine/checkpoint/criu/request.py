@@ -36,7 +36,7 @@ def request_of(
     options.log_file = LOG
     options.pid = order.root.pid
     options.timeout = math.ceil(order.most_frozen_s)
-    # What no request of ours sets another file may have set.
+    # Not asked for by any request of ours; a file of options may have set it.
     options.lazy_pages = options.auto_dedup = False
     config = write_config(
         directory.work,

@@ -44,7 +44,7 @@ _TRY_AGAIN: Final = "its pages are pending as before; `dirtytop doctor PID` tell
 
 
 class CriuRun:
-    """Has CRIU make one link, and whoever has a part in that do it."""
+    """Has CRIU make one link, and lets our part in it be done when it is time."""
 
     def __init__(
         self,

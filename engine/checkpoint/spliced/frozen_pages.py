@@ -84,7 +84,7 @@ class FrozenPages:
         self._parent = parent
         self._listed = parent.pages if parent else {}
         self.withheld = WithheldMemory(criu)
-        """What is ours to find, too."""
+        """Mappings whose pages we have to find, for CRIU was told nothing of them."""
         self._stash = Stash(buffer)
         self._gauge = gauge
         self._clock = clock
@@ -93,7 +93,7 @@ class FrozenPages:
         self._shares: list[_Share] = []
         self._plans: dict[TrackedProcess, LinkPlan] = {}
         self.is_copied = False
-        """Whether all of it is in memory of ours, so that the tree may go on."""
+        """Whether all of it is in our memory: then the tree may go on."""
         self.covered: dict[TrackedProcess, PageSet] = {}
         """What the link holds of each tracked process, once it is spliced."""
         self.notes: list[str] = []
@@ -127,8 +127,8 @@ class FrozenPages:
     def save(self, images: PartialDirectory) -> None:
         """Find out what else is needed, and copy it, unless it is too much for memory.
 
-        Another thread may do it than that which has planned: it may have to wait for the memory of the
-        target, and touches nothing but what this object alone has.
+        It may be called from another thread than `plan`: it may have to wait for the memory of the target,
+        and touches nothing but what belongs to this object.
 
         Args:
             images: where CRIU has written its part.
@@ -158,7 +158,7 @@ class FrozenPages:
         self._clock.note(Step.COPIED)
 
     def _divide(self, images: PartialDirectory) -> None:
-        """Between the parent and us, what CRIU has listed and what was withheld from it."""
+        """Divide what CRIU has listed, and what was withheld from it, between the parent and us."""
         plans = {process.inner_pid: plan for process, plan in self._plans.items()}
         identities = self._identities()
         looked_through: set[int] = set()
