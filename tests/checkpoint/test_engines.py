@@ -71,7 +71,13 @@ def test_what_is_told_of_a_chain_that_is_there_is_what_going_on_with_it_then_doe
         earlier = examine_chain(session, chain_directory)
         assert earlier is not None
         assert (earlier.engine, earlier.link_count, earlier.why_not) == (Engine.MEMORY, 2, "")
-        link = go_on(Engine.MEMORY, session, chain_directory).pre_dump()
+        chain = go_on(Engine.MEMORY, session, chain_directory)
+        # What images do not tell is not known, and not 0.
+        assert [(link.number, link.seconds, link.copy_s) for link in chain.links] == [
+            (1, None, None),
+            (2, None, None),
+        ]
+        link = chain.pre_dump()
         assert link.number == 3
         assert bool(link.pages_in_parent) is not bool(earlier.why_full)
         assert bool(earlier.why_full) is (kind is TrackerKind.WRITE_PROTECT)

@@ -309,6 +309,9 @@ def test_the_only_copy_of_a_killed_target_is_kept_whatever_becomes_of_criu(
     result = chain.dump(After.KILL)
     target.process.wait()
     assert "killed by SIGKILL" in result.notes[0]
+    # It told no times: that is not the same as no time.
+    assert (result.stopped_us, result.copy_s) == (None, None)
+    assert result.as_json()["stopped_us"] is None
     assert read_chain(chain_directory).links[-1].path == result.path
     assert chain.is_ended
 

@@ -52,7 +52,7 @@ class Terms:
 
 
 class OurPart(Protocol):
-    """What we do of a link that CRIU makes. A run calls this, on its own thread, in the order given here.
+    """What we do of a link that CRIU makes. A run calls these methods, on its own thread.
 
     What a method raises makes the link fail, and the tree run on. Of a tree that is to be killed it may be
     too late for that after `while_frozen` (`CriuDirectory.is_only_copy`).
@@ -60,7 +60,7 @@ class OurPart(Protocol):
 
     @property
     def terms(self) -> Terms:
-        """Asked once, before CRIU is started."""
+        """What is asked of CRIU besides; the same whenever it is asked for."""
         ...
 
     def heard(self, script: str) -> None:
