@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from engine.checkpoint.link import Engine
+from engine.errors import NotSupported
 from engine.preflight.finding import Part
 from engine.tracking.sample import TrackerKind
 
@@ -35,6 +36,10 @@ class EngineKind(ABC):
     """Whether the target can be made again from its dump."""
     dump_stops: ClassVar[str]
     """What a dump does to the target."""
+    why_no_pre_dump: ClassVar[str] = ""
+    """Why it makes no pre-dumps where `can_pre_dump` says so."""
+    without_pre_dumps: ClassVar[str] = ""
+    """What can be done there."""
 
     @property
     def uses_criu(self) -> bool:
@@ -45,17 +50,14 @@ class EngineKind(ABC):
     def pre_dump_stops(self, tracker: TrackerKind) -> str:
         """What a pre-dump does to a target that is tracked so."""
 
-    why_no_pre_dump: ClassVar[str] = ""
-    """Why it makes no pre-dumps where `can_pre_dump` says so."""
-    without_pre_dumps: ClassVar[str] = ""
-    """What can be done there."""
-
     def can_pre_dump(self) -> bool:
         """Whether it can make pre-dumps on this machine. Errors as of `examine_criu`, where CRIU is asked."""
         return True
 
-    def require_pre_dump(self) -> None:  # noqa: B027 - nothing to ask of an engine that always can
-        """Make sure of it. Raises NotSupported besides, and says what a command can do about it."""
+    def require_pre_dump(self) -> None:
+        """Make sure that it can. Raises NotSupported if not; other errors as of `can_pre_dump`."""
+        if not self.can_pre_dump():
+            raise NotSupported(self.why_no_pre_dump, hint=self.without_pre_dumps)
 
     @abstractmethod
     def begin(
@@ -124,7 +126,7 @@ class CriuEngine(EngineKind):
         return examine_criu().has_memory_tracking
 
     def require_pre_dump(self) -> None:
-        """It needs soft-dirty bits."""
+        """It needs soft-dirty bits; the hint is for a command line."""
         from engine.checkpoint.criu.features import examine_criu
 
         examine_criu().require_memory_tracking()
