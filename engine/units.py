@@ -100,9 +100,12 @@ def split_bytes(n: float, least_unit: str = "B") -> tuple[str, str]:
     return f"{figure:.{decimals}f}", _UNITS[unit]
 
 
-def format_duration(seconds: float) -> str:
-    """How long something took or lasts, in the two units that matter: `"1.20 ms"`, `"2 h 05 min"`."""
-    if not math.isfinite(seconds):
+def format_duration(seconds: float | None) -> str:
+    """How long something took or lasts, in the two units that matter: `"1.20 ms"`, `"2 h 05 min"`.
+
+    None and what is not finite are not known.
+    """
+    if seconds is None or not math.isfinite(seconds):
         return NOTHING
     if seconds < 0:
         return "-" + format_duration(-seconds)

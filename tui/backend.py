@@ -17,7 +17,9 @@ from engine.tracking.sample import RateMode, Sample, TrackerKind
 from tui.orders import ChainOrder
 
 if TYPE_CHECKING:
-    from engine.checkpoint.engines import Chain, EarlierChain, EngineReport
+    from engine.checkpoint.chain import Chain
+    from engine.checkpoint.earlier import EarlierChain
+    from engine.checkpoint.engines import EngineReport
     from engine.checkpoint.link import Cancelled
     from engine.forecast.advisor import Advisor
     from engine.images.areas import Area
@@ -140,8 +142,8 @@ class EngineBackend:
         return Session(pid, tracker, budget)
 
     def engines(self) -> tuple[Engine, ...]:
-        """See `engine.checkpoint.engines`."""
-        from engine.checkpoint.engines import ENGINES
+        """See `engine.checkpoint.kinds`."""
+        from engine.checkpoint.kinds import ENGINES
 
         return ENGINES
 
@@ -152,8 +154,8 @@ class EngineBackend:
         return examine_engines(_session(target))
 
     def examine_chain(self, target: Tracking, directory: Path) -> EarlierChain | None:
-        """See `engine.checkpoint.engines`."""
-        from engine.checkpoint.engines import examine_chain
+        """See `engine.checkpoint.earlier`."""
+        from engine.checkpoint.earlier import examine_chain
 
         return examine_chain(_session(target), directory)
 
@@ -169,8 +171,8 @@ class EngineBackend:
         return open_chain(engine, session, order.directory, options, trusts_directory=trusts)
 
     def find_log(self, link: Path, since_s: float = 0.0) -> Path | None:
-        """See `engine.checkpoint.engines`."""
-        from engine.checkpoint.engines import find_log
+        """See `engine.checkpoint.criu.directory`."""
+        from engine.checkpoint.criu.directory import find_log
 
         return find_log(link, since_s)
 
@@ -182,11 +184,11 @@ class EngineBackend:
         return link_areas(read_link(link), maps)
 
     def calibrate(self, target: Tracking, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
-        """By copying and writing for a moment; a CRIU without memory tracking cannot pre-dump."""
-        from engine.checkpoint.criu.features import examine_criu
+        """By copying and writing for a moment."""
+        from engine.checkpoint.kinds import kind_of
 
         engine = _engine(target, order)
-        can_pre_dump = engine is not Engine.CRIU or examine_criu().has_memory_tracking
+        can_pre_dump = kind_of(engine).can_pre_dump()
         advisor.calibrate(order.directory, engine, can_pre_dump=can_pre_dump, cancelled=cancelled)
 
     def list_processes(self) -> tuple[ProcessRow, ...]:

@@ -15,7 +15,7 @@ from engine.printable import printable
 from engine.trust.directory import OPTION, open_directory
 
 if TYPE_CHECKING:
-    from engine.checkpoint.engines import EarlierChain
+    from engine.checkpoint.earlier import EarlierChain
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _NAME_LENGTH = 40

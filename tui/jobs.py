@@ -20,7 +20,7 @@ from tui.messages import LinkMade, LinkNotMade, LinkProgressed, Post
 from tui.orders import LinkRequest
 
 if TYPE_CHECKING:  # heavy, and only named here
-    from engine.checkpoint.engines import Chain
+    from engine.checkpoint.chain import Chain
 
 
 class LinkJob:

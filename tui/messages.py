@@ -20,7 +20,7 @@ from tui.orders import LinkRequest, Wait
 from widgets.rate_chart import ChartPoint
 
 if TYPE_CHECKING:  # heavy, and only named here
-    from engine.checkpoint.engines import Chain
+    from engine.checkpoint.chain import Chain
 
 
 @dataclass(frozen=True, slots=True)

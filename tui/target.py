@@ -32,7 +32,8 @@ from widgets.rate_chart import ChartMark, ChartPoint
 from widgets.target_header import Notice, TargetState, TargetStatus
 
 if TYPE_CHECKING:  # heavy, and only named here
-    from engine.checkpoint.engines import Chain, EngineReport
+    from engine.checkpoint.chain import Chain
+    from engine.checkpoint.engines import EngineReport
 
 Severity = Literal["information", "warning", "error"]
 
@@ -270,10 +271,10 @@ class Target:
         self.job = self.progress = self.failed_log = None
         self.chain = chain
         self.links = chain.links
-        if self.live.sample:
+        if self.live.sample and result.since_look_s is not None:
             label = "■" if result.kind is LinkKind.DUMP else str(result.number)
             # It holds what was written until it looked; from then on pages are pending again.
-            looked_s = self.live.sample.time_s - result.seconds + result.times.lead_s
+            looked_s = self.live.sample.time_s - result.since_look_s
             self.marks = (*self.marks, ChartMark(looked_s, label))
 
     def link_not_made(self, error: DirtytopError, *, why_full: str, log: Path | None) -> None:

@@ -6,7 +6,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.checkpoint.link import After, Engine, LinkResult
+from engine.checkpoint.kinds import kind_of
+from engine.checkpoint.link import After, LinkResult
 from engine.forecast.costs.calibrate import MOST_FILE_BYTES
 from engine.images.layout import LinkKind
 from engine.printable import printable
@@ -14,7 +15,7 @@ from engine.tracking.sample import Sample
 from engine.units import format_duration, say_bytes
 
 if TYPE_CHECKING:
-    from engine.checkpoint.engines import EarlierChain
+    from engine.checkpoint.earlier import EarlierChain
 
 KINDS = {LinkKind.PRE_DUMP: "pre-dump", LinkKind.DUMP: "dump"}
 
@@ -22,12 +23,6 @@ AFTER = {
     After.RUN: "Let it run on",
     After.STOP: "Leave it stopped (SIGSTOP)",
     After.KILL: "Kill it",
-}
-
-ENGINES = {
-    Engine.MEMORY: "memory and registers: not restorable",
-    Engine.CRIU: "CRIU",
-    Engine.SPLICED: "CRIU, its memory saved by us",
 }
 
 
@@ -53,16 +48,18 @@ def describe_cost(result: LinkResult) -> str:
 
 def stopped(result: LinkResult) -> str:
     """How long the target was stopped for it."""
+    if result.stopped_us is None:
+        return "not known how long the target was stopped"
     if not result.stopped_us:
         return "target never stopped"
-    return f"target stopped for {format_duration(result.stopped_us / 1e6)}"
+    return f"target stopped for {format_duration(result.stopped_s)}"
 
 
 def verdict(result: LinkResult) -> str:
     """What can be done with a link, in a few words."""
     if result.restorable:
         return "yes"
-    if result.kind is LinkKind.PRE_DUMP and result.engine is not Engine.MEMORY:
+    if result.kind is LinkKind.PRE_DUMP and kind_of(result.engine).is_restorable:
         return "not by itself: it is the parent of the dump that is"
     return "no: memory and registers only" if result.kind is LinkKind.DUMP else "no: memory only"
 

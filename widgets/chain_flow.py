@@ -15,7 +15,7 @@ from engine.checkpoint.link import LinkProgress, LinkResult
 from engine.images.layout import LinkKind
 from engine.pageset import PAGE_SIZE
 from engine.printable import printable
-from engine.units import format_bytes, format_duration, say_bytes
+from engine.units import NOTHING, format_bytes, format_duration, say_bytes
 from widgets.columns import Span, fit_cell
 from widgets.drawing import SpanView
 from widgets.heat_words import empty_lines
@@ -178,7 +178,7 @@ class ChainFlow(SpanView, can_focus=True):
     def _box(self, link: LinkResult, *, is_cursor: bool) -> list[list[Span]]:
         name, style = _name(link)
         held_bytes = link.pages_in_parent * self._page_bytes
-        stop = "not stopped" if not link.stopped_us else f"stop {format_duration(link.stopped_us / 1e6)}"
+        stop = "not stopped" if link.stopped_us == 0 else f"stop {format_duration(link.stopped_s)}"
         share = link.pages_written / max(1, link.pages_written + link.pages_in_parent)
         cells = max(1, round(share * (_BOX - 4)))
         rows = [
@@ -190,13 +190,12 @@ class ChainFlow(SpanView, can_focus=True):
         return _framed(name, style, rows, "chain-flow--cursor" if is_cursor else "chain-flow--frame")
 
     def _making(self, progress: LinkProgress) -> list[list[Span]]:
-        share = _share(progress)
-        done = round(share * (_BOX - 4))
+        done = round(progress.share * (_BOX - 4))
         rows = [
             [Span(printable(progress.stage))],
-            [Span("of     ", _LABEL), Span(format_bytes(progress.total_bytes))],
+            [Span("of     ", _LABEL), Span(_total(progress))],
             [Span("━" * done, "chain-flow--bar"), Span("─" * (_BOX - 4 - done), "chain-flow--rest")],
-            [Span(f"{share:.0%}")],
+            [Span(f"{progress.share:.0%}")],
         ]
         return _framed("in the making", _LABEL, rows, "chain-flow--frame")
 
@@ -208,7 +207,7 @@ class ChainFlow(SpanView, can_focus=True):
             sign = name.split()[0] + " " + say_bytes(link.size_bytes)
             stations.append(Span(f"[{sign}]" if at == self._index else sign, style))
         if self._progress is not None:
-            stations.append(Span(f"… {_share(self._progress):.0%}", _LABEL))
+            stations.append(Span(f"… {self._progress.share:.0%}", _LABEL))
         first = 0
         while first < self._index and sum(len(s.text) + 3 for s in stations[first:]) > width:
             first += 1
@@ -218,7 +217,7 @@ class ChainFlow(SpanView, can_focus=True):
         lines = [fit_cell(line, width)]
         if (link_here := self.cursor_link) is not None:
             held = say_bytes(link_here.pages_in_parent * self._page_bytes)
-            stop = format_duration(link_here.stopped_us / 1e6)
+            stop = format_duration(link_here.stopped_s)
             facts = f"{link_here.kind.value}  parent holds {held}  stop {stop}  Enter: its areas"
             lines.append(fit_cell([Span(facts, _LABEL)], width))
         return lines
@@ -266,10 +265,6 @@ class ChainFlow(SpanView, can_focus=True):
             self.action_open()
 
 
-def _share(progress: LinkProgress) -> float:
-    return min(1.0, progress.done_bytes / progress.total_bytes) if progress.total_bytes > 0 else 0.0
-
-
 def _name(link: LinkResult) -> tuple[str, str]:
     if link.kind is LinkKind.DUMP:
         return "■ dump", "chain-flow--dump"
@@ -281,3 +276,7 @@ def _framed(name: str, style: str, rows: list[list[Span]], frame: str) -> list[l
     top = [Span("╭─ ", frame), Span(name, style), Span(f" {rule}╮", frame)]
     body = [[Span("│ ", frame), *fit_cell(row, _BOX - 4), Span(" │", frame)] for row in rows]
     return [top, *body, [Span("╰" + "─" * (_BOX - 2) + "╯", frame)]]
+
+
+def _total(progress: LinkProgress) -> str:
+    return NOTHING if progress.total_bytes is None else format_bytes(progress.total_bytes)

@@ -13,7 +13,7 @@ from textual.reactive import reactive
 from engine.checkpoint.link import LinkProgress, LinkResult
 from engine.images.layout import LinkKind
 from engine.printable import printable
-from engine.units import NOTHING, format_bytes, format_count, format_duration, say_bytes
+from engine.units import format_bytes, format_count, format_duration, say_bytes
 from widgets.columns import ELLIPSIS, Cell, Column, Span, fit_columns
 from widgets.drawing import SpanView
 from widgets.table_lines import row_spans
@@ -189,9 +189,9 @@ def _cell(link: LinkResult, column: str) -> Cell:
         case "parent":
             return (Span(format_count(link.pages_in_parent)),)
         case "stopped":
-            return (Span(format_duration(link.stopped_us / 1e6)),)
+            return (Span(format_duration(link.stopped_s)),)
         case "seconds":
-            return (Span(format_duration(link.seconds) if link.seconds else NOTHING),)
+            return (Span(format_duration(link.seconds)),)
         case "engine":
             return (Span(link.engine.value, "chain-view--label"),)
     if link.restorable:
@@ -200,12 +200,12 @@ def _cell(link: LinkResult, column: str) -> Cell:
 
 
 def _progress_lines(progress: LinkProgress, width: int) -> list[list[Span]]:
-    """A bar, and what is being done; a total of zero means that it is not known yet."""
-    share = min(1.0, progress.done_bytes / progress.total_bytes) if progress.total_bytes > 0 else 0.0
-    percent = f" {share:4.0%}"
+    """A bar, and what is being done."""
+    percent = f" {progress.share:4.0%}"
     length = max(0, width - len(percent))
-    done = round(share * length)
-    text = f"{say_bytes(progress.done_bytes)} of {say_bytes(progress.total_bytes)}"
+    done = round(progress.share * length)
+    total_bytes = progress.total_bytes
+    of = "" if total_bytes is None else f"  {say_bytes(progress.done_bytes)} of {say_bytes(total_bytes)}"
     return [
         [
             Span("━" * done, "chain-view--bar"),
@@ -214,6 +214,6 @@ def _progress_lines(progress: LinkProgress, width: int) -> list[list[Span]]:
         ],
         [
             Span(printable(progress.stage)),
-            Span("  " + text if progress.total_bytes > 0 else "", "chain-view--label"),
+            Span(of, "chain-view--label"),
         ],
     ]

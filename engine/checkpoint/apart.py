@@ -41,12 +41,12 @@ class Apart:
         self._thread = threading.Thread(target=self._run, name="apart", daemon=True)
 
     def __enter__(self) -> Self:
-        """Start it, so that it does not take time when it counts."""
+        """Start the thread now: later its start would take time while the target is stopped."""
         self._thread.start()
         return self
 
     def unless_left(self, tell: Callable[[Told], object]) -> Callable[[Told], None]:
-        """The same, but that nobody is told anything by work that was left behind."""
+        """A callback that passes on what it is told, until work is left behind: from then on it is silent."""
 
         def tell_unless_left(told: Told) -> None:
             if not self.is_left:
@@ -80,20 +80,20 @@ class Apart:
         return piece.outcome()
 
     def _hurry(self) -> None:
-        """Give it our priority already, so that it need not wait for a processor to raise its own."""
+        """Give the thread our priority already: it would have to wait for a processor to raise its own."""
         assert self._thread.native_id is not None
         with suppress(PermissionError):
             os.sched_setscheduler(self._thread.native_id, os.sched_getscheduler(0), os.sched_getparam(0))
 
     def run_if(self, may_be_left: bool, work: Callable[[], Result], look: Callable[[], object]) -> Result:
-        """Have it done there only if it has to be possible to leave it behind; else here. As of `run`."""
+        """Have work done there if it may have to be left behind, and here if not. Arguments as of `run`."""
         return self.run(work, look, is_urgent=False) if may_be_left else work()
 
     @contextmanager
     def things(self) -> Iterator[ExitStack]:
-        """What work done there may use, given back at the end of the block.
+        """Descriptors and buffers that work done there may use, given back at the end of the block.
 
-        If work was left behind, that is done when it ends, if ever, and not while it may still use them.
+        If work was left behind, they are given back when it ends, if ever: until then it may still use them.
         """
         with ExitStack() as stack:
             try:
@@ -121,7 +121,7 @@ class Apart:
 
 
 def heeding(check: Callable[[], object], cancelled: Cancelled) -> Callable[[], None]:
-    """A look at work that heeds a cancel by itself, if it can; if it does not, it is left behind.
+    """What `Apart.run` is to call while it waits: gives up work that does not heed a cancel in time.
 
     Args:
         check: called as well, each time.

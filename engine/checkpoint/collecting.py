@@ -21,7 +21,7 @@ def collect(
         session: what is tracked.
         held: takes the memories, to close them.
         relatives: who may share memory with whom.
-        stopped: whether the tree is stopped; otherwise who has come meanwhile is found and armed first.
+        stopped: whether the tree is stopped. If not, processes that are new are found and armed first.
 
     Raises:
         TargetGone: the root has exited.

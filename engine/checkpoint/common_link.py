@@ -1,10 +1,10 @@
 """What several processes have in common of a link: `N.common`, a link between N and the one before.
 
-A pagemap names one pages file, and lists what is in it from its beginning. So of what is in the file of one
-process nothing can be listed for another, who has other pages besides. But a link can be left to: all who
-have pages in common have the same list of them in `N.common`, and one file with their data; in N each has
-what differs, and leaves the rest to it. What a process leaves to the link before N it passes on. CRIU follows
-`parent` as it always does.
+A pagemap names one pages file, and lists what is in it from its beginning. So two processes that have some
+pages in common, and others not, cannot share one file within a link. But each can leave pages to the link
+before. So the common pages are written into a link of their own, `N.common`: one file with their data, and
+the same list of them for each process. In N each process has what differs, and leaves the rest to `N.common`,
+which passes on what is left to the link before N. CRIU follows `parent` as it always does.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class CommonLink:
         return sum(plan.needed.size_bytes for plan in self._plans.values()) - spared
 
     def forget(self) -> None:
-        """Take nothing to be in common."""
+        """Give up what was found: each process is written by itself."""
         self._commons = ()
 
     def copy(self, read: Callable[[CommonPages], PageSet]) -> None:

@@ -26,7 +26,7 @@ from engine.pageset import EMPTY, Int64Array, PageSet
 from engine.tracking.tracked_process import LinkPlan, TrackedProcess
 
 LEAST_PAGES: Final = 256
-"""From so many pages on that need not be written again it is worth a link of its own."""
+"""A link of its own is worth it from so many pages on that need not be written twice."""
 _SAMPLES: Final = 64
 _CHUNK_PAGES: Final = 1 << 14
 

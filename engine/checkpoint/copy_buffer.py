@@ -21,10 +21,10 @@ from engine.tracking.session import Session
 KEPT_BYTES: Final = 64 << 20
 """What a session keeps between two links, at most."""
 FIRST_BYTES: Final = 32 << 20
-"""What it has mapped in before its first link looks at what was written, so that no later one has to."""
+"""What a session has mapped in before its first link looks at what was written: no later link has to."""
 SPARE_BYTES: Final = 8 << 20
 SPARE_PART: Final = 0.25
-"""By this part, or by `SPARE_BYTES`, what is pending may grow from a look until the target is stopped."""
+"""What is pending may grow by this part, or by `SPARE_BYTES`, from a look until the target is stopped."""
 _LOOKS: Final = 3
 _LEAST_MOST_BYTES: Final = 256 << 20
 
@@ -55,7 +55,7 @@ def copy_buffer(session: Session) -> Iterator[PageBuffer]:
 
 
 def grow(buffer: PageBuffer, wanted_bytes: int) -> bool:
-    """Make it at least so large, by mapping in what is missing; whether the system can spare that."""
+    """Make a buffer at least so large, by mapping in more; False if the system cannot spare that."""
     if buffer.size_bytes >= wanted_bytes:
         return True
     if wanted_bytes > most_bytes():

@@ -23,7 +23,8 @@ class CopyProgress:
 
     progress: Progress
     cancelled: Cancelled
-    total_bytes: int = 0
+    total_bytes: int | None = None
+    """None while it is not known."""
     done_bytes: int = 0
     read_s: float = 0.0
     """What reading the target's memory took."""
@@ -35,7 +36,8 @@ class CopyProgress:
             Cancelled: he does.
         """
         self.done_bytes += more_bytes
-        self.progress(LinkProgress(stage, self.done_bytes, max(self.total_bytes, self.done_bytes)))
+        total_bytes = None if self.total_bytes is None else max(self.total_bytes, self.done_bytes)
+        self.progress(LinkProgress(stage, self.done_bytes, total_bytes))
         self.check()
 
     @contextmanager
@@ -81,7 +83,7 @@ class Stash:
     buffer: PageBuffer
     used_bytes: int = 0
     pieces: dict[object, list[tuple[PageSet, int]]] = field(default_factory=dict)
-    """By whose they are: pages, and where in the buffer they stand."""
+    """By their owner: which pages, and where in the buffer they stand."""
 
     def copy(self, whose: object, memory: TargetMemory, needed: PageSet, gauge: CopyProgress) -> PageSet:
         """Copy pages here. Returns those that were there; errors as of `copy_to_file`."""
@@ -97,7 +99,7 @@ class Stash:
         return PageSet.union_all(copied) if copied else EMPTY
 
     def write(self, whose: object, pages: PagesWriter, gauge: CopyProgress) -> PageSet:
-        """Write what was copied of somebody; returns it. Errors as of `copy_to_file`."""
+        """Write what was copied of one owner. Returns these pages; errors as of `copy_to_file`."""
         pieces = self.pieces.get(whose, [])
         for held, offset in pieces:
             with self.buffer.view[offset : offset + held.size_bytes] as data:

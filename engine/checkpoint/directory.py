@@ -51,7 +51,7 @@ class ChainDirectory:
 
     @property
     def last_number(self) -> int:
-        """Of the links in it when it was opened, the number of the newest; 0 if there was none."""
+        """The number of the newest link that was in it when it was opened; 0 if there was none."""
         return max((int(name) for name in self._names if name.isdecimal()), default=0)
 
     @classmethod
@@ -112,7 +112,7 @@ class ChainDirectory:
             os.close(fd)
 
     def fingerprints(self, link: Path) -> list[tuple[Path, Fingerprint]]:
-        """Of a link, after that of what several processes have in common of it, if there is such a part."""
+        """Those of a link's parts: of `N.common`, if the link has one, and of the link itself."""
         common = common_path(link)
         parts = (common, link) if self.opened.has(common.name) else (link,)
         return [(part, self.fingerprint(part)) for part in parts]

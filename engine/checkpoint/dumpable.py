@@ -8,18 +8,13 @@ from typing import Any, Final
 from engine.checkpoint.criu.features import Criu, examine_criu
 from engine.checkpoint.criu.options import CriuOptions, require_session_leader
 from engine.checkpoint.criu.told import dumper_of
+from engine.checkpoint.kinds import BY_PREFERENCE, kind_of
 from engine.checkpoint.link import Engine
 from engine.errors import DirtytopError, NotPermitted, NotSupported
-from engine.preflight.finding import Finding, Part, Severity
+from engine.preflight.finding import Finding, Severity
 from engine.preflight.judge import examine
 
-_PARTS: Final = {
-    Engine.MEMORY: Part.OURS,
-    Engine.CRIU: Part.CRIU,
-    Engine.SPLICED: Part.BOTH,
-}
-"""Whose work an engine's links are."""
-RESTORABLE: Final = (Engine.SPLICED, Engine.CRIU)
+RESTORABLE: Final = tuple(engine for engine in BY_PREFERENCE if kind_of(engine).is_restorable)
 """Those whose dumps can be restored, the one that does most first."""
 
 
@@ -51,10 +46,10 @@ class Preflight:
 
     def of(self, engine: Engine) -> tuple[Finding, ...]:
         """Those that concern an engine."""
-        return tuple(finding for finding in self.findings if finding.part & _PARTS[engine])
+        return tuple(finding for finding in self.findings if finding.part & kind_of(engine).part)
 
     def against(self, engine: Engine) -> tuple[Finding, ...]:
-        """Those because of which an engine makes no dump, or none that can be restored if it is to."""
+        """Those because of which an engine makes no dump, or one that cannot be restored though it should."""
         return tuple(finding for finding in self.of(engine) if finding.severity.prevents)
 
     def can(self, engine: Engine) -> bool:
@@ -63,7 +58,7 @@ class Preflight:
 
     def why_not(self, engine: Engine) -> str:
         """The first reason, in one line; empty if it can."""
-        if engine in RESTORABLE and self.criu_error is not None:
+        if kind_of(engine).uses_criu and self.criu_error is not None:
             return self.criu_error.message
         against = self.against(engine)
         if not against:
@@ -73,7 +68,7 @@ class Preflight:
 
     def hint(self, engine: Engine) -> str:
         """What to do about it; empty if it can."""
-        if engine in RESTORABLE and self.criu_error is not None:
+        if kind_of(engine).uses_criu and self.criu_error is not None:
             return self.criu_error.hint
         return "; ".join(dict.fromkeys(finding.hint for finding in self.against(engine) if finding.hint))
 
@@ -138,7 +133,7 @@ def require_dumpable(engine: Engine, pid: int, options: CriuOptions | None = Non
         TargetGone: the root has exited.
     """
     found = look_over(pid, options)
-    if engine in RESTORABLE and found.criu_error is not None:
+    if kind_of(engine).uses_criu and found.criu_error is not None:
         raise found.criu_error
     if not found.can(engine):
         raise CannotDump(engine, found)
@@ -151,13 +146,13 @@ class Chosen:
 
     engine: Engine
     why_not_restorable: str = ""
-    """Why it is one whose dump cannot be restored; empty if it can."""
+    """Why it had to be an engine whose dumps cannot be restored; empty if they can."""
     hint: str = ""
     """What to do about that."""
 
 
 def choose_engine(pid: int, options: CriuOptions | None = None, *, checked: bool = True) -> Chosen:
-    """The engine of a chain for which none is named: spliced where it can dump the target, else memory.
+    """What `auto` means for a target: spliced where it can dump it, else memory.
 
     Args:
         pid: the target.
@@ -168,9 +163,10 @@ def choose_engine(pid: int, options: CriuOptions | None = None, *, checked: bool
         CannotDump, NotSupported, NotPermitted: CRIU cannot dump it, and has been told how to.
         TargetGone: it has exited.
     """
+    best = BY_PREFERENCE[0]
     try:
         if checked:
-            require_dumpable(Engine.SPLICED, pid, options)
+            require_dumpable(best, pid, options)
         else:
             examine_criu().require_dump()
             if options is None or not options.shell_job:
@@ -179,8 +175,9 @@ def choose_engine(pid: int, options: CriuOptions | None = None, *, checked: bool
         if options is not None:
             raise
         why = error.preflight.why_not(error.engine) if isinstance(error, CannotDump) else error.message
-        return Chosen(Engine.MEMORY, why, error.hint)
-    return Chosen(Engine.SPLICED)
+        without_criu = next(engine for engine in BY_PREFERENCE if not kind_of(engine).uses_criu)
+        return Chosen(without_criu, why, error.hint)
+    return Chosen(best)
 
 
 def best_engine(pid: int, options: CriuOptions | None = None) -> Engine:

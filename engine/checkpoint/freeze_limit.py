@@ -14,7 +14,7 @@ from engine.errors import LinkFailed
 from engine.kernel.held import Hold
 
 BEYOND_S: Final = 10.0
-"""What the user has who sets nothing."""
+"""The default of `--freeze-timeout`."""
 
 MORE_TIME: Final = "nothing is lost; `--freeze-timeout` lets it be stopped for longer"
 
@@ -23,7 +23,8 @@ _SLOW_DISK_BYTES_PER_S: Final = 50e6
 _SLOW_PROCESS_S: Final = 0.1
 """What CRIU takes for a process beside its memory."""
 _SLACK_S: Final = 1.0
-"""So long after the limit whoever was to let go is taken to be stopped."""
+"""If the target was not let go so long after the limit, the program that should have done it is taken to be
+stopped itself."""
 
 
 class FrozenTooLong(LinkFailed):
@@ -91,7 +92,7 @@ class Freeze:
             self._hold.go_on(max(0.0, self.limit_s - self.elapsed_s) + _SLACK_S)
 
     def check(self) -> None:
-        """Say that we are not stopped.
+        """Say that we are not stopped ourselves, and look whether time is over.
 
         Raises:
             FrozenTooLong: it has been stopped for longer than it may be.

@@ -29,16 +29,15 @@ class FrozenTree:
 
         Args:
             session: whose processes are to be stopped.
-            most_s: for how long at most, in all; whoever has it stopped asks `freeze` meanwhile.
+            most_s: for how long at most, in all. The caller asks `freeze` whether that is over.
         """
         self._session = session
         self.freeze = Freeze(session.root.pid, most_s)
         self._since = 0.0
         self.stopped: dict[Identity, StoppedProcess] = {}
-        self.stopped_us = 0
-        """How long the tree was stopped; final once it goes on."""
+        self._stopped_us = 0
         self.freezing_us = 0
-        """How long it took until all of it was."""
+        """How long it took until all of it was stopped."""
 
     def __enter__(self) -> Self:
         """Stop the tree. Children born meanwhile are stopped too.
@@ -51,7 +50,7 @@ class FrozenTree:
         self._since = time.perf_counter()
         try:
             while self._stop_new():
-                self._session.follow_tree(arm=False)  # who is born now is saved in full anyway
+                self._session.follow_tree(arm=False)  # a child that is born now is saved in full anyway
         except BaseException:
             self.release()
             raise
@@ -86,9 +85,14 @@ class FrozenTree:
         for stopped in self.stopped.values():
             stopped.release()
         if self.stopped:
-            self.stopped_us = self._elapsed_us()
+            self._stopped_us = self._elapsed_us()
         self.stopped.clear()
         self.freeze.end()
+
+    @property
+    def stopped_us(self) -> int:
+        """For how long the tree has been stopped until now, or was until it went on."""
+        return self._elapsed_us() if self.stopped else self._stopped_us
 
     def _elapsed_us(self) -> int:
         return int((time.perf_counter() - self._since) * 1e6)

@@ -8,10 +8,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Final, Self
 
-from engine.errors import LinkFailed
 from engine.images.layout import LinkKind
 from engine.images.link import LinkInfo
-from engine.printable import printable
 
 
 class Engine(Enum):
@@ -38,18 +36,24 @@ class LinkProgress:
     stage: str
     """As in "collecting", "copying", "writing", "syncing"."""
     done_bytes: int
-    total_bytes: int
+    total_bytes: int | None
+    """None while that is not known, or nothing is copied."""
+
+    @property
+    def share(self) -> float:
+        """Of all of it what is done, from 0 to 1."""
+        return min(1.0, self.done_bytes / self.total_bytes) if self.total_bytes else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class LinkTimes:
-    """Where a link's time went, as far as its engine could measure it; 0 where it could not."""
+    """Where a link's time went; None where its engine could not measure it."""
 
-    lead_s: float = 0.0
+    lead_s: float | None = None
     """From the order until the target was stopped, or looked at: it still wrote till then."""
-    collect_s: float = 0.0
+    collect_s: float | None = None
     """Stopping the target, if it was stopped; what was written; registers: until copying began."""
-    read_s: float = 0.0
+    read_s: float | None = None
     """Reading the target's memory."""
 
 
@@ -60,25 +64,17 @@ Cancelled = Callable[[], bool]
 
 
 def unheeded(progress: LinkProgress) -> None:
-    """For whoever does not want to know how far it is."""
-
-
-def has_ended(directory: Path) -> LinkFailed:
-    """What is said of a chain to which nothing can be added."""
-    return LinkFailed(
-        f"{printable(str(directory))}: this chain has ended with a dump",
-        hint="begin another in a new directory",
-    )
+    """The progress callback of a caller who does not want to know how far a link is."""
 
 
 def never() -> bool:
-    """For whoever does not cancel."""
+    """The cancel callback of a caller who does not cancel."""
     return False
 
 
 @dataclass(frozen=True, slots=True)
 class LinkResult:
-    """One finished link."""
+    """One finished link. What is None is not known: of a link that an earlier program made, times are not."""
 
     number: int
     """1 for the first of its chain."""
@@ -89,13 +85,13 @@ class LinkResult:
     pages_in_parent: int
     size_bytes: int
     """Of the page data written."""
-    stopped_us: int
-    """How long the target was stopped, measured."""
-    copy_s: float
+    stopped_us: int | None
+    """How long the target was stopped, measured; 0: never."""
+    copy_s: float | None
     """Time to read the pages and hand them to the page cache."""
-    sync_s: float
+    sync_s: float | None
     """Time to make them durable."""
-    seconds: float
+    seconds: float | None
     """From beginning to end."""
     restorable: bool
     not_held: tuple[str, ...] = ()
@@ -106,6 +102,16 @@ class LinkResult:
     """What a forecast learns from."""
     beyond_pending_pages: int = 0
     """Of `pages_written`, those that were saved although nothing had been written to them."""
+
+    @property
+    def stopped_s(self) -> float | None:
+        """`stopped_us` in seconds."""
+        return None if self.stopped_us is None else self.stopped_us / 1e6
+
+    @property
+    def since_look_s(self) -> float | None:
+        """How long before its end the target was looked at, or at most: what it wrote since is pending."""
+        return None if self.seconds is None else self.seconds - (self.times.lead_s or 0.0)
 
     @classmethod
     def of_earlier(cls, info: LinkInfo, engine: Engine) -> Self:
@@ -119,9 +125,9 @@ class LinkResult:
             pages_in_parent=info.pages_in_parent,
             size_bytes=info.size_bytes,
             stopped_us=info.stopped_us,
-            copy_s=0.0,
-            sync_s=0.0,
-            seconds=0.0,
+            copy_s=None,
+            sync_s=None,
+            seconds=None,
             restorable=info.restorable,
         )
 
@@ -136,7 +142,7 @@ class LinkResult:
             "pages_in_parent": self.pages_in_parent,
             "bytes": self.size_bytes,
             "stopped_us": self.stopped_us,
-            "seconds": round(self.seconds, 6),
+            "seconds": round(self.seconds, 6) if self.seconds is not None else None,
             "restorable": self.restorable,
             "not_held": list(self.not_held),
             "notes": list(self.notes),

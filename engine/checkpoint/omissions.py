@@ -1,4 +1,4 @@
-"""What a link of ours does not hold of its target, said instead of silently missing."""
+"""What a link of ours does not hold of its target: said in words, instead of silently missing."""
 
 from __future__ import annotations
 

@@ -1,11 +1,13 @@
-"""Going on with a chain that an earlier dirtytop began: which can be, and what can be left to it."""
+"""Going on with a chain that an earlier dirtytop began: with which one can, and what it holds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine.checkpoint.link import Engine
+from engine.checkpoint.chain_record import ChainRecord
+from engine.checkpoint.directory import ChainDirectory
+from engine.checkpoint.link import Engine, LinkResult
 from engine.checkpoint.sidecar import Sidecar, SidecarProcess, boot_id, link_digest, read_sidecar
 from engine.errors import BadImage, LinkFailed, TargetGone, UnknownFormat
 from engine.images.chain import ImageChain, read_chain, require_sound
@@ -61,7 +63,7 @@ def tracker_of(chain: ImageChain) -> TrackerKind:
 
 
 def require_chain_of(chain: ImageChain, root: Identity, engine: Engine) -> Sidecar:
-    """Make sure that a chain is of this very process and this engine; what its last link says of itself.
+    """Make sure that a chain is of this process and engine. Returns what its last link says of itself.
 
     Raises:
         LinkFailed: it is not, or does not say so. BadImage: its sidecar is damaged.
@@ -102,7 +104,7 @@ def _sidecar_of(chain: ImageChain) -> Sidecar:
 
 @dataclass(frozen=True, slots=True)
 class EarlierEpoch:
-    """All that there is to read of an epoch which an earlier program began with a link of ours."""
+    """An epoch that an earlier program began with a link of ours, as far as files tell of it."""
 
     sidecar: Sidecar
     covered: dict[int, PageSet]
@@ -112,7 +114,7 @@ class EarlierEpoch:
 
 
 def read_earlier_epoch(session: Session, chain: ImageChain, sidecar: Sidecar) -> EarlierEpoch:
-    """Read what the last link of a chain says; nothing of the session's is changed.
+    """Read what the last link of a chain says of its epoch; nothing of the session is changed.
 
     Raises:
         BadImage: the link is damaged. UnknownFormat: the chain is newer than what we understand.
@@ -125,14 +127,30 @@ def read_earlier_epoch(session: Session, chain: ImageChain, sidecar: Sidecar) ->
     return EarlierEpoch(sidecar, covered, why_full)
 
 
+def record_of(chain: ImageChain, engine: Engine, directory: Path, place: ChainDirectory) -> ChainRecord:
+    """The record of a chain that is gone on with.
+
+    Args:
+        chain: what is there.
+        engine: who is to make its next links.
+        directory: where it is, as the user named it.
+        place: the same, opened.
+    """
+    return ChainRecord(
+        engine,
+        directory,
+        last_number=place.last_number,
+        links=tuple(LinkResult.of_earlier(info, engine) for info in chain.infos()),
+        parts=[(link.path, place.fingerprint(link.path)) for link in chain.links],
+    )
+
+
 def resume_epoch(session: Session, epoch: EarlierEpoch) -> list[str]:
     """Take over the epoch that a link of ours began, process by process, where nothing has disturbed it.
 
     Returns:
-        Why not everything can be left to that link, in words; empty if it can.
+        Which processes' pages cannot be left to that link, and why, in words; empty if all can.
     """
-    if epoch.why_full:
-        return [f"{epoch.why_full}: this link is a full one"]
     recorded = {process.identity: process for process in epoch.sidecar.processes}
     reasons = []
     with session.held() as processes:

@@ -1,4 +1,4 @@
-"""What a link knows beyond its images: whose epoch it began, so that a later dirtytop can go on from it.
+"""What a link knows beyond its images: whose epoch it began. A later dirtytop needs that to go on from it.
 
 A soft-dirty epoch lives in the kernel and outlasts us. If nothing has disturbed it, the next link may
 leave to the parent what reads clean, even if another dirtytop made that parent. The file
@@ -25,6 +25,7 @@ from engine.images import limits
 from engine.images.files import open_image, read_image, reading
 from engine.images.layout import SIDECAR, is_pagemap, is_pages
 from engine.images.link import list_names
+from engine.images.partial import PartialDirectory
 from engine.images.strict_json import Fields, checked_number, checked_text, parse_fields
 from engine.images.writer import LinkWriter
 from engine.kernel.process import Identity
@@ -57,10 +58,10 @@ class SidecarProcess:
     memory_identity: tuple[str, str]
     """Changes when the process starts another program."""
     canary: Canary | None
-    """What tells whether anybody has cleared since; None if nothing does."""
+    """Tells whether anybody has cleared the bits since; None if nothing can tell."""
     marked_pages: tuple[int, ...] = ()
     frames: tuple[int, ...] = ()
-    """What tells which memory was moved since: see `FrameMarks`."""
+    """Together these two tell which memory was moved since: see `FrameMarks`."""
 
     @property
     def marks(self) -> FrameMarks:
@@ -75,7 +76,7 @@ class SidecarProcess:
 
 @dataclass(frozen=True, slots=True)
 class Sidecar:
-    """All of it."""
+    """What `dirtytop.json` says."""
 
     boot_id: str
     tracker: TrackerKind
@@ -245,13 +246,17 @@ def sidecar_of(
     return Sidecar(boot_id(), tracker, owner, processes, link_digest(directory), criu)
 
 
-def sidecar_of_dump(session: Session, owner: Engine, directory: Path, criu: str) -> Sidecar:
-    """What there is to say of a dump that CRIU had a part in: nothing goes on after it.
+def write_sidecar_of_dump(directory: PartialDirectory, session: Session, owner: Engine, criu: str) -> None:
+    """Put the sidecar into a dump that CRIU had a part in, and that is otherwise complete.
+
+    It says little: nothing goes on after a dump.
 
     Raises:
-        BadImage: the link cannot be read.
+        BadImage: the link cannot be read. LinkFailed: the disk would not take it.
     """
-    return Sidecar(boot_id(), session.tracker, owner, (), link_digest(directory), criu)
+    with directory.reading() as place:
+        sidecar = Sidecar(boot_id(), session.tracker, owner, (), link_digest(place), criu)
+    directory.write(SIDECAR, sidecar.encode())
 
 
 def write_sidecar(link: LinkWriter, session: Session, owner: Engine) -> None:

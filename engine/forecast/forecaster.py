@@ -115,11 +115,12 @@ class Forecaster:
             foreseen: what `next_link` said just before.
             after: what became of the target.
         """
-        self._link_looked_s = ended_s - result.seconds + result.times.lead_s
+        self._link_looked_s = ended_s - (result.since_look_s or 0.0)
         self._link_ended_s = ended_s
         self._is_new_chain = result.kind is LinkKind.DUMP
-        if foreseen is not None:
-            self.truth = self.truth.after(Outcome.of(foreseen, result, after))
+        outcome = Outcome.of(foreseen, result, after) if foreseen is not None else None
+        if outcome is not None:
+            self.truth = self.truth.after(outcome)
 
     def forget_links(self, *, is_new: bool = True) -> None:
         """Another chain begins, or one that was begun earlier is gone on with."""

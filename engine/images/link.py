@@ -129,12 +129,17 @@ class LinkInfo:
     pages_written: int
     """Shared memory included, as in `pages_in_parent`."""
     pages_in_parent: int
-    stopped_us: int
-    """How long the target was stopped for it."""
+    stopped_us: int | None
+    """How long the target was stopped for it; None if its `stats-dump` does not tell."""
     restorable: bool
     pids: tuple[int, ...]
     made_at_s: float
     """When it was completed, in seconds since 1970."""
+
+    @property
+    def stopped_s(self) -> float | None:
+        """`stopped_us` in seconds."""
+        return None if self.stopped_us is None else self.stopped_us / 1e6
 
     def as_json(self) -> dict[str, Any]:
         """The stable form printed by `dirtytop images --json`."""
@@ -282,7 +287,7 @@ def _info(number: int, link: Link, common: Link | None) -> LinkInfo:
         size_bytes=link.size_bytes() + (common.size_bytes() if common is not None else 0),
         pages_written=written,
         pages_in_parent=in_parent,
-        stopped_us=link.stats.frozen_us if link.stats else 0,
+        stopped_us=link.stats.frozen_us if link.stats else None,
         restorable=link.restorable,
         pids=link.pids,
         made_at_s=link.made_at_s,

@@ -10,6 +10,11 @@ from engine.images.proto.stats_pb2 import DumpStatsEntry, StatsEntry
 _U32_MAX: Final = 2**32 - 1
 
 
+def microseconds(seconds: float | None) -> int:
+    """A time as these figures have it, which know no unknown: that is 0 in them."""
+    return int((seconds or 0.0) * 1e6)
+
+
 @dataclass(frozen=True, slots=True)
 class DumpStats:
     """The figures of one link, as CRIU counts them (criu/stats.c)."""

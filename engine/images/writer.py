@@ -8,7 +8,6 @@ what was written.
 from __future__ import annotations
 
 import os
-import stat
 import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
@@ -25,7 +24,6 @@ from engine.images.framing import Magic, pack
 from engine.images.layout import (
     INVENTORY,
     PARENT,
-    PARTIAL_SUFFIX,
     PSTREE,
     STATS,
     LinkKind,
@@ -34,6 +32,7 @@ from engine.images.layout import (
 )
 from engine.images.pagemap import PagemapImage
 from engine.images.pagemap_writer import PagemapWriter
+from engine.images.parent import path_to_parent
 from engine.images.partial import PartialDirectory
 from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.stats import DumpStats
@@ -97,7 +96,7 @@ class LinkWriter:
         self.pages_in_parent = 0
         """Pages left to the parent in the pagemaps finished so far."""
         self._open_pages: dict[int, PagesWriter] = {}
-        target = None if parent is None else _seen_from(path, parent, above)
+        target = None if parent is None else path_to_parent(path, parent, above)
         self._files = PartialDirectory(path, above)
         self.path = self._files.path
         if target is not None:
@@ -362,33 +361,6 @@ class PagesWriter:
         finally:
             if fd >= 0:
                 os.close(fd)
-
-
-def _seen_from(link: Path, parent: Path, above: OpenDirectory | None) -> str:
-    """The path from inside a link to its parent."""
-    if above is not None and parent.parent in (Path(os.path.abspath(link)).parent, above.path):
-        # A sibling: named as what it is, wherever others have moved the two of them meanwhile.
-        with writing(parent, "build on it"):
-            _require_complete(parent, above.open_directory(parent.name))
-        return os.path.join(os.pardir, parent.name)
-    with writing(parent, "build on it"):
-        real, at = parent.resolve(strict=True), link.absolute().parent.resolve(strict=True)
-        _require_complete(parent, os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
-    return os.path.relpath(real, at / link.name)
-
-
-def _require_complete(parent: Path, fd: int) -> None:
-    """Make sure that a directory is a link that can be built on. The descriptor is closed."""
-    try:
-        is_complete = stat.S_ISREG(os.lstat(STATS, dir_fd=fd).st_mode)
-    except FileNotFoundError:
-        is_complete = False
-    finally:
-        os.close(fd)
-    if not is_complete or parent.name.endswith(PARTIAL_SUFFIX):
-        raise LinkFailed(
-            f"{printable(str(parent))} cannot be built on: it is not a complete link (no {STATS})"
-        )
 
 
 def _inventory(dump_uptime_us: int | None) -> InventoryEntry:

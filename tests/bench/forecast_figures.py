@@ -31,6 +31,7 @@ from engine.tracking.sample import RateMode
 from engine.tracking.session import Session
 from tests.bench.figure import Figure
 from tests.bench.forecast_targets import TARGETS, Missing, running
+from tests.known import known
 
 _INTERVAL_S: Final = 0.5
 _WATCH_S: Final = 12.0
@@ -95,7 +96,7 @@ class Driven:
         while policy is not None and not (rounds and policy(rounds)):
             made = self.make(chain, LinkKind.PRE_DUMP)
             rounds.append(Round(made.pages_written, made.pages_in_parent))
-        return self.make(chain, LinkKind.DUMP).stopped_us / 1e6
+        return known(self.make(chain, LinkKind.DUMP).stopped_s)
 
     def chain_by_advice(self) -> float:
         """As our forecast says, waiting and pre-dumping first where it says so; the stop in seconds."""
@@ -107,7 +108,7 @@ class Driven:
         while forecast.best_pre_dumps and len(chain.links) < MOST_PRE_DUMPS:
             self.make(chain, LinkKind.PRE_DUMP)
             forecast = self._look()
-        return self.make(chain, LinkKind.DUMP).stopped_us / 1e6
+        return known(self.make(chain, LinkKind.DUMP).stopped_s)
 
     def _look(self) -> Forecast:
         """What is foreseen at once."""

@@ -17,6 +17,7 @@ from engine.tracking.session import Session
 from tests.bench.figure import Figure
 from tests.bench.rewriting import rewriting_target
 from tests.criu.outliving import Outliving
+from tests.known import known
 
 _TARGET_BYTES = 256 << 20
 _WRITTEN_BYTES = 16 << 20
@@ -66,4 +67,4 @@ def _stops(target: Outliving, chain: MemoryChain | CriuChain) -> list[int]:
     first = chain.pre_dump()
     target.ask()
     second = chain.pre_dump()
-    return [first.stopped_us, second.stopped_us]
+    return [known(first.stopped_us), known(second.stopped_us)]

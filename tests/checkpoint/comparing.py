@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 
-from engine.images.chain import ChainMemory, ImageChain
+from engine.checkpoint.chain import Chain
+from engine.checkpoint.link import After
+from engine.images.chain import ChainMemory, ImageChain, read_chain, verify
 from engine.kernel.maps import Maps, read_maps
 from engine.pageset import PAGE_SHIFT, PAGE_SIZE, PageSet
+from tests.targets.scripted import ScriptedTarget
 
 _PRESENT, _SWAPPED, _FILE = 63, 62, 61
 
@@ -58,3 +62,12 @@ def differences(chain: ImageChain, pid: int) -> list[str]:
                 if os.pread(real, PAGE_SIZE, page << PAGE_SHIFT).count(0) != PAGE_SIZE:
                     wrong.append(f"page {page << PAGE_SHIFT:x} is missing")
     return wrong
+
+
+def assert_the_end_is_right(chain: Chain, target: ScriptedTarget) -> None:
+    """End a chain with a dump, and compare all of it; the target runs on."""
+    chain.dump(After.STOP)
+    images = read_chain(chain.directory)
+    assert verify(images) == ()
+    assert differences(images, target.pid) == []
+    os.kill(target.pid, signal.SIGCONT)

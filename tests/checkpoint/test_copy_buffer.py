@@ -59,12 +59,12 @@ def test_what_the_system_cannot_spare_is_not_asked_for(monkeypatch: pytest.Monke
 
 
 def test_a_target_that_wrote_more_than_was_foreseen_is_dumped_whole(
-    chain: MemoryChain, target: ScriptedTarget, monkeypatch: pytest.MonkeyPatch
+    chain: MemoryChain, session: Session, target: ScriptedTarget, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Then what is missing is mapped in while it is stopped."""
     chain.pre_dump()
     target.fill(range(200), value=3)
-    monkeypatch.setattr(copying_to, "_kept", {chain._session: PageBuffer(4 * PAGE_SIZE)})
+    monkeypatch.setattr(copying_to, "_kept", {session: PageBuffer(4 * PAGE_SIZE)})
     monkeypatch.setattr(copying_to, "_pending_bytes", lambda session: -SPARE_BYTES)
     result = chain.dump(After.STOP)
     assert not result.notes

@@ -43,7 +43,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[Finding]:
     """What pre-flight finds, whatever it looks at; CRIU works."""
     findings: list[Finding] = []
     monkeypatch.setattr(dumpable, "examine_criu", lambda: CRIU)
-    monkeypatch.setattr("engine.checkpoint.engines.examine_criu", lambda: CRIU)
+    monkeypatch.setattr("engine.checkpoint.criu.features.examine_criu", lambda: CRIU)
     monkeypatch.setattr(dumpable, "dumper_of", lambda criu, options: Dumper())
     monkeypatch.setattr(dumpable, "examine", lambda pid, dumper: tuple(findings))
     return findings

@@ -6,14 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.checkpoint.engines import (
-    ENGINES,
-    examine_chain,
-    examine_engines,
-    find_log,
-    go_on,
-    open_chain,
-)
+from engine.checkpoint.criu.directory import find_log
+from engine.checkpoint.earlier import examine_chain
+from engine.checkpoint.engines import examine_engines, go_on, open_chain
+from engine.checkpoint.kinds import ENGINES
 from engine.checkpoint.link import Engine
 from engine.checkpoint.memory import MemoryChain
 from engine.errors import BadImage, NotSupported
@@ -56,7 +52,7 @@ def test_a_chain_of_the_engine_that_is_wanted_is_opened(session: Session, chain_
     chain.close()
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", Engine)
 def test_where_there_is_no_chain_no_engine_goes_on(
     engine: Engine, session: Session, chain_directory: Path
 ) -> None:
@@ -75,7 +71,13 @@ def test_what_is_told_of_a_chain_that_is_there_is_what_going_on_with_it_then_doe
         earlier = examine_chain(session, chain_directory)
         assert earlier is not None
         assert (earlier.engine, earlier.link_count, earlier.why_not) == (Engine.MEMORY, 2, "")
-        link = go_on(Engine.MEMORY, session, chain_directory).pre_dump()
+        chain = go_on(Engine.MEMORY, session, chain_directory)
+        # What images do not tell is not known, and not 0.
+        assert [(link.number, link.seconds, link.copy_s) for link in chain.links] == [
+            (1, None, None),
+            (2, None, None),
+        ]
+        link = chain.pre_dump()
         assert link.number == 3
         assert bool(link.pages_in_parent) is not bool(earlier.why_full)
         assert bool(earlier.why_full) is (kind is TrackerKind.WRITE_PROTECT)

@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from engine.checkpoint.link import After
+from engine.checkpoint.link import LinkResult
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.sidecar import read_sidecar
 from engine.errors import LinkFailed
-from engine.images.chain import read_chain, verify
 from engine.images.layout import SIDECAR
 from engine.kernel.clear_refs import clear_soft_dirty
 from engine.tracking.sample import EventKind, TrackerKind
 from engine.tracking.session import Session
-from tests.checkpoint.comparing import differences
+from tests.checkpoint.comparing import assert_the_end_is_right
 from tests.targets.scripted import ScriptedTarget
+
+GoOn = Callable[[], tuple[MemoryChain, LinkResult]]
 
 
 def needs_soft_dirty(session: Session) -> None:
     if session.tracker is not TrackerKind.SOFT_DIRTY:
         pytest.skip("nobody else can clear write-protection")
-
-
-def assert_the_end_is_right(chain: MemoryChain, target: ScriptedTarget) -> None:
-    chain.dump(After.STOP)
-    images = read_chain(chain.directory)
-    assert verify(images) == ()
-    assert differences(images, target.pid) == []
-    os.kill(target.pid, signal.SIGCONT)
 
 
 class TestForeignClears:
@@ -125,55 +119,61 @@ class TestChangedLinks:
 class TestGoingOn:
     """Another dirtytop goes on with a chain whose maker has ended."""
 
-    def begin(self, kind: TrackerKind, target: ScriptedTarget, directory: Path) -> None:
+    @pytest.fixture
+    def begun(self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path) -> Path:
+        """Where the chain is."""
         with Session(target.pid, kind) as session:
-            MemoryChain(session, directory).pre_dump()
+            MemoryChain(session, chain_directory).pre_dump()
+        return chain_directory
+
+    @pytest.fixture
+    def go_on(self, kind: TrackerKind, target: ScriptedTarget, begun: Path) -> Iterator[GoOn]:
+        """Has another dirtytop make the next link: the chain, and the link."""
+        with ExitStack() as sessions:
+
+            def make() -> tuple[MemoryChain, LinkResult]:
+                session = sessions.enter_context(Session(target.pid, kind))
+                chain = MemoryChain.go_on(session, begun)
+                return chain, chain.pre_dump()
+
+            yield make
 
     def test_what_the_last_link_holds_is_left_to_it_if_nothing_disturbed_the_epoch(
-        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
+        self, kind: TrackerKind, target: ScriptedTarget, go_on: GoOn
     ) -> None:
-        self.begin(kind, target, chain_directory)
         target.fill(range(20), value=6)
-        with Session(target.pid, kind) as session:
-            chain = MemoryChain.go_on(session, chain_directory)
-            result = chain.pre_dump()
-            assert result.number == 2
-            if kind is TrackerKind.SOFT_DIRTY:
-                assert result.pages_in_parent > 400
-                assert result.notes == ()
-            else:
-                assert result.pages_in_parent == 0
-                assert any("ended with the program" in note for note in result.notes)
-            assert_the_end_is_right(chain, target)
+        chain, result = go_on()
+        assert result.number == 2
+        if kind is TrackerKind.SOFT_DIRTY:
+            assert result.pages_in_parent > 400
+            assert result.notes == ()
+        else:
+            assert result.pages_in_parent == 0
+            assert any("ended with the program" in note for note in result.notes)
+        assert_the_end_is_right(chain, target)
 
     def test_a_clear_meanwhile_is_noticed(
-        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
+        self, kind: TrackerKind, target: ScriptedTarget, go_on: GoOn
     ) -> None:
         if kind is not TrackerKind.SOFT_DIRTY:
             pytest.skip("nobody else can clear write-protection")
-        self.begin(kind, target, chain_directory)
         target.fill(range(20), value=6)
         clear_soft_dirty(target.pid)
-        with Session(target.pid, kind) as session:
-            chain = MemoryChain.go_on(session, chain_directory)
-            result = chain.pre_dump()
-            assert result.pages_in_parent == 0
-            assert any("cleared the soft-dirty bits" in note for note in result.notes)
-            assert_the_end_is_right(chain, target)
+        chain, result = go_on()
+        assert result.pages_in_parent == 0
+        assert any("cleared the soft-dirty bits" in note for note in result.notes)
+        assert_the_end_is_right(chain, target)
 
     def test_an_epoch_that_we_began_ourselves_after_the_last_link_is_not_the_links(
-        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
+        self, kind: TrackerKind, target: ScriptedTarget, go_on: GoOn
     ) -> None:
-        self.begin(kind, target, chain_directory)
         target.fill(range(20), value=6)
         with Session(target.pid, kind) as session:
             session.arm()
-        with Session(target.pid, kind) as session:
-            chain = MemoryChain.go_on(session, chain_directory)
-            result = chain.pre_dump()
-            assert result.pages_in_parent == 0
-            assert result.notes
-            assert_the_end_is_right(chain, target)
+        chain, result = go_on()
+        assert result.pages_in_parent == 0
+        assert result.notes
+        assert_the_end_is_right(chain, target)
 
     def test_a_chain_that_has_ended_is_refused(
         self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
@@ -184,55 +184,45 @@ class TestGoingOn:
             MemoryChain.go_on(session, chain_directory)
 
     def test_a_chain_of_another_process_is_refused(
-        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
+        self, kind: TrackerKind, target: ScriptedTarget, begun: Path
     ) -> None:
-        self.begin(kind, target, chain_directory)
         with (
             ScriptedTarget() as other,
             Session(other.pid, kind) as session,
             pytest.raises(LinkFailed, match=f"of process {target.pid}, not of {other.pid}"),
         ):
-            MemoryChain.go_on(session, chain_directory)
+            MemoryChain.go_on(session, begun)
 
-    def test_a_link_is_no_chain(
-        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
-    ) -> None:
-        self.begin(kind, target, chain_directory)
+    def test_a_link_is_no_chain(self, kind: TrackerKind, target: ScriptedTarget, begun: Path) -> None:
         with Session(target.pid, kind) as session, pytest.raises(LinkFailed, match="is a link"):
-            MemoryChain.go_on(session, chain_directory / "1")
+            MemoryChain.go_on(session, begun / "1")
 
     def test_another_program_in_the_same_process_is_noticed(
-        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
+        self, target: ScriptedTarget, go_on: GoOn
     ) -> None:
-        self.begin(kind, target, chain_directory)
         target.exec_sleep()
-        with Session(target.pid, kind) as session:
-            chain = MemoryChain.go_on(session, chain_directory)
-            result = chain.pre_dump()
-            assert result.pages_in_parent == 0
-            assert result.notes
-            assert_the_end_is_right(chain, target)
+        chain, result = go_on()
+        assert result.pages_in_parent == 0
+        assert result.notes
+        assert_the_end_is_right(chain, target)
 
     def test_another_link_in_its_place_is_noticed(
-        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path, tmp_path: Path
+        self, kind: TrackerKind, target: ScriptedTarget, begun: Path, tmp_path: Path
     ) -> None:
-        self.begin(kind, target, chain_directory)
         with ScriptedTarget() as other, Session(other.pid, kind) as session:
             MemoryChain(session, tmp_path / "other").pre_dump()
         for image in (tmp_path / "other" / "1").glob("pagemap-*.img"):
-            own = next((chain_directory / "1").glob("pagemap-*.img"))
+            own = next((begun / "1").glob("pagemap-*.img"))
             shutil.copyfile(image, own)
         with Session(target.pid, kind) as session:
-            chain = MemoryChain.go_on(session, chain_directory)
-            assert chain.pre_dump().pages_in_parent == 0
+            assert MemoryChain.go_on(session, begun).pre_dump().pages_in_parent == 0
 
     def test_the_sidecar_says_who_began_the_epoch(
-        self, kind: TrackerKind, target: ScriptedTarget, chain_directory: Path
+        self, kind: TrackerKind, target: ScriptedTarget, begun: Path
     ) -> None:
-        self.begin(kind, target, chain_directory)
-        sidecar = read_sidecar(chain_directory / "1")
+        sidecar = read_sidecar(begun / "1")
         assert sidecar is not None
         assert sidecar.tracker is kind
         assert [process.pid for process in sidecar.processes] == [target.pid]
         assert (sidecar.processes[0].canary is None) == (kind is TrackerKind.WRITE_PROTECT)
-        assert (chain_directory / "1" / SIDECAR).stat().st_mode & 0o777 == 0o600
+        assert (begun / "1" / SIDECAR).stat().st_mode & 0o777 == 0o600

@@ -16,12 +16,14 @@ from engine.checkpoint.link import After, LinkProgress
 from engine.checkpoint.memory import MemoryChain
 from engine.errors import Cancelled, LinkFailed, TargetGone
 from engine.images.chain import ChainMemory, flatten, read_chain, verify
+from engine.images.link import read_link
 from engine.kernel.pagemap import Category, scan_knows
 from engine.kernel.process import read_stat
 from engine.pageset import PAGE_SHIFT
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from tests.checkpoint.comparing import differences
+from tests.known import known
 from tests.targets.scripted import ScriptedTarget
 
 pytestmark = pytest.mark.spread
@@ -116,9 +118,19 @@ def test_the_target_runs_on_or_stays_stopped_as_asked(
     while read_stat(target.pid).state not in state:
         assert time.monotonic() < deadline
         time.sleep(0.001)
-    assert result.stopped_us > 0
+    assert known(result.stopped_us) > 0
     os.kill(target.pid, signal.SIGCONT)
     target.fill([1])
+
+
+@pytest.mark.parametrize("after", After)
+def test_the_images_tell_how_long_the_target_was_stopped_whatever_became_of_it(
+    chain: MemoryChain, after: After
+) -> None:
+    result = chain.dump(after)
+    stats = read_link(result.path).stats
+    assert stats is not None
+    assert 0 < stats.frozen_us <= known(result.stopped_us)
 
 
 def test_a_killed_target_is_dead_only_after_the_link_is_there(
@@ -135,7 +147,7 @@ def test_a_pre_dump_by_write_protection_never_stops_the_target(session: Session,
     if session.tracker is TrackerKind.WRITE_PROTECT:
         assert result.stopped_us == 0
     else:
-        assert result.stopped_us > 0
+        assert known(result.stopped_us) > 0
 
 
 def test_a_page_written_during_the_copy_is_pending_again(

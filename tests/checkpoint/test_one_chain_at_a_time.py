@@ -12,7 +12,7 @@ from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.link import After
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.spliced.chain import SplicedChain
-from engine.errors import DirtytopError, LinkFailed
+from engine.errors import Cancelled, DirtytopError, LinkFailed
 from engine.images.chain import read_chain, verify
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
@@ -110,6 +110,19 @@ def test_a_link_that_fails_after_another_chain_was_begun_takes_nothing_from_that
     images = read_chain(others[0].directory)
     assert verify(images) == ()
     assert differences(images, target.pid) == []
+
+
+def test_why_a_link_is_a_full_one_is_told_though_the_first_try_fails(
+    session: Session, chain: MemoryChain, tmp_path: Path
+) -> None:
+    chain.pre_dump()
+    MemoryChain(session, tmp_path / "other")
+    with pytest.raises(Cancelled):
+        chain.pre_dump(cancelled=lambda: True)
+    assert "another chain was made" in chain.why_full
+    again = chain.pre_dump()
+    assert again.pages_in_parent == 0
+    assert again.notes == ("another chain was made of this target meanwhile: this link is a full one",)
 
 
 def test_another_session_takes_nothing_of_a_chain_away_though_nobody_watches_new_memory_yet(

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from engine.checkpoint.engines import examine_chain, open_chain
+from engine.checkpoint.earlier import examine_chain
+from engine.checkpoint.engines import open_chain
 from engine.checkpoint.link import Engine
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.resuming import engine_of, read_open_chain, why_not_the_same

@@ -3,32 +3,21 @@
 from __future__ import annotations
 
 import mmap
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from engine.checkpoint.link import After, LinkProgress, Progress
+from engine.checkpoint.link import LinkProgress, Progress
 from engine.checkpoint.memory import MemoryChain
-from engine.images.chain import read_chain, verify
 from engine.kernel.huge_pages import pages_per_huge_page
 from engine.pageset import PAGE_SIZE
 from engine.tracking.sample import RateMode, TrackerKind
 from engine.tracking.session import Session
-from tests.checkpoint.comparing import differences
+from tests.checkpoint.comparing import assert_the_end_is_right
 from tests.targets.scripted import ScriptedTarget
 
 OLD, NEW = 9, 7
-
-
-def assert_the_end_is_right(chain: MemoryChain, target: ScriptedTarget) -> None:
-    chain.dump(After.STOP)
-    images = read_chain(chain.directory)
-    assert verify(images) == ()
-    assert differences(images, target.pid) == []
-    os.kill(target.pid, signal.SIGCONT)
 
 
 def map_aligned(target: ScriptedTarget, pages: int, value: int, *, huge: bool = False) -> int:

@@ -8,8 +8,9 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,12 @@ from engine.checkpoint.criu.chain import CriuChain
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.letting_go import LettingGo, Patience
 from engine.checkpoint.criu.options import CriuOptions, NetworkLock
+from engine.checkpoint.criu.order import Terms
 from engine.checkpoint.criu.restore import restore
 from engine.checkpoint.freeze_limit import FrozenTooLong
 from engine.checkpoint.link import After
-from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.spliced.chain import SplicedChain
-from engine.checkpoint.spliced.job import SpliceJob
+from engine.checkpoint.spliced.part import SplicedPart
 from engine.errors import DirtytopError, LinkFailed, TargetGone
 from engine.images.chain import read_chain, verify
 from engine.kernel.maps import read_maps
@@ -144,13 +145,18 @@ def assert_the_chain_goes_on(chain: Chain, judge: Outliving) -> None:
 @contextmanager
 def obeying(chain: Chain, options: Path) -> Iterator[None]:
     """Meanwhile CRIU goes by these options; of a user a splice takes none that run programs."""
-    honest = SpliceJob._config_lines
+    honest: Callable[[SplicedPart], Terms] = vars(SplicedPart)["terms"].fget
     with pytest.MonkeyPatch.context() as patched:
         if isinstance(chain, CriuChain):
             patched.setattr(chain, "options", CriuOptions(config_file=options))
         else:
             more = options.read_text().strip()
-            patched.setattr(SpliceJob, "_config_lines", lambda job: (*honest(job), more))
+
+            def terms(part: SplicedPart) -> Terms:
+                said = honest(part)
+                return replace(said, config_lines=(*said.config_lines, more))
+
+            patched.setattr(SplicedPart, "terms", property(terms))
         yield
 
 
@@ -158,7 +164,7 @@ def obeying(chain: Chain, options: Path) -> Iterator[None]:
 def test_a_criu_that_waits_for_ever_lets_go_and_the_chain_goes_on(
     chain: Chain, endless: Path, judge: Outliving
 ) -> None:
-    if isinstance(chain, MemoryChain):
+    if isinstance(chain, SplicedChain):
         chain.pre_dump()
     links = os.listdir(chain.directory)
     with obeying(chain, endless), pytest.raises(FrozenTooLong) as raised:

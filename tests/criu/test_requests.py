@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from engine.checkpoint.criu import chain as chain_module
+from engine.checkpoint.criu import epoch
 from engine.checkpoint.criu.chain import CriuChain
 from engine.checkpoint.criu.directory import CriuDirectory
 from engine.checkpoint.criu.features import Criu, examine_criu, find_criu
@@ -48,7 +48,7 @@ class Pretender:
     def __init__(self, directory: Path) -> None:
         self.program = directory / "criu"
         self._script = directory / "script.json"
-        root = Path(chain_module.__file__).parents[3]
+        root = Path(epoch.__file__).parents[3]
         self.program.write_text(
             f'#!/bin/sh\nPYTHONPATH={root} exec {sys.executable} {pretender.__file__} {self._script} "$@"\n'
         )
@@ -85,7 +85,7 @@ class UndisturbedEpoch(EpochWatch):
 
 @pytest.fixture
 def pretends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pretender:
-    monkeypatch.setattr(chain_module, "EpochWatch", UndisturbedEpoch)
+    monkeypatch.setattr(epoch, "EpochWatch", UndisturbedEpoch)
     return Pretender(tmp_path)
 
 
@@ -277,7 +277,7 @@ def test_after_a_failure_the_next_link_has_no_parent_and_says_so(
     chain.pre_dump()
     with pytest.raises(LinkFailed, match=why):
         chain.pre_dump()
-    assert chain.broken
+    assert chain.why_full
     assert sorted(os.listdir(chain_directory)) in (["1"], ["1", "2.log"])
     again = chain.pre_dump()
     assert again.path.name == "2"
@@ -294,11 +294,12 @@ def test_after_a_failure_the_next_link_has_no_parent_and_says_so(
 def test_a_cancelled_link_is_undone_by_criu_itself(
     pretends: Pretender, session: Session, chain_directory: Path
 ) -> None:
-    chain = CriuChain(session, chain_directory, criu=pretends.is_to("work"))
+    chain = CriuChain(session, chain_directory, criu=pretends.is_to("make", "work"))
+    chain.pre_dump()
     with pytest.raises(Cancelled):
         chain.pre_dump(cancelled=lambda: True)
-    assert os.listdir(chain_directory) == []
-    assert chain.broken
+    assert os.listdir(chain_directory) == ["1"]
+    assert "begun and not completed" in chain.why_full
 
 
 def test_the_only_copy_of_a_killed_target_is_kept_whatever_becomes_of_criu(
@@ -308,6 +309,9 @@ def test_the_only_copy_of_a_killed_target_is_kept_whatever_becomes_of_criu(
     result = chain.dump(After.KILL)
     target.process.wait()
     assert "killed by SIGKILL" in result.notes[0]
+    # It told no times: that is not the same as no time.
+    assert (result.stopped_us, result.copy_s) == (None, None)
+    assert result.as_json()["stopped_us"] is None
     assert read_chain(chain_directory).links[-1].path == result.path
     assert chain.is_ended
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.checkpoint.criu import chain as criu_chain
+from engine.checkpoint.criu import epoch
 from engine.checkpoint.criu.chain import CriuChain
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.link import LinkResult
@@ -101,7 +101,7 @@ def test_a_link_that_fails_for_a_page_the_parent_lacks_says_what_comes_next(
     chain.pre_dump()
     target.move(source, PAGES, place)
     with monkeypatch.context() as blind:
-        blind.setattr(criu_chain, "why_not_left_out", lambda choices, parent, watch: "")
+        blind.setattr(epoch, "why_not_left_out", lambda choices, parent, watch: "")
         with pytest.raises(LinkFailed, match=r"Missing .* in parent pagemap|not found in parent") as failed:
             chain.pre_dump()
     assert "the next link is a full one" in failed.value.hint

@@ -21,9 +21,10 @@ from typing import Final
 
 import pytest
 
+from engine.checkpoint.chain import Chain
 from engine.checkpoint.criu.directory import LOG
 from engine.checkpoint.criu.features import Criu
-from engine.checkpoint.engines import Chain, open_chain
+from engine.checkpoint.engines import open_chain
 from engine.checkpoint.link import After, Engine
 from engine.errors import DirtytopError, TargetGone
 from engine.images.chain import read_chain, verify

@@ -16,7 +16,8 @@ from typing import Final
 
 import pytest
 
-from engine.checkpoint.engines import Chain, open_chain
+from engine.checkpoint.chain import Chain
+from engine.checkpoint.engines import open_chain
 from engine.checkpoint.link import After, Engine
 from engine.errors import Cancelled, DirtytopError, LinkFailed
 from engine.kernel.process import ProcessStat, child_processes, read_stat, read_status

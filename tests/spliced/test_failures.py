@@ -21,7 +21,7 @@ from engine.checkpoint.engines import open_chain
 from engine.checkpoint.link import After, Engine, LinkProgress
 from engine.checkpoint.spliced.chain import SplicedChain
 from engine.checkpoint.spliced.frozen_pages import FrozenPages
-from engine.checkpoint.spliced.job import SpliceJob
+from engine.checkpoint.spliced.part import SplicedPart
 from engine.errors import Cancelled, DirtytopError, LinkFailed, TargetGone
 from engine.images.chain import read_chain, verify
 from engine.kernel.maps import read_maps
@@ -319,14 +319,14 @@ def test_no_page_is_lost_when_the_target_is_killed_in_its_sleep(
     chain: SplicedChain, judge: Outliving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     chain.pre_dump()
-    honest = SpliceJob._while_frozen
+    honest = SplicedPart.while_frozen
 
-    def killed(job: SpliceJob, images: CriuDirectory) -> None:
+    def killed(part: SplicedPart, images: CriuDirectory, look: Callable[[], None]) -> None:
         os.kill(judge.pid, signal.SIGKILL)
         wait_for_state(judge.pid, "ZX")
-        honest(job, images)
+        honest(part, images, look)
 
-    monkeypatch.setattr(SpliceJob, "_while_frozen", killed)
+    monkeypatch.setattr(SplicedPart, "while_frozen", killed)
     with pytest.raises(DirtytopError):
         chain.dump()
     assert {name for name in os.listdir(chain.directory) if not name.endswith(".log")} == {"1"}

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from engine.checkpoint.criu.features import Criu
-from engine.checkpoint.criu.restore import restore
 from engine.checkpoint.link import After
-from engine.checkpoint.spliced import job, withheld
+from engine.checkpoint.spliced import chain as spliced_chain
+from engine.checkpoint.spliced import withheld
 from engine.checkpoint.spliced.chain import SplicedChain
 from engine.errors import LinkFailed
 from engine.images.chain import read_chain, verify
@@ -23,6 +23,7 @@ from engine.tracking.held_processes import HeldProcesses
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
 from tests.criu.outliving import Outliving
+from tests.spliced.coming_back import assert_it_comes_back
 
 _PAGES = 3000
 _GUARD = 102
@@ -108,14 +109,11 @@ def test_what_was_withheld_is_saved_and_comes_back(
             chain.pre_dump()
             assert target.ask() == "ok"
             last = chain.dump(After.KILL)
-        target.bury()
         # The two of the root, one of each child, and what they have of their parent's.
         assert len(seen()) == 3
         assert all(mappings.count > _PAGES for mappings in seen().values())
         assert last.pages_in_parent > 3 * _PAGES
-        assert verify(read_chain(chain_directory)) == ()
-        restore(chain_directory, criu=criu)
-        assert target.ask() == "ok"
+        assert_it_comes_back(target, chain_directory, criu)
 
 
 @pytest.mark.usefixtures("orphans_are_ours")
@@ -137,7 +135,7 @@ def test_the_link_is_the_same_as_without(
 
     with large(tmp_path) as target, Session(target.pid, kind) as session:
         with_it = SplicedChain(session, tmp_path / "with", criu=criu).dump()
-        monkeypatch.setattr(job, "can_withhold", lambda criu, root: False)
+        monkeypatch.setattr(spliced_chain, "can_withhold", lambda criu, root: False)
         without = SplicedChain(session, tmp_path / "without", criu=criu).dump()
         assert layout(read_link(with_it.path)) == layout(read_link(without.path))
         assert target.ask() == "ok"
@@ -157,10 +155,7 @@ def test_of_a_process_that_only_criu_knows_it_is_saved_in_full(
                 root = next(iter(processes))
             monkeypatch.setattr(HeldProcesses, "__iter__", lambda self: iter([root]))
             chain.dump(After.KILL)
-        target.bury()
-        assert verify(read_chain(chain_directory)) == ()
-        restore(chain_directory, criu=criu)
-        assert target.ask() == "ok"
+        assert_it_comes_back(target, chain_directory, criu)
 
 
 @pytest.mark.usefixtures("orphans_are_ours")
@@ -186,11 +181,8 @@ def test_nothing_is_withheld_of_a_target_with_a_seccomp_filter(
             chain = SplicedChain(session, chain_directory, criu=criu)
             chain.pre_dump()
             chain.dump(After.KILL)
-        target.bury()
         assert seen() == {}
-        assert verify(read_chain(chain_directory)) == ()
-        restore(chain_directory, criu=criu)
-        assert target.ask() == "ok"
+        assert_it_comes_back(target, chain_directory, criu)
 
 
 @pytest.mark.usefixtures("orphans_are_ours")

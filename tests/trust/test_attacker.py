@@ -18,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.checkpoint.chain import Chain
 from engine.checkpoint.criu.features import Criu
-from engine.checkpoint.engines import Chain, open_chain
+from engine.checkpoint.engines import open_chain
 from engine.checkpoint.link import After, Engine
 from engine.errors import DirtytopError, NotTrusted
 from engine.images.chain import ImageChain, flatten, read_chain

@@ -14,7 +14,8 @@ import numpy as np
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from engine.checkpoint.engines import EarlierChain, EngineReport
+from engine.checkpoint.earlier import EarlierChain
+from engine.checkpoint.engines import EngineReport
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
 from engine.errors import Cancelled as CancelledError
 from engine.errors import DirtytopError, EpochLent
@@ -193,6 +194,7 @@ class ScriptedChain:
         self.directory = order.directory
         self.links: tuple[LinkResult, ...] = ()
         self.why_full = ""
+        self.freeze_timeout_s = 10.0
         self.is_closed = False
         self.is_ended = False
         self._machine = machine

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.checkpoint.engines import EarlierChain
+from engine.checkpoint.earlier import EarlierChain
 from engine.checkpoint.link import Engine
 from tui.directory import chain_name, examine_directory
 

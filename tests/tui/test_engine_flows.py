@@ -10,7 +10,7 @@ from typing import Any
 from textual.pilot import Pilot
 from textual.widgets import Button, Input, Static
 
-from engine.checkpoint.engines import EarlierChain
+from engine.checkpoint.earlier import EarlierChain
 from engine.checkpoint.link import Engine
 from engine.errors import LinkFailed
 from engine.preflight.finding import Finding, Part, Place, Severity

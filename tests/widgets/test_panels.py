@@ -219,8 +219,9 @@ async def test_progress_is_a_bar_with_stage_and_bytes(stage: Stage) -> None:
         assert bar.endswith(" 25%")
         assert bar.count("━") == pytest.approx(bar.count("─") / 3, abs=1)
         assert stage_line == "copying [b]  128.0 MiB of 512.0 MiB"
-        chain.show_progress(LinkProgress("collecting", 0, 0))
-        assert "%" in text_of(chain)[0]
+        chain.show_progress(LinkProgress("collecting", 0, None))
+        assert " 0%" in text_of(chain)[0]
+        assert text_of(chain)[1].strip() == "collecting"
         chain.show_progress(LinkProgress("writing", 700, 512))
         assert "100%" in text_of(chain)[0]
         chain.show_progress(None)

@@ -11,11 +11,12 @@ from typing import Final
 import click
 from click.core import ParameterSource
 
-from engine.checkpoint.criu.features import examine_criu
+from engine.checkpoint.chain import Chain
 from engine.checkpoint.criu.options import CriuOptions
-from engine.checkpoint.dumpable import RESTORABLE, CannotDump, Chosen, choose_engine, require_dumpable
-from engine.checkpoint.engines import Chain, go_on, open_chain
+from engine.checkpoint.dumpable import CannotDump, Chosen, choose_engine, require_dumpable
+from engine.checkpoint.engines import go_on, open_chain
 from engine.checkpoint.freeze_limit import BEYOND_S
+from engine.checkpoint.kinds import kind_of
 from engine.checkpoint.link import After, Engine, LinkResult
 from engine.checkpoint.resuming import engine_of, read_open_chain, tracker_of
 from engine.errors import Cancelled, DirtytopError, LinkFailed
@@ -147,8 +148,8 @@ def checkpoint(
 
         if when and not goes_on:
             prepare_to_wait(session)
-        if chosen is Engine.CRIU and pre_dumps and not when:
-            examine_criu().require_memory_tracking()
+        if pre_dumps and not when:
+            kind_of(chosen).require_pre_dump()
         options = options or CriuOptions()
         # Pre-flight was a moment ago.
         if goes_on:
@@ -198,7 +199,7 @@ def _engine_for(pid: int, wanted: Engine | None, options: CriuOptions | None, *,
         remark("without pre-flight: if criu cannot dump the target, that is found out at the end")
     try:
         if wanted is not None:
-            if checked and wanted in RESTORABLE:
+            if checked and kind_of(wanted).uses_criu:
                 require_dumpable(wanted, pid, options)
             return Chosen(wanted)
         chosen = choose_engine(pid, options, checked=checked)
@@ -234,7 +235,7 @@ def _what_to_wait_for(engine: Engine | None, pre_dumps: int, every_s: float) -> 
     )
     if when and is_given["pre_dumps"] and pre_dumps:
         raise click.UsageError("--when decides how many pre-dumps pay; it takes --pre-dumps 0 only", context)
-    if when and engine is Engine.CRIU and not examine_criu().has_memory_tracking:
+    if when and engine is not None and not kind_of(engine).can_pre_dump():
         return When(replace(when.trigger, may_pre_dump=False), when.budget_s)
     return when
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
-from engine.checkpoint.criu.features import examine_criu
+from engine.checkpoint.kinds import kind_of
 from engine.checkpoint.link import Engine
 from engine.errors import TargetGone
 from engine.forecast.advisor import Advice, Advisor
@@ -132,7 +132,7 @@ def forecast(
     if fork_s is not None and context.get_parameter_source("watch") is ParameterSource.DEFAULT:
         watch = max(watch, fork_s)
     makers = Engine(engine)
-    can_pre_dump = makers is not Engine.CRIU or examine_criu().has_memory_tracking
+    can_pre_dump = kind_of(makers).can_pre_dump()
     advisor = Advisor(budget_s=budget)
     how = tracker or tracker_to_wait_by()
     with Interruption() as interruption, Session(pid, how, cost_budget or DEFAULT_BUDGET) as session:

@@ -71,7 +71,7 @@ def _line(info: LinkInfo) -> str:
     return (
         f"{info.number:>4}  {info.kind.value:<8}  {format_bytes(info.size_bytes)}  "
         f"{format_count(info.pages_written):>10}  {format_count(info.pages_in_parent):>10}  "
-        f"{format_duration(info.stopped_us / 1e6):>8}  {pids}"
+        f"{format_duration(info.stopped_s):>8}  {pids}"
     )
 
 

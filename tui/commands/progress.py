@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from engine.checkpoint.link import LinkProgress
-from engine.units import format_bytes
+from engine.units import say_bytes
 
 _EVERY_S: Final = 0.1
 _ERASE_LINE: Final = "\r\x1b[K"
@@ -35,14 +35,14 @@ class ProgressLine:
         """Show how far a link is."""
         self.show(progress.stage, progress.done_bytes, progress.total_bytes)
 
-    def show(self, stage: str, done_bytes: int, total_bytes: int) -> None:
-        """Show this, unless it is too soon after the last."""
+    def show(self, stage: str, done_bytes: int, total_bytes: int | None) -> None:
+        """Show this, unless it is too soon after the last; None is a total that is not known."""
         now = time.monotonic()
         if now < self._next_s:
             return
         self._next_s = now + _EVERY_S
-        done, total = format_bytes(done_bytes).strip(), format_bytes(total_bytes).strip()
-        self._write(f"{self._title}: {stage} {done} of {total}")
+        of = "" if total_bytes is None else f" {say_bytes(done_bytes)} of {say_bytes(total_bytes)}"
+        self._write(f"{self._title}: {stage}{of}")
 
     def say(self, text: str) -> None:
         """Show this sentence, cut to the width of the terminal."""

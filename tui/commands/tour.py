@@ -7,10 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from engine.checkpoint.chain import Chain
 from engine.checkpoint.criu.restore import restore
-from engine.checkpoint.engines import Chain, open_chain
-from engine.checkpoint.link import After, Engine
-from engine.errors import Cancelled, NotPermitted, NotSupported, TargetGone
+from engine.checkpoint.dumpable import choose_engine
+from engine.checkpoint.engines import open_chain
+from engine.checkpoint.kinds import kind_of
+from engine.checkpoint.link import After
+from engine.errors import Cancelled, TargetGone
 from engine.forecast.advisor import Advice, Advisor
 from engine.forecast.driver import Driver
 from engine.forecast.making import make_link
@@ -88,11 +91,11 @@ def narrate(
 
 def _open(session: Session, directory: Path, trusts_directory: bool) -> Chain:
     """A chain that can be restored, where CRIU works for us; else one of memory and registers."""
-    try:
-        return open_chain(Engine.SPLICED, session, directory, trusts_directory=trusts_directory)
-    except (NotSupported, NotPermitted) as error:
-        emit(f"the chain will be checked and not restored: {error.message}")
-        return open_chain(Engine.MEMORY, session, directory, trusts_directory=trusts_directory)
+    chosen = choose_engine(session.root.pid)
+    if chosen.why_not_restorable:
+        emit(f"the chain will be checked and not restored: {chosen.why_not_restorable}")
+    # Pre-flight was a moment ago.
+    return open_chain(chosen.engine, session, directory, checked=False, trusts_directory=trusts_directory)
 
 
 class _Guide:
@@ -112,7 +115,7 @@ class _Guide:
         """Arm the trigger in the burst, and make the links that it asks for; the last is the dump."""
         is_armed = False
         self.advisor.chain_begun()
-        after = After.KILL if chain.engine is Engine.SPLICED else After.RUN
+        after = After.KILL if kind_of(chain.engine).is_restorable else After.RUN
         while not chain.links or chain.links[-1].kind is not LinkKind.DUMP:
             advice = self._look()
             if advice is None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
-from engine.checkpoint.engines import Chain
+from engine.checkpoint.chain import Chain
 from engine.checkpoint.link import After, LinkResult
 from engine.errors import Cancelled as CancelledError
 from engine.errors import TargetGone

@@ -22,6 +22,7 @@ from textual.message import Message
 from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, RadioButton, RadioSet, Static
 
+from engine.checkpoint.kinds import kind_of
 from engine.checkpoint.link import After, Engine
 from engine.forecast.triggers.conditions import Trigger
 from engine.images.layout import LinkKind
@@ -38,10 +39,11 @@ from tui.screens.engine_choice import EngineChoice
 from tui.screens.findings import Findings
 from tui.target import Target
 from tui.wait import deadline_text
-from tui.words import AFTER, ENGINES, KINDS, going_on_text, killed_text, link_name
+from tui.words import AFTER, KINDS, going_on_text, killed_text, link_name
 
 if TYPE_CHECKING:
-    from engine.checkpoint.engines import EarlierChain, EngineReport
+    from engine.checkpoint.earlier import EarlierChain
+    from engine.checkpoint.engines import EngineReport
 
 _BUTTON = {LinkKind.PRE_DUMP: "Pre-dump", LinkKind.DUMP: "Dump"}
 
@@ -104,7 +106,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
                     compact=True,
                 )
                 yield Static(
-                    Content.assemble(("engine  ", "$foreground 60%"), ENGINES[self._chain.engine]),
+                    Content.assemble(("engine  ", "$foreground 60%"), kind_of(self._chain.engine).label),
                     id="engine",
                 )
             yield self._engines
@@ -362,7 +364,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
     @property
     def _is_restorable(self) -> bool:
         if self._chain is not None and self._goes_on:
-            return self._chain.engine is not Engine.MEMORY
+            return kind_of(self._chain.engine).is_restorable
         return self._engines.is_restorable
 
     def _answer(self) -> None:

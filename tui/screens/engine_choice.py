@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Checkbox, RadioSet, Static
 
+from engine.checkpoint.kinds import BY_PREFERENCE, kind_of
 from engine.checkpoint.link import Engine
 from engine.images.layout import LinkKind
 from tui.screens.choice import Choice, Tick
@@ -33,8 +34,6 @@ _NEEDED_FOR: Final = {
     "file-locks": "the target holds file locks",
 }
 """Why an engine does not take it without an option."""
-_BY_WHAT_THEY_SAVE: Final = (Engine.SPLICED, Engine.MEMORY, Engine.CRIU)
-"""Which is chosen where the user has not: with pre-dumps and all of the target; pre-dumps; neither."""
 _SHELL_JOB: Final = "shell-job: part of a shell's session, here and when restored"
 
 
@@ -86,7 +85,7 @@ class EngineChoice(Vertical):
     def show_reports(self, reports: Sequence[EngineReport]) -> None:
         """Say what the engines can do; what was chosen and cannot gives way to the first that can."""
         self._reports = {report.engine: report for report in reports}
-        able = [engine for engine in _BY_WHAT_THEY_SAVE if engine in self._reports and self._is_able(engine)]
+        able = [engine for engine in BY_PREFERENCE if engine in self._reports and self._is_able(engine)]
         if self._forced is None and able and (self._is_open or self._why_not(self.engine)):
             self._choose(able[0])
         self._is_open = False
@@ -132,7 +131,7 @@ class EngineChoice(Vertical):
     @property
     def options(self) -> CriuOptions | None:
         """What CRIU is told; None for an engine without it."""
-        if self.engine is Engine.MEMORY:
+        if not kind_of(self.engine).uses_criu:
             return None
         from engine.checkpoint.criu.options import CriuOptions
 
@@ -150,7 +149,7 @@ class EngineChoice(Vertical):
         report = self._reports.get(engine)
         if report is None:
             # Ours works wherever there is a target at all.
-            return "" if engine is Engine.MEMORY else f"asking {engine.value} what it can do here …"
+            return f"asking {engine.value} what it can do here …" if kind_of(engine).uses_criu else ""
         if report.why_not(self._kind):
             return f"{engine.value} cannot: see above"
         for option in report.needed_options:
@@ -175,7 +174,7 @@ class EngineChoice(Vertical):
             choice.disabled = forced_out or bool(self._why_not(engine))
         self.query_one("#engine-detail", Static).update(self._detail())
         report = self._reports.get(self.engine)
-        self.query_one("#criu-options").display = self.engine is not Engine.MEMORY
+        self.query_one("#criu-options").display = kind_of(self.engine).uses_criu
         needs_shell_job = report is not None and "shell-job" in report.needed_options
         self.query_one("#shell_job").display = needs_shell_job
 

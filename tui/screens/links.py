@@ -17,6 +17,7 @@ from textual.reactive import reactive
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from engine.checkpoint.kinds import kind_of
 from engine.checkpoint.link import LinkResult
 from engine.errors import BadImage
 from engine.images.areas import Area
@@ -28,7 +29,7 @@ from tui.keys import HELP, key
 from tui.screens.maker_log import show_maker_log
 from tui.screens.restore import copy_restore
 from tui.target import Target
-from tui.words import ENGINES, link_name, restore_command, stopped, verdict
+from tui.words import link_name, restore_command, stopped, verdict
 from widgets.area_table import AreaTable
 from widgets.chain_flow import ChainFlow
 from widgets.line_table import LineTable
@@ -193,7 +194,7 @@ class LinksScreen(ModalScreen[None]):
 
 def link_facts(result: LinkResult, width: int = 0) -> Content:
     """All of a link's figures, a line each; in so many cells long ones go on below where they began."""
-    lines = [Content.styled(f"{link_name(result)} · {ENGINES[result.engine]}", "bold $primary")]
+    lines = [Content.styled(f"{link_name(result)} · {kind_of(result.engine).label}", "bold $primary")]
     facts = list(_facts(result))
     facts += [("not held", text) for text in result.not_held]
     facts += [("note", text) for text in result.notes]
@@ -212,10 +213,12 @@ def _facts(result: LinkResult) -> Iterator[tuple[str, str]]:
     yield "written", f"{say_bytes(result.size_bytes)} ({format_count(result.pages_written)} pages)"
     yield "in its parent", f"{format_count(result.pages_in_parent)} pages"
     yield "target", stopped(result).removeprefix("target ")
-    if result.seconds:  # a link of an earlier program does not tell
-        speed = result.size_bytes / result.copy_s if result.copy_s > 0 else 0.0
-        yield "copying", f"{format_duration(result.copy_s)} ({say_bytes(speed)}/s)"
+    if result.copy_s is not None:
+        speed = f" ({say_bytes(result.size_bytes / result.copy_s)}/s)" if result.copy_s > 0 else ""
+        yield "copying", format_duration(result.copy_s) + speed
+    if result.sync_s is not None:
         yield "making it durable", format_duration(result.sync_s)
+    if result.seconds is not None:
         yield "in all", format_duration(result.seconds)
     yield "restorable", verdict(result)
     if result.restorable:

@@ -1,9 +1,7 @@
 """The engine that calls CRIU: pre-dumps and a dump, of which `criu restore` makes the target again.
 
-CRIU freezes the tree itself and, with memory tracking, begins a new soft-dirty epoch in it. That epoch
-is CRIU's: what it finds dirty at the next link is all that it saves. From a chain's first pre-dump to
-its end nobody else may clear the bits. The session it was made with is told so (`Session.lend_epoch`),
-and only reads them until it has them back; strangers are noticed by `EpochWatch`.
+CRIU freezes the tree itself and, with memory tracking, begins a new soft-dirty epoch in it, on which its
+next link relies: see `epoch.py`.
 
 The epoch begins before a link is done. So after any link that did not come to be, for whatever
 reason, the bits tell less than what was written since the last good one: the chain is broken, and the
@@ -12,37 +10,38 @@ next link is made without a parent. So it is after a stranger's clear, and if a 
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, Self
 
 from engine.checkpoint.apart import Apart
+from engine.checkpoint.chain_record import NextLink
+from engine.checkpoint.claim import ANOTHER_CHAIN, Claim
 from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import CriuDirectory
-from engine.checkpoint.criu.features import Criu, examine_criu
-from engine.checkpoint.criu.job import CriuMade, CriuRun, LinkOrder
+from engine.checkpoint.criu.epoch import CriusEpoch
+from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.mapped_root import open_to_mapped_root
-from engine.checkpoint.criu.obeyed import require_config
-from engine.checkpoint.criu.options import CriuOptions, require_session_leader, require_untraced
+from engine.checkpoint.criu.options import CriuOptions
+from engine.checkpoint.criu.order import LinkOrder
+from engine.checkpoint.criu.part import SmallPart
+from engine.checkpoint.criu.run import CriuRun
 from engine.checkpoint.criu.selection import choices, would_write
-from engine.checkpoint.criu.unseen import why_not_left_out
+from engine.checkpoint.criu.usable import require_ready, usable_criu
 from engine.checkpoint.directory import ChainDirectory, Listing
-from engine.checkpoint.fingerprint import Fingerprint
 from engine.checkpoint.freeze_limit import BEYOND_S, limit_s
-from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress, has_ended, never, unheeded
-from engine.checkpoint.resuming import read_open_chain, require_chain_of, why_not_the_same
-from engine.checkpoint.sidecar import Sidecar, sidecar_of, sidecar_of_dump
-from engine.errors import DirtytopError, NotTrusted, TargetGone
+from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress, never, unheeded
+from engine.checkpoint.link_clock import LinkClock
+from engine.checkpoint.resuming import read_open_chain, record_of, require_chain_of, why_not_the_same
+from engine.checkpoint.sidecar import sidecar_of, write_sidecar_of_dump
+from engine.errors import NotTrusted, TargetGone
 from engine.images.layout import SIDECAR, LinkKind
 from engine.images.link import read_link
-from engine.kernel.process import Identity, innermost_pid, require_same
+from engine.kernel.process import innermost_pid
 from engine.pageset import EMPTY, PAGE_SIZE, PageSet
 from engine.printable import printable
-from engine.tracking.canary import Canary
-from engine.tracking.epoch_watch import EpochWatch
-from engine.tracking.held_processes import HeldProcesses
 from engine.tracking.session import Session
 from engine.tracking.tracked_process import TrackedProcess
 from engine.tracking.trackers import abilities_of
@@ -70,8 +69,9 @@ class CriuChain:
         criu: Criu | None = None,
         *,
         trusts_directory: bool = False,
+        goes_on: bool = False,
     ) -> None:
-        """Begin a chain; its first link will be a full one.
+        """Begin a chain, whose first link will be a full one; or see `go_on`.
 
         Args:
             session: the target; it need not be armed.
@@ -79,7 +79,8 @@ class CriuChain:
             options: how CRIU is to make the links.
             criu: which one; None finds it.
             trusts_directory: whether others may be able to exchange the directory. Then a dump is all
-                that can be made in it: on the way to a parent CRIU goes by names.
+                that can be made in it: CRIU finds a parent by name.
+            goes_on: whether it is as of `go_on`.
 
         Raises:
             NotSupported: there is no CRIU, or it does not work here or cannot do what `options` say.
@@ -89,28 +90,27 @@ class CriuChain:
             LinkFailed: the directory cannot be made or holds images already.
             NotTrusted: others can exchange the directory, and are not trusted.
         """
-        self._begin(session, directory, options, criu)
-        self._place = ChainDirectory.begin(directory, trusts=trusts_directory)
-        self._next_number = self._place.last_number + 1
-        session.forget_images(self)
-
-    def _begin(self, session: Session, directory: Path, options: CriuOptions, criu: Criu | None) -> None:
-        self.criu = criu or examine_criu()
-        self.criu.require_dump()
-        options.require_possible(self.criu)
-        require_config(Use.LINK, options.config_file)
-        if not options.shell_job:
-            require_session_leader(session.root.pid)
-        self.directory = directory
-        self.freeze_timeout_s = BEYOND_S
+        images = read_open_chain(directory) if goes_on else None
+        sidecar = require_chain_of(images, session.root, self.engine) if images is not None else None
+        self.criu = usable_criu(criu, options, session, Use.LINK)
         self.options = options
-        self.links: tuple[LinkResult, ...] = ()
-        self.is_ended = False
-        self.broken = ""
-        """Why the next link cannot build on the last one, in words; empty if it can."""
+        self.freeze_timeout_s = BEYOND_S
         self._session = session
-        self._watch = EpochWatch()
-        self._fingerprints: list[tuple[Path, Fingerprint]] = []
+        if images is None or sidecar is None:
+            self._claim = Claim.begin(self.engine, session, directory, trusts=trusts_directory)
+            self._record, self._epoch = self._claim.record, CriusEpoch(self._claim)
+            return
+        place = ChainDirectory.go_on(directory, images)
+        self._record = record_of(images, self.engine, directory, place)
+        self._claim = Claim(session, place, self._record)
+        self._epoch = CriusEpoch(self._claim)
+        session.follow_tree()
+        broken = why_not_the_same(images, sidecar) or self._epoch.adopt(sidecar)
+        self._claim.take()
+        if broken:
+            self._record.break_off(broken)
+        else:
+            self._epoch.lend()
 
     @classmethod
     def go_on(
@@ -137,31 +137,32 @@ class CriuChain:
             NotSupported, NotPermitted, ShellJobNeeded, TargetGone: as for a new chain.
             Whatever chain the session is in the middle of then goes on as if nothing had been asked.
         """
-        images = read_open_chain(directory)
-        sidecar = require_chain_of(images, session.root, cls.engine)
-        chain = cls.__new__(cls)
-        chain._begin(session, directory, options, criu)
-        chain._place = ChainDirectory.go_on(directory, images)
-        chain._next_number = chain._place.last_number + 1
-        chain.links = tuple(LinkResult.of_earlier(info, cls.engine) for info in images.infos())
-        chain._fingerprints = [(link.path, chain._place.fingerprint(link.path)) for link in images.links]
-        session.follow_tree()
-        chain._watch.adopt(
-            {process.identity: process.canary for process in sidecar.processes},
-            {process.identity: process.marks for process in sidecar.processes},
-        )
-        chain.broken = (
-            why_not_the_same(images, sidecar) or chain._other_program(sidecar) or chain._watch.disturbance()
-        )
-        session.forget_images(chain)
-        if not chain.broken:
-            session.lend_epoch(chain)
-        return chain
+        return cls(session, directory, options, criu, goes_on=True)
+
+    @property
+    def directory(self) -> Path:
+        """Where the links are made."""
+        return self._record.directory
 
     @property
     def next_path(self) -> Path:
         """Where the next link will be."""
-        return self.directory / str(self._next_number)
+        return self._record.next_path
+
+    @property
+    def links(self) -> tuple[LinkResult, ...]:
+        """Those there are, oldest first."""
+        return self._record.links
+
+    @property
+    def is_ended(self) -> bool:
+        """True after a dump: nothing can be added."""
+        return self._record.is_ended
+
+    @property
+    def why_full(self) -> str:
+        """Why the next link will be a full one; empty if it can build on the last, or is the first."""
+        return self._record.why_full
 
     def pre_dump(self, progress: Progress = unheeded, cancelled: Cancelled = never) -> LinkResult:
         """Save what was written since the last link; the target is stopped for a part of it.
@@ -182,10 +183,11 @@ class CriuChain:
             In each case there is no link, the target runs on, and the next link will be a full one.
         """
         self.criu.require_memory_tracking()
-        if not self._place.opened.is_ours:
+        opened = self._claim.place.opened
+        if not opened.is_ours:
             raise NotTrusted(
                 f"criu makes no pre-dumps in {printable(str(self.directory))}, where it could be led "
-                f"elsewhere on the way to a parent: {self._place.opened.other}",
+                f"elsewhere on the way to a parent: {opened.other}",
                 hint="make the dump alone (`--pre-dumps 0`), or pre-dumps with `--engine spliced`",
             )
         return self._add(LinkKind.PRE_DUMP, After.RUN, progress, cancelled)
@@ -204,183 +206,117 @@ class CriuChain:
             As of `pre_dump`; the tree then runs on, whatever `after` says.
         """
         result = self._add(LinkKind.DUMP, after, progress, cancelled)
-        self.is_ended = True
-        self._place.close()
         self.close()
         return result
 
     def close(self) -> None:
         """Make no more links: give the soft-dirty bits back. May be called twice."""
-        self._session.take_back_epoch(self)
-        self.broken = self.broken or "the chain was closed"
-        self._place.close()
-
-    @property
-    def why_full(self) -> str:
-        """Why the next link will be a full one; empty if it can build on the last, or is the first."""
-        return self.broken if self.links else ""
+        self._epoch.give_back()
+        self._record.break_off("the chain was closed")
+        self._claim.place.close()
 
     # -- one link
 
     def _add(self, kind: LinkKind, after: After, progress: Progress, cancelled: Cancelled) -> LinkResult:
-        began_s = time.perf_counter()
-        self._require_possible()
-        self.broken = self.broken or self._disturbance(kind)
-        notes = [f"{self.broken}: this link is a full one"] if self.links and self.broken else []
-        parent = None if self.broken or not self.links else read_link(self.links[-1].path)
-        mode = self.options.pre_dump_mode
-        expected = would_write(self._session, kind, parent, mode, self.criu)
+        clock, record, place = LinkClock(), self._record, self._claim.place
+        record.require_open()
+        require_ready(self._session)
+        self._look_for_disturbance(kind)
+        link = record.next_link(kind)
+        order = self._order(link, after)
+        notes: tuple[str, ...] = ()
+        with self._under_way(link) as session_waits:
+
+            def goes_on() -> None:
+                if kind is LinkKind.PRE_DUMP:
+                    self._epoch.begun()
+                    session_waits.close()
+
+            part = SmallPart(goes_on, partial(self._add_sidecar, kind))
+            with Apart() as apart:
+                made = CriuRun(self.criu, self.options, order, progress, cancelled, apart, part).run()
+            if kind is LinkKind.DUMP and link.parent:
+                self._epoch.ended()
+            seen = place.fingerprint(link.path)
+            self._settle(place.read_listing(link.path, seen))
+        if kind is LinkKind.DUMP:
+            notes = open_to_mapped_root(link.path, is_ours=place.opened.is_ours)
+        result = clock.done(
+            link,
+            made,
+            restorable=kind is LinkKind.DUMP,
+            not_held=_PRE_DUMPS_LACK if kind is LinkKind.PRE_DUMP else (),
+            notes=(*link.notes, *notes),
+        )
+        record.finish(result, [(link.path, seen)])
+        if kind is LinkKind.PRE_DUMP and self._epoch.why_unwatched:
+            record.break_off(self._epoch.why_unwatched)
+        return result
+
+    def _look_for_disturbance(self, kind: LinkKind) -> None:
+        """Find out what speaks against building on the last link."""
+        record, claim, session = self._record, self._claim, self._session
+        with session.held():
+            if claim.is_lost:
+                claim.take()
+                # A native chain of the same session clears the same bits.
+                if abilities_of(session.tracker).shares_epochs:
+                    record.break_off(ANOTHER_CHAIN)
+        if not record.parts:
+            return
+        why = claim.why_changed()
+        if not why:
+            parent = read_link(record.parts[-1][0])
+            left_out = choices(session, kind, parent, self.options.pre_dump_mode, self.criu)
+            why = self._epoch.disturbance(left_out, parent)
+        if why:
+            record.break_off(why)
+
+    def _order(self, link: NextLink, after: After) -> LinkOrder:
+        parent = read_link(link.parent) if link.parent else None
+        expected = would_write(self._session, link.kind, parent, self.options.pre_dump_mode, self.criu)
         expected_bytes = sum(expected.values()) * PAGE_SIZE
-        order = LinkOrder(
-            kind=kind,
+        return LinkOrder(
+            kind=link.kind,
             root=self._session.root,
-            path=self.next_path.absolute(),
-            above=self._place.opened,
+            path=link.path,
+            above=self._claim.place.opened,
             parent=parent.path if parent else None,
             after=after,
             expected_bytes=expected_bytes,
             # A pre-dump is written once the target runs again.
             most_frozen_s=limit_s(
-                self.freeze_timeout_s, len(expected), expected_bytes, to_disk=kind is LinkKind.DUMP
+                self.freeze_timeout_s, len(expected), expected_bytes, to_disk=link.kind is LinkKind.DUMP
             ),
         )
-        with self._under_way(kind) as session_waits:
-
-            def thawed() -> None:
-                self._watch_over_epoch()
-                session_waits.close()
-
-            def add_sidecar(directory: CriuDirectory) -> None:
-                version, watch = self.criu.version_text, self._watch
-                with directory.reading() as place:
-                    sidecar = (
-                        sidecar_of(self._session, self.engine, place, watch.canaries, watch.marks, version)
-                        if kind is LinkKind.PRE_DUMP
-                        else sidecar_of_dump(self._session, self.engine, place, version)
-                    )
-                directory.write(SIDECAR, sidecar.encode())
-
-            with Apart() as apart:
-                job = CriuRun(self.criu, self.options, order, progress, cancelled, apart, thawed, add_sidecar)
-                made = job.run()
-            if kind is LinkKind.DUMP and parent:
-                self._tell_session({})
-            seen = self._place.fingerprint(order.path)
-            self._settle(self._place.read_listing(order.path, seen))
-        if kind is LinkKind.DUMP:
-            notes += open_to_mapped_root(order.path, is_ours=self._place.opened.is_ours)
-        if not parent:
-            self._fingerprints.clear()
-        self._fingerprints.append((order.path, seen))
-        return self._done(order, made, notes, began_s)
-
-    def _require_possible(self) -> None:
-        if self.is_ended:
-            raise has_ended(self.directory)
-        require_same(self._session.root)
-        self._session.follow_tree()
-        with self._session.held() as processes:
-            for process in processes:
-                require_untraced(process.identity.pid)
-
-    def _other_program(self, sidecar: Sidecar) -> str:
-        """Which process has started another program since a link was made, in words; empty if none."""
-        known = {process.identity: process.memory_identity for process in sidecar.processes}
-        with self._session.held() as processes:
-            for process in processes:
-                if known.get(process.identity, process.program) != process.program:
-                    return f"process {process.identity.pid} has started another program since the last link"
-        return ""
-
-    def _disturbance(self, kind: LinkKind) -> str:
-        """What speaks against building on the last link, in words; empty if nothing does."""
-        with self._session.held():
-            if self._session.image_owner is not self:
-                self._session.forget_images(self)
-                # A native chain of the same session clears the same bits.
-                if abilities_of(self._session.tracker).shares_epochs:
-                    return "another chain was made of this target meanwhile"
-        if changed := self._place.changed(self._fingerprints):
-            return f"{printable(str(changed))} was changed or removed since it was made"
-        if not self.links:
-            return ""
-        parent, mode = read_link(self.links[-1].path), self.options.pre_dump_mode
-        left_out = choices(self._session, kind, parent, mode, self.criu)
-        return self._watch.disturbance() or why_not_left_out(left_out, parent, self._watch)
 
     @contextmanager
-    def _under_way(self, kind: LinkKind) -> Iterator[ExitStack]:
+    def _under_way(self, link: NextLink) -> Iterator[ExitStack]:
         """What holds for as long as CRIU works; the stack holds off the session while the tree is frozen."""
-        if kind is LinkKind.PRE_DUMP:
-            self._session.lend_epoch(self)
+        if link.kind is LinkKind.PRE_DUMP:
+            self._epoch.lend()
         with ExitStack() as session_waits:
-            self._note_writes_from_now_on(session_waits.enter_context(self._session.held()))
-            try:
-                yield session_waits
-            except BaseException:
-                self.broken = f"{kind.value} {self._next_number} was begun and not completed"
-                self._session.abandon_link(self)
-                raise
-
-    def _note_writes_from_now_on(self, processes: HeldProcesses) -> None:
-        """What is pending after this link is what was written since about now.
-
-        Where epochs are shared, CRIU begins one itself, with its own clear.
-        """
-        shares_epochs = abilities_of(self._session.tracker).shares_epochs
-        for process in processes:
-            if process.is_tracked:
+            self._epoch.expect(session_waits.enter_context(self._session.held()))
+            with self._claim.under_way():
                 try:
-                    if shares_epochs:
-                        process.expect_link()
-                    else:
-                        process.plan_link()
-                except TargetGone:
-                    continue
+                    yield session_waits
+                except BaseException:
+                    self._record.break_off(f"{link.kind.value} {link.number} was begun and not completed")
+                    raise
 
-    def _watch_over_epoch(self) -> None:
-        """CRIU has begun an epoch, and has just let the tree go on."""
-        self.broken = ""
-        try:
-            with self._session.held() as processes:
-                self._watch.begin(process.identity for process in processes)
-        except DirtytopError as error:
-            self.broken = f"nobody could watch over the soft-dirty bits ({error.message})"
-        self._tell_session(self._watch.canaries)
-
-    def _tell_session(self, canaries: Mapping[Identity, Canary | None]) -> None:
-        """That the clear which it is about to see was CRIU's, for us."""
-        with self._session.held() as processes:
-            for process in processes:
-                process.follow_epoch(canaries.get(process.identity))
+    def _add_sidecar(self, kind: LinkKind, directory: CriuDirectory) -> None:
+        session, version, epoch = self._session, self.criu.version_text, self._epoch
+        if kind is LinkKind.DUMP:
+            write_sidecar_of_dump(directory, session, self.engine, version)
+            return
+        with directory.reading() as place:
+            sidecar = sidecar_of(session, self.engine, place, epoch.canaries, epoch.marks, version)
+        directory.write(SIDECAR, sidecar.encode())
 
     def _settle(self, listing: Listing) -> None:
         """What the link lists is no longer pending, unless written since."""
         with self._session.held() as processes:
-            covered = {process: _covered(listing, process) for process in processes}
-            self._session.finish_link(self, covered)
-
-    def _done(self, order: LinkOrder, made: CriuMade, notes: list[str], began_s: float) -> LinkResult:
-        stats = made.stats
-        result = LinkResult(
-            number=self._next_number,
-            kind=order.kind,
-            path=order.path,
-            engine=self.engine,
-            pages_written=stats.pages_written + stats.shpages_written,
-            pages_in_parent=stats.pages_skipped_parent + stats.shpages_skipped_parent,
-            size_bytes=made.size_bytes,
-            stopped_us=stats.frozen_us,
-            copy_s=(stats.memdump_us + stats.memwrite_us) / 1e6,
-            sync_s=made.sync_s,
-            seconds=time.perf_counter() - began_s,
-            restorable=order.kind is LinkKind.DUMP,
-            not_held=_PRE_DUMPS_LACK if order.kind is LinkKind.PRE_DUMP else (),
-            notes=(*notes, *made.notes),
-        )
-        self.links = (*self.links, result)
-        self._next_number += 1
-        return result
+            self._claim.settle({process: _covered(listing, process) for process in processes})
 
 
 def _covered(listing: Listing, process: TrackedProcess) -> PageSet:

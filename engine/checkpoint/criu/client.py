@@ -44,7 +44,7 @@ _LARGEST_PACKET: Final = 1 << 20
 """Beyond what a socket buffer lets through by default."""
 _WATCH_EVERY_S: Final = 0.05
 _ENDING_S: Final = 2.0
-"""How long a CRIU that has answered, or hung up, may take to end."""
+"""How long a CRIU may take to end once it has answered, or hung up."""
 _MOST_STDERR_BYTES: Final = 64 << 10
 
 Notified = Callable[[CriuNotify], bool]
@@ -72,7 +72,7 @@ def _go_on(notification: CriuNotify) -> bool:
 
 
 def _nothing() -> None:
-    """Nobody wants to know."""
+    """The callback of a caller who does not want to know."""
 
 
 class Worker:
@@ -108,7 +108,7 @@ class Worker:
         self._guard: Guard | None = None
         self._letting_go: LettingGo | None = None
         self.remains = ""
-        """What was to be done about what it has left in the target, in words; empty if nothing."""
+        """What it had left in the target, and what was done about that, in words; empty if nothing."""
         self._questions: Questions | None = None
         self._socket: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None

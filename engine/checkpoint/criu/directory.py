@@ -135,3 +135,20 @@ class CriuDirectory(PartialDirectory):
         """Remove it, unless it was finished or is to be kept, and the work directory."""
         self.work.remove()
         super().remove()
+
+
+def find_log(link: Path, since_s: float = 0.0) -> Path | None:
+    """The log of the CRIU that made a link, or failed to: in the link, or beside it as `NAME.log`.
+
+    Args:
+        link: the link's directory, whether it is there or not.
+        since_s: what was last written before this, in seconds since 1970, is of another attempt.
+    """
+    for place in (link / LOG, link.with_name(f"{link.name}.log")):
+        try:
+            status = place.lstat()
+        except FileNotFoundError:
+            continue
+        if stat.S_ISREG(status.st_mode) and status.st_mtime >= since_s:
+            return place
+    return None

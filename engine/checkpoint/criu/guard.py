@@ -1,4 +1,4 @@
-"""Our side of `engine.checkpoint.criu.guardian`: somebody who outlives us watches over one CRIU."""
+"""Our side of `engine.checkpoint.criu.guardian`, the process that watches over one CRIU and outlives us."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where CRIU has its hands in the target at this moment, and whether its end would harm that.
+"""What CRIU is doing inside the target at this moment, and whether the end of CRIU would harm the target.
 
 CRIU's own code runs in one thread of each process, its first: a server that waits for commands on a socket.
 When CRIU ends the socket is closed, and that code goes back to the program's own registers by itself; all
@@ -46,7 +46,7 @@ class Grip:
     """How CRIU holds a target."""
 
     tracers: frozenset[int] = frozenset()
-    """Who traces threads of it, of those that were asked about."""
+    """The processes that trace threads of it, of those that were asked about."""
     why_harmful: str = ""
     """Why the end of CRIU would harm the target now, in words; empty if it would not."""
 
@@ -95,7 +95,7 @@ class _Thread:
 
     @property
     def program_counter(self) -> int | None:
-        """Where it goes on; None if that is not to be seen."""
+        """The address at which a thread goes on; None if it cannot be seen."""
         return int(self.call[-1], 16) if len(self.call) > 1 else None
 
     @property

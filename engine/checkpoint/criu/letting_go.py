@@ -1,11 +1,11 @@
-"""Having a CRIU let go of its target that does not do so by itself, with the least harm that is possible.
+"""Makes a CRIU that does not let go of its target by itself do so, with the least harm that is possible.
 
 While CRIU works, the target runs CRIU's code with CRIU's registers. A CRIU that fails undoes all of that. So
-it is made to fail, and what it waits for in vain is made to fail; to end it is the last resort, and only
+it is made to fail, and so is the call that it waits in, in vain. To end it is the last resort, and done only
 at a moment at which that is harmless (`engine.checkpoint.criu.in_target`). In this order:
 
-1. At once, every write to a file is made to fail (RLIMIT_FSIZE), and it is woken should somebody have stopped
-   it. A CRIU that works lets go by that within some tens of milliseconds, and is left in peace for as long
+1. At once, every write to a file is made to fail (RLIMIT_FSIZE), and CRIU is woken if somebody has stopped
+   it. A CRIU that works then lets go within some tens of milliseconds, and is left in peace for as long
    as it does anything at all.
 2. If it stands still, the programs that it waits for (iptables, scripts) are ended. Where there are none, the
    call that it waits in is made to fail (EIO): the open of a fifo, the read of a socket.
@@ -13,7 +13,7 @@ at a moment at which that is harmless (`engine.checkpoint.criu.in_target`). In t
 4. One that does not end even then waits in the kernel, most likely for a disk, and is left alone: the target
    goes on once that answers.
 
-Whoever does this need not be us: see `engine.checkpoint.criu.guardian`.
+If we are killed, another process does all this: see `engine.checkpoint.criu.guardian`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _STOPPED: Final = "T"
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long each of it is waited for, in seconds."""
+    """How long each step is put off, in seconds."""
 
     fail_s: float = 0.5
     """Standing still, until the call that it waits in is made to fail."""
@@ -61,7 +61,7 @@ PATIENCE: Final = Patience()
 
 
 class LettingGo:
-    """Goes on with it, a step each time that it is asked to; none takes long."""
+    """Takes these steps one by one, each when `step` is called and it is due; none takes long."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class LettingGo:
         self._seen: object = None
         """What it was last seen to do."""
         self._fail_due_s = 0.0
-        """When that is tried next, from the beginning."""
+        """When the call is made to fail next, in seconds since the beginning."""
         self._killed_at_s: float | None = None
         self._why_not = ""
         self.is_left_alone = False
@@ -152,7 +152,7 @@ class LettingGo:
                     os.kill(worker.pid, signal.SIGCONT)
 
     def _helpers(self, workers: list[ProcessStat]) -> list[int]:
-        """What it has started, and what is not itself again."""
+        """The programs that CRIU has started, without copies of itself."""
         itself = (_program(self._criu.pid), None)
         return [worker.pid for worker in workers if _program(worker.pid) not in itself]
 

@@ -3,7 +3,7 @@
 CRIU reads images with the rights of the tree that it restores. Where that has a user namespace its root is an
 ordinary user outside of it, whom images of 0600 and 0700 shut out ("Permission denied", of whichever image
 comes first). So the group that is root's in there may read them: all of the dump, and of its parents what
-restoring looks at. They stay ours, and nobody else may change them: whoever can change images
+restoring looks at. They stay ours, and nobody else may change them: anybody who can change images
 decides what CRIU, as root, makes of them.
 """
 

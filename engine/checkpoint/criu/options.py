@@ -46,7 +46,7 @@ class CriuOptions:
     """How the links of a chain are to be made; the same for all of them."""
 
     shell_job: bool = False
-    """Save a target that is no session leader; restored, it joins the session of who restores it."""
+    """Save a target that is no session leader; it is restored into the session of the one who restores it."""
     tcp_established: bool = False
     """Save open TCP connections; without it they make a dump fail."""
     ext_unix_sk: bool = False
@@ -105,7 +105,7 @@ class ShellJobNeeded(NotSupported):
 
 
 def needs_shell_job(pid: int) -> bool:
-    """Whether a process is no session leader, so that CRIU takes it only as a `shell_job`.
+    """Whether a process is no session leader: then CRIU takes it only as a `shell_job`.
 
     CRIU itself finds out at the very end of a dump, with the memory written and tracking reset
     (criu/pstree.c).
@@ -133,7 +133,7 @@ def require_session_leader(pid: int) -> None:
 
 
 def require_untraced(pid: int) -> None:
-    """Say before CRIU does who is in its way.
+    """Make sure that nobody traces a process: CRIU could not, and would say less of who does.
 
     Raises:
         AlreadyTraced: somebody traces the process.

@@ -1,4 +1,4 @@
-"""The calls for which a CRIU of ours has to ask first: see `engine.kernel.seccomp`."""
+"""System calls that CRIU makes only once we have answered: see `engine.kernel.seccomp`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from engine.errors import NotSupported
 from engine.kernel.seccomp import IoctlCall, Listener, receive_listener
 
 _STARTING_S: Final = 20.0
-"""How long what CRIU is started by may take on a slow machine."""
+"""How long the program that CRIU is started by may take on a slow machine."""
 
 
 class Overseer(Protocol):
@@ -29,7 +29,7 @@ class Overseer(Protocol):
 
 
 class Questions:
-    """What CRIU asks, and whoever answers that."""
+    """What CRIU asks, passed on to the overseer, who answers it."""
 
     def __init__(self, overseer: Overseer, listener: Listener | None) -> None:
         """Take the listener over; without one it does not ask."""
@@ -61,7 +61,7 @@ class Questions:
 
 
 def wait_for_packet(connection: socket.socket, timeout_s: float, questions: Questions | None) -> bool:
-    """Whether there is one; whoever asks meanwhile is answered."""
+    """Wait for a packet, and answer what is asked meanwhile. False if none came in time."""
     deadline_s = time.monotonic() + timeout_s
     while True:
         listener = questions.listener if questions is not None else None

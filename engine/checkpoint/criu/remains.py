@@ -3,7 +3,7 @@
 CRIU takes its code out of a target by itself, unless it is killed: then its memory stays mapped there (some
 2 MB a process), now and then a descriptor of it stays open, and TCP connections that were being saved stay in
 repair mode, in which they carry nothing. All of it does no harm but the last, and none of it is the
-target's. Its rules for netfilter are left alone: who else relies on them, nobody can tell.
+target's. Its rules for netfilter are left alone: nobody can tell what else relies on them.
 """
 
 from __future__ import annotations

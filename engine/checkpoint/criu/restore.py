@@ -1,4 +1,4 @@
-"""Makes processes of a CRIU dump again."""
+"""Makes the processes of a CRIU dump again."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def restore(
     criu: Criu | None = None,
     trusts_directory: bool = False,
 ) -> Restored:
-    """Restore the dump in a directory. Its images are only read; who may read them may change.
+    """Restore the dump in a directory. Its images are only read; their permissions may change.
 
     What is restored has the rights that the images name, root's too if they say so. So nobody but root and us
     may be able to change them, unless these others are trusted with that.
@@ -146,7 +146,7 @@ def _require_restorable(chain: ImageChain) -> Link:
 
 
 def _require_free(tree: list[PstreeEntry]) -> None:
-    """Make sure that the pids to come are not taken. Raises RestoreFailed."""
+    """Make sure that the pids of the tree are not taken. Raises RestoreFailed."""
     if tree[0].pid == _INIT:  # it gets a pid namespace of its own
         return
     deadline_s = time.monotonic() + _REAPING_S

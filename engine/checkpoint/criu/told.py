@@ -1,4 +1,4 @@
-"""What CRIU will have been told when it makes a dump, and what it was built with: pre-flight judges by that.
+"""What CRIU is told when it makes a dump, and what it was built with: pre-flight judges by that.
 
 It reads files of options by itself (criu/config.c). What our request says comes after those, and the file
 that the user names after our request.
@@ -23,7 +23,7 @@ _BPF_LIBRARY: Final = b"libbpf.so"
 _ELF: Final = b"\x7fELF"
 
 _SET_BY_US: Final = ("shell-job", "tcp-established", "ext-unix-sk", "file-locks")
-"""What each request says, so that only the file which the user names can say otherwise."""
+"""What each request says: of all files only the one that the user names can say otherwise."""
 _DEFAULT_LOCK: Final = NetworkLock.IPTABLES.value
 _SIZE: Final = re.compile(r"(\d+)([KMG]?)")
 _UNITS: Final = {"": 0, "K": 10, "M": 20, "G": 30}

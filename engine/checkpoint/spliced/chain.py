@@ -1,7 +1,7 @@
 """The engine that makes restorable chains on every kernel: links of our own, then one made with CRIU.
 
 CRIU's incremental dumps need soft-dirty bits, and stop the target for each link. Here all links but the last
-are ours (`MemoryChain.pre_dump`): by write-protection they never stop it. The last is CRIU's own dump, but
+are ours (`make_pre_dump`): by write-protection they never stop it. The last is CRIU's own dump, but
 for private anonymous memory, which is most of a process: of that we copy what is pending while CRIU
 holds the tree frozen, and leave the rest to our parents. CRIU's images are rewritten to say so, and are
 then what `criu restore` has always taken.
@@ -9,45 +9,39 @@ then what `criu restore` has always taken.
 
 from __future__ import annotations
 
-import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Self
 
 from engine.checkpoint.apart import Apart
+from engine.checkpoint.chain_record import NextLink
+from engine.checkpoint.claim import Claim
 from engine.checkpoint.copy_buffer import copy_buffer
 from engine.checkpoint.copying import CopyProgress
 from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import CriuDirectory
-from engine.checkpoint.criu.features import Criu, examine_criu
-from engine.checkpoint.criu.job import LinkOrder
+from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.mapped_root import open_to_mapped_root
-from engine.checkpoint.criu.obeyed import require_config
-from engine.checkpoint.criu.options import CriuOptions, require_session_leader, require_untraced
-from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, LinkTimes, Progress, never, unheeded
-from engine.checkpoint.memory import MemoryChain
-from engine.checkpoint.sidecar import sidecar_of_dump
+from engine.checkpoint.criu.options import CriuOptions
+from engine.checkpoint.criu.order import LinkOrder
+from engine.checkpoint.criu.run import CriuRun
+from engine.checkpoint.criu.usable import require_ready, usable_criu
+from engine.checkpoint.freeze_limit import BEYOND_S
+from engine.checkpoint.link import After, Cancelled, Engine, LinkResult, Progress, never, unheeded
+from engine.checkpoint.link_clock import LinkClock
+from engine.checkpoint.own_pre_dump import make_pre_dump
+from engine.checkpoint.sidecar import write_sidecar_of_dump
 from engine.checkpoint.spliced.frozen_pages import FrozenPages
-from engine.checkpoint.spliced.job import SpliceJob
-from engine.images.layout import SIDECAR, LinkKind
+from engine.checkpoint.spliced.part import SplicedPart
+from engine.checkpoint.spliced.withheld import can_withhold
+from engine.images.layout import LinkKind
 from engine.kernel.process import require_same
 from engine.tracking.session import Session
 
 _DEFAULT_OPTIONS: Final = CriuOptions()
 
 
-def _usable(criu: Criu | None, options: CriuOptions, session: Session) -> Criu:
-    """A CRIU that can do what the options say with this target. Errors as of `SplicedChain`."""
-    found = criu or examine_criu()
-    found.require_dump()
-    options.require_possible(found)
-    require_config(Use.SPLICE, options.config_file)
-    if not options.shell_job:
-        require_session_leader(session.root.pid)
-    return found
-
-
-class SplicedChain(MemoryChain):
+class SplicedChain:
     """A chain of links 1, 2, … in one directory: pre-dumps of ours, and a dump that can be restored."""
 
     engine = Engine.SPLICED
@@ -60,8 +54,9 @@ class SplicedChain(MemoryChain):
         criu: Criu | None = None,
         *,
         trusts_directory: bool = False,
+        goes_on: bool = False,
     ) -> None:
-        """Begin a chain; its first link will be a full one.
+        """Begin a chain, whose first link will be a full one; or see `go_on`.
 
         Args:
             session: the target; it is armed by the first link if it is not yet.
@@ -69,6 +64,7 @@ class SplicedChain(MemoryChain):
             options: how CRIU is to make its part of the dump.
             criu: which one; None finds it.
             trusts_directory: whether others may be able to exchange the directory.
+            goes_on: whether it is as of `go_on`.
 
         Raises:
             NotSupported: there is no CRIU, or it does not work here or cannot do what `options` say.
@@ -78,9 +74,16 @@ class SplicedChain(MemoryChain):
             LinkFailed: the directory cannot be made or holds images already.
             NotTrusted: others can exchange the directory, and are not trusted.
         """
-        self.criu = _usable(criu, options, session)
+        self.criu = usable_criu(criu, options, session, Use.SPLICE)
         self.options = options
-        super().__init__(session, directory, trusts_directory=trusts_directory)
+        self.freeze_timeout_s = BEYOND_S
+        self._session = session
+        self._claim = (
+            Claim.go_on(self.engine, session, directory)
+            if goes_on
+            else Claim.begin(self.engine, session, directory, trusts=trusts_directory)
+        )
+        self._record = self._claim.record
 
     @classmethod
     def go_on(
@@ -91,16 +94,36 @@ class SplicedChain(MemoryChain):
         criu: Criu | None = None,
     ) -> Self:
         """Go on with a chain of pre-dumps of ours. See `MemoryChain.go_on`, and for the rest `__init__`."""
-        usable = _usable(criu, options, session)
-        chain = super().go_on(session, directory)
-        chain.criu = usable
-        chain.options = options
-        return chain
+        return cls(session, directory, options, criu, goes_on=True)
 
-    def _add_sidecar(self, directory: CriuDirectory) -> None:
-        with directory.reading() as place:
-            sidecar = sidecar_of_dump(self._session, self.engine, place, self.criu.version_text)
-        directory.write(SIDECAR, sidecar.encode())
+    @property
+    def directory(self) -> Path:
+        """Where the links are made."""
+        return self._record.directory
+
+    @property
+    def next_path(self) -> Path:
+        """Where the next link will be."""
+        return self._record.next_path
+
+    @property
+    def links(self) -> tuple[LinkResult, ...]:
+        """Those there are, oldest first."""
+        return self._record.links
+
+    @property
+    def is_ended(self) -> bool:
+        """True after a dump: nothing can be added."""
+        return self._record.is_ended
+
+    @property
+    def why_full(self) -> str:
+        """Why the next link will be a full one, as far as is known: it is for the next link to look."""
+        return self._record.why_full
+
+    def pre_dump(self, progress: Progress = unheeded, cancelled: Cancelled = never) -> LinkResult:
+        """Save what is pending while the target runs. Arguments and errors as of `make_pre_dump`."""
+        return make_pre_dump(self._claim, progress, cancelled)
 
     def dump(
         self, after: After = After.RUN, progress: Progress = unheeded, cancelled: Cancelled = never
@@ -121,74 +144,64 @@ class SplicedChain(MemoryChain):
             TargetGone: the root has exited. Cancelled: `cancelled` said so.
             In each case there is no link, the tree runs on, and its pages are pending as before.
         """
-        began_s = time.perf_counter()
-        require_same(self._session.root)
-        notes = self._take_over()
-        self._session.follow_tree()
-        with self._session.held() as processes:
-            for process in processes:
-                require_untraced(process.identity.pid)
-        parent = self._place.read_listing(*self._fingerprints[-1]) if self._fingerprints else None
+        clock, claim, session = LinkClock(), self._claim, self._session
+        require_same(session.root)
+        claim.renew()
+        require_ready(session)
+        link = claim.record.next_link(LinkKind.DUMP)
+        parent = claim.place.read_listing(*claim.record.parts[-1]) if link.parent else None
         apart = Apart()
         gauge = CopyProgress(apart.unless_left(progress), lambda: apart.is_left or cancelled())
-        try:
-            with apart, apart.things() as held:
-                buffer = held.enter_context(copy_buffer(self._session))
-                pages = held.enter_context(FrozenPages(self._session, self.criu, parent, buffer, gauge))
-                with self._session.held() as processes:
-                    pending_bytes = sum(process.pending.size_bytes for process in processes)
-                order = LinkOrder(
-                    kind=LinkKind.DUMP,
-                    root=self._session.root,
-                    path=self.next_path.absolute(),
-                    above=self._place.opened,
-                    parent=None,
-                    after=after,
-                    expected_bytes=pending_bytes,
-                    most_frozen_s=self._limit_s(pending_bytes, to_disk=after is not After.RUN),
-                )
-                with ExitStack() as session_waits:
-                    session_waits.enter_context(self._session.held())
-                    job = SpliceJob(
-                        self.criu,
-                        self.options,
-                        order,
-                        progress,
-                        cancelled,
-                        apart,
-                        pages,
-                        session_waits.close,
-                        self._add_sidecar,
-                    )
-                    made = job.run()
-                self._session.finish_link(self, pages.covered)
-        except BaseException:
-            self._session.abandon_link(self)
-            raise
-        self.is_ended = True
-        stats = made.stats
-        notes += [*made.notes, *open_to_mapped_root(order.path, is_ours=self._place.opened.is_ours)]
-        pages_written = stats.pages_written + stats.shpages_written
-        return self._done(
-            LinkResult(
-                number=self._next_number,
-                kind=order.kind,
-                path=order.path,
-                engine=self.engine,
-                pages_written=pages_written,
-                pages_in_parent=stats.pages_skipped_parent + stats.shpages_skipped_parent,
-                size_bytes=made.size_bytes,
-                stopped_us=stats.frozen_us,
-                copy_s=pages.copy_s,
-                sync_s=made.sync_s,
-                seconds=time.perf_counter() - began_s,
-                restorable=True,
-                notes=tuple(notes),
-                times=LinkTimes(
-                    lead_s=job.freezing_at_s - began_s,
-                    collect_s=pages.copying_at_s - job.freezing_at_s,
-                    read_s=gauge.read_s,
-                ),
-                beyond_pending_pages=max(0, pages_written - pages.pending_pages),
-            )
+        with claim.under_way(), apart, apart.things() as held:
+            buffer = held.enter_context(copy_buffer(session))
+            pages = held.enter_context(FrozenPages(session, self.criu, parent, buffer, gauge, clock))
+            order = self._order(link, after)
+            with ExitStack() as session_waits:
+                session_waits.enter_context(session.held())
+                with SplicedPart(
+                    pages,
+                    after,
+                    apart,
+                    clock,
+                    withholds=can_withhold(self.criu, order.root),
+                    goes_on=session_waits.close,
+                    add=self._add_sidecar,
+                ) as part:
+                    made = CriuRun(self.criu, self.options, order, progress, cancelled, apart, part).run()
+            claim.settle(pages.covered)
+        result = clock.done(
+            link,
+            made,
+            restorable=True,
+            read_s=gauge.read_s,
+            notes=(
+                *link.notes,
+                *open_to_mapped_root(link.path, is_ours=claim.place.opened.is_ours),
+                *claim.clear_notes,
+            ),
+            beyond_pending_pages=max(0, made.pages_written - pages.pending_pages),
         )
+        return claim.finish(result)
+
+    def _order(self, link: NextLink, after: After) -> LinkOrder:
+        with self._session.held() as processes:
+            pending_bytes = sum(process.pending.size_bytes for process in processes)
+        return LinkOrder(
+            kind=link.kind,
+            root=self._session.root,
+            path=link.path,
+            above=self._claim.place.opened,
+            parent=None,
+            after=after,
+            expected_bytes=pending_bytes,
+            most_frozen_s=self._claim.limit_s(
+                self.freeze_timeout_s, pending_bytes, to_disk=after is not After.RUN
+            ),
+        )
+
+    def _add_sidecar(self, directory: CriuDirectory) -> None:
+        write_sidecar_of_dump(directory, self._session, self.engine, self.criu.version_text)
+
+    def close(self) -> None:
+        """Make no more links, and let go of the directory. May be called twice."""
+        self._claim.place.close()

@@ -19,6 +19,7 @@ from engine.checkpoint.copy_buffer import grow
 from engine.checkpoint.copying import CHUNK_BYTES, CopyProgress, Stash
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.directory import Listing
+from engine.checkpoint.link_clock import LinkClock, Step
 from engine.checkpoint.spliced.withheld import WithheldMemory
 from engine.errors import LinkFailed, TargetGone
 from engine.images.files import write_fully
@@ -61,7 +62,13 @@ class FrozenPages:
     """What CRIU leaves to us of one dump, from `with` to the end of it."""
 
     def __init__(
-        self, session: Session, criu: Criu, parent: Listing | None, buffer: PageBuffer, gauge: CopyProgress
+        self,
+        session: Session,
+        criu: Criu,
+        parent: Listing | None,
+        buffer: PageBuffer,
+        gauge: CopyProgress,
+        clock: LinkClock,
     ) -> None:
         """Nothing is read yet.
 
@@ -71,29 +78,27 @@ class FrozenPages:
             parent: the link that clean pages are left to.
             buffer: room for what is pending, and a little more.
             gauge: told how far it is.
+            clock: told when pages are copied.
         """
         self._session = session
         self._parent = parent
         self._listed = parent.pages if parent else {}
         self.withheld = WithheldMemory(criu)
-        """What is ours to find, too."""
+        """Mappings whose pages we have to find, for CRIU was told nothing of them."""
         self._stash = Stash(buffer)
         self._gauge = gauge
+        self._clock = clock
         with session.held() as processes:
             self._relatives = Relatives([process.identity.pid for process in processes])
         self._shares: list[_Share] = []
         self._plans: dict[TrackedProcess, LinkPlan] = {}
         self.is_copied = False
-        """Whether all of it is in memory of ours, so that the tree may go on."""
+        """Whether all of it is in our memory: then the tree may go on."""
         self.covered: dict[TrackedProcess, PageSet] = {}
         """What the link holds of each tracked process, once it is spliced."""
         self.notes: list[str] = []
         self.collect_s = 0.0
         """Time to find out what is to be copied."""
-        self.copying_at_s = 0.0
-        """When copying began, by `time.perf_counter`."""
-        self.copy_s = 0.0
-        """Time to copy it, or to write it where it was not copied before."""
 
     @property
     def pending_pages(self) -> int:
@@ -122,8 +127,8 @@ class FrozenPages:
     def save(self, images: PartialDirectory) -> None:
         """Find out what else is needed, and copy it, unless it is too much for memory.
 
-        Another thread may do it than that which has planned: it may have to wait for the memory of the
-        target, and touches nothing but what this object alone has.
+        It may be called from another thread than `plan`: it may have to wait for the memory of the target,
+        and touches nothing but what belongs to this object.
 
         Args:
             images: where CRIU has written its part.
@@ -135,11 +140,12 @@ class FrozenPages:
         """
         began_s = time.perf_counter()
         self._divide(images)
-        self._gauge.total_bytes = sum(share.needed.size_bytes for share in self._shares)
-        self.copying_at_s = time.perf_counter()
-        self.collect_s += self.copying_at_s - began_s
+        needed_bytes = sum(share.needed.size_bytes for share in self._shares)
+        self._gauge.total_bytes = needed_bytes
+        self._clock.note(Step.COPYING)
+        self.collect_s += time.perf_counter() - began_s
         self._gauge.advance("copying", 0)
-        if not grow(self._stash.buffer, self._gauge.total_bytes):
+        if not grow(self._stash.buffer, needed_bytes):
             self.notes.append(
                 "more was pending than fits beside the target in memory: it was stopped until all was written"
             )
@@ -149,10 +155,10 @@ class FrozenPages:
             copied = self._stash.copy(share.memory.pid, share.memory, share.needed, self._gauge)
             self._require(share, share.needed - copied)
         self.is_copied = True
-        self.copy_s = time.perf_counter() - self.copying_at_s
+        self._clock.note(Step.COPIED)
 
     def _divide(self, images: PartialDirectory) -> None:
-        """Between the parent and us, what CRIU has listed and what was withheld from it."""
+        """Divide what CRIU has listed, and what was withheld from it, between the parent and us."""
         plans = {process.inner_pid: plan for process, plan in self._plans.items()}
         identities = self._identities()
         looked_through: set[int] = set()
@@ -208,7 +214,6 @@ class FrozenPages:
             LinkFailed: the disk would not take it. BadImage: CRIU's part is damaged.
             TargetGone, Cancelled: as of `save`.
         """
-        began_s = time.perf_counter()
         by_name = {pagemap_name(process.inner_pid): process for process in self._plans}
         for share in self._shares:
             lazy = EMPTY
@@ -229,7 +234,7 @@ class FrozenPages:
         if self._parent is not None:
             images.link(PARENT, os.path.join(os.pardir, self._parent.name))
         if not self.is_copied:
-            self.copy_s = time.perf_counter() - began_s
+            self._clock.note(Step.COPIED)
 
     def _write(self, share: _Share, fd: int, pages: PageSet) -> None:
         """Write some pages of a process, which are consecutive in what was needed of it."""

@@ -1,7 +1,7 @@
 """Memory that CRIU is told nothing of, because it is ours to save anyway.
 
-Pages that CRIU leaves to a server of lazy pages it pins nevertheless, each of them, in hundreds of
-pipes, and that takes most of the time for which the tree is frozen. So when it asks the kernel which
+CRIU pins each page that it leaves to a server of lazy pages, in hundreds of pipes, and that takes
+most of the time for which the tree is frozen. So when it asks the kernel which
 pages a large mapping of private anonymous memory has, it is answered: none. We look for ourselves, with
 the tree still frozen, and add to its pagemap what we find. All other memory it sees as it is.
 
@@ -23,14 +23,14 @@ from engine.kernel.seccomp import IoctlCall
 from engine.pageset import EMPTY, PAGE_SHIFT, PageSet
 
 _LEAST_BYTES: Final = 2 << 20
-"""Of smaller ones CRIU asks together with their neighbours, and they cost little."""
+"""Smaller mappings CRIU asks for together with their neighbours, and they cost little."""
 _KINDS: Final = (VmaKind.HEAP, VmaKind.STACK, VmaKind.ANON, VmaKind.NAMED_ANON)
 _NOT_WANTED: Final = Category.ZERO | Category.FILE
 _NO_SECCOMP: Final = "0"
 
 
 class WithheldMemory:
-    """What is kept from CRIU during one dump, and which it was."""
+    """Keeps large mappings from CRIU during one dump, and remembers which."""
 
     request: Final = REQUEST
 

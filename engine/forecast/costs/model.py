@@ -182,30 +182,33 @@ class CostModel:
         """The same once this link has been made.
 
         Args:
-            result: what it took; a link of another engine teaches nothing.
+            result: what it took. A link of another engine, or one that does not tell, teaches nothing.
             after: what became of the target. Unless it ran on, its stop had no end that could be measured.
         """
-        if result.seconds <= 0:
+        seconds, stopped_s = result.seconds, result.stopped_s
+        if seconds is None or stopped_s is None:
             return self
         if result.kind is LinkKind.PRE_DUMP:
             tells = result.engine in _PRE_DUMPS_OF.get(self.engine, (self.engine,))
-            return self._after_pre_dump(result) if tells else self
-        return self._after_dump(result, ran_on=after is After.RUN) if result.engine is self.engine else self
+            return self._after_pre_dump(result, seconds, stopped_s) if tells else self
+        if result.engine is not self.engine:
+            return self
+        return self._after_dump(result, seconds, stopped_s, ran_on=after is After.RUN)
 
-    def _after_pre_dump(self, result: LinkResult) -> CostModel:
+    def _after_pre_dump(self, result: LinkResult, seconds: float, stopped_s: float) -> CostModel:
         size = result.size_bytes
         model = replace(
             self,
-            pre_dump=self.pre_dump.after(size, result.seconds),
-            pre_dump_stop=self.pre_dump_stop.after(size, result.stopped_us / 1e6),
+            pre_dump=self.pre_dump.after(size, seconds),
+            pre_dump_stop=self.pre_dump_stop.after(size, stopped_s),
         )
         return (model._with_parts(self.parts.after(result)) if self.parts else model)._keeping(result)
 
-    def _after_dump(self, result: LinkResult, *, ran_on: bool) -> CostModel:
-        size, stopped_s = result.size_bytes, result.stopped_us / 1e6
+    def _after_dump(self, result: LinkResult, seconds: float, stopped_s: float, *, ran_on: bool) -> CostModel:
+        size = result.size_bytes
         model = replace(
             self,
-            dump=self.dump.after(size, result.seconds),
+            dump=self.dump.after(size, seconds),
             # In a first link everything is pending: it tells nothing of what the next one saves anyway.
             anyway_pages=result.beyond_pending_pages if result.pages_in_parent else self.anyway_pages,
         )
@@ -215,9 +218,9 @@ class CostModel:
         lead_s = result.times.lead_s
         if ran_on:
             model = replace(model, dump_stop=model.dump_stop.after(size, stopped_s))
-            if _HABITS[self.engine].writes_while_stopped:
-                lead_s = lead_s or max(0.0, result.seconds - max(result.copy_s, stopped_s) - result.sync_s)
-        if lead_s:
+            if lead_s is None and _HABITS[self.engine].writes_while_stopped:
+                lead_s = seconds - max(result.copy_s or 0.0, stopped_s) - (result.sync_s or 0.0)
+        if lead_s is not None and lead_s > 0:
             model = replace(model, dump_lead=model.dump_lead.after(self._mapped_in_bytes(size), lead_s))
         return model._keeping(result)
 

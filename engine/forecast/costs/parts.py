@@ -55,9 +55,10 @@ class Parts:
 
     def after_stop(self, result: LinkResult) -> Parts:
         """The same once a dump has let the target run on."""
-        stopping_s = result.stopped_us / 1e6 - result.times.read_s
-        if result.times.read_s <= 0 or stopping_s <= 0:
+        stopped_s, read_s = result.stopped_s, result.times.read_s
+        if stopped_s is None or read_s is None or stopped_s <= read_s:
             return self
+        stopping_s = stopped_s - read_s
         return replace(self, stoppings_s=(*self.stoppings_s, stopping_s)[-_REMEMBERED:])
 
     def after(self, result: LinkResult) -> Parts:
@@ -65,13 +66,13 @@ class Parts:
         times, size = result.times, result.size_bytes
         if result.kind is LinkKind.PRE_DUMP:
             parts = self
-            if times.collect_s > 0:
+            if times.collect_s is not None:
                 parts = replace(parts, collects_s=(*parts.collects_s, times.collect_s)[-_REMEMBERED:])
-            writing_s = result.copy_s - times.read_s
-            if times.read_s > 0 and writing_s > 0 and size >= _LEAST_TELLING_BYTES:
-                parts = replace(parts, writing=parts.writing.after(size, writing_s))
-            return parts
+            read_s, copy_s = times.read_s, result.copy_s
+            if read_s is None or copy_s is None or copy_s <= read_s or size < _LEAST_TELLING_BYTES:
+                return parts
+            return replace(parts, writing=parts.writing.after(size, copy_s - read_s))
         # A pre-dump reads a target that runs, and through memory that is always at hand.
-        if times.read_s > 0 and size >= _LEAST_TELLING_BYTES:
+        if times.read_s and size >= _LEAST_TELLING_BYTES:
             return replace(self, reading=self.reading.after(size, times.read_s))
         return self

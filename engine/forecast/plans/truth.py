@@ -32,14 +32,20 @@ class Outcome:
     """Whether the stop had an end that could be measured."""
 
     @classmethod
-    def of(cls, foreseen: LinkForecast, result: LinkResult, after: After = After.RUN) -> Self:
-        """Put a forecast beside its link, after which this became of the target."""
+    def of(cls, foreseen: LinkForecast, result: LinkResult, after: After = After.RUN) -> Self | None:
+        """Put a forecast beside its link, after which this became of the target.
+
+        Returns:
+            None if it is not known what the link took.
+        """
+        if result.seconds is None or result.stopped_s is None:
+            return None
         return cls(
             foreseen,
             result.kind,
             result.pages_written,
             result.seconds,
-            result.stopped_us / 1e6,
+            result.stopped_s,
             after is After.RUN,
         )
 

@@ -9,6 +9,7 @@ from engine.forecast.plans.rounds import LinkForecast
 from engine.forecast.plans.truth import Errors, Outcome, Truth
 from engine.images.layout import LinkKind
 from tests.forecast.histories import link
+from tests.known import known
 
 
 def outcome(foreseen: float, pages: int, stop_ms: float = 0.0, stopped_ms: float = 0.0) -> Outcome:
@@ -19,7 +20,7 @@ def outcome(foreseen: float, pages: int, stop_ms: float = 0.0, stopped_ms: float
         seconds=Estimate.exactly(1.0),
         stopped_s=Estimate.exactly(stop_ms / 1e3),
     )
-    return Outcome.of(said, link(kind, pages * 4096, 1.0, stopped_ms / 1e3))
+    return known(Outcome.of(said, link(kind, pages * 4096, 1.0, stopped_ms / 1e3)))
 
 
 def truth(*outcomes: Outcome) -> Truth:
