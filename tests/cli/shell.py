@@ -128,9 +128,12 @@ def ends_quietly_without_a_reader(process: subprocess.Popen[str]) -> bool:
 
 
 def line_of(process: subprocess.Popen[str]) -> str:
-    """Wait for its next line."""
+    """Wait for its next line, and read no further: what a buffer took is lost to `communicate`."""
     assert process.stdout is not None
-    return process.stdout.readline()
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(process.stdout.fileno(), 1)):
+        line += byte
+    return line.decode()
 
 
 def objects(output: str) -> list[dict[str, Any]]:
