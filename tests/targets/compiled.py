@@ -7,7 +7,7 @@ import subprocess
 import sys
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import pytest
 
@@ -66,7 +66,7 @@ class CompiledTarget:
         self.process.stdin.flush()
         return self.hear()
 
-    def __enter__(self) -> CompiledTarget:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
