@@ -87,7 +87,6 @@ class WriterWatch:
         self._share = 0.0
         self._period_before = 1
         self._cpu_s = 0.0
-        self._last_s = time.monotonic()
         self._commands: dict[int, str] = {}
         self._maps: dict[int, Maps] = {}
         self._seen_chains = 0
@@ -98,6 +97,14 @@ class WriterWatch:
         self._table = ChainTable(self._events.depth)
         self._target_s_per_page = measure_sample_cost_s(self._events.with_kernel)
         self.tally = Tally()
+        # No fault was seen of what was written between arming and opening the events. A tick that counts for
+        # nothing begins an epoch of which all is seen.
+        try:
+            session.tick()
+        except BaseException:
+            self._events.close()
+            raise
+        self._last_s = time.monotonic()
         self._stopped = threading.Event()
         self._drainer = threading.Thread(target=self._drain, name="read page faults", daemon=True)
         self._drainer.start()
