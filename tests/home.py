@@ -1,4 +1,4 @@
-"""A home of our own: tests and benches read nobody's settings, and leave none."""
+"""Places of our own: tests and benches read nobody's settings, and leave nothing behind."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 
 
-def leave_the_users_home() -> None:
-    """Have this program, and what it starts, keep settings and state where they go when it ends."""
-    directory = tempfile.mkdtemp(prefix="dirtytop-home-")
+def own_directory(purpose: str) -> Path:
+    """A new directory, which goes when this program ends."""
+    directory = Path(tempfile.mkdtemp(prefix=f"dirtytop-{purpose}-"))
     owner = os.getpid()
 
     def remove() -> None:
@@ -18,5 +19,11 @@ def leave_the_users_home() -> None:
             shutil.rmtree(directory, ignore_errors=True)
 
     atexit.register(remove)
+    return directory
+
+
+def leave_the_users_home() -> None:
+    """Have this program, and what it starts, keep settings and state in a directory of its own."""
+    directory = own_directory("home")
     for variable in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
-        os.environ[variable] = os.path.join(directory, variable.lower())
+        os.environ[variable] = str(directory / variable.lower())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from tests.home import own_directory
 from tests.targets.speaking import SpeakingTarget
 
 TARGETS: Final = Path(__file__).parent
@@ -35,7 +35,7 @@ def compiled(name: str) -> Path:
     compiler = shutil.which("gcc") or shutil.which("cc")
     if compiler is None:
         pytest.skip("no C compiler")
-    program = Path(tempfile.mkdtemp(prefix="dirtytop-target-")) / name
+    program = own_directory("target") / name
     subprocess.run([compiler, *compiler_options(name), "-o", program, TARGETS / f"{name}.c"], check=True)
     return program
 
