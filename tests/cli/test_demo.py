@@ -20,9 +20,7 @@ from tui.commands import demo
 
 
 def test_without_a_terminal_it_ticks_and_checkpoints_and_verifies(shell: Shell) -> None:
-    code, output, complaints = shell.run("demo", "sparse")
-    lines = output.splitlines()
-    assert (code, complaints) == (0, "")
+    lines = shell.succeeds("demo", "sparse").splitlines()
     assert lines[0] == f"sparse: {SCENARIOS['sparse'].description}"
     assert len([line for line in lines if re.match(r" *\d+\.\d s ", line)]) == 10
     made = [line.split(":")[0] for line in lines if re.match(r"(pre-dump|dump) \d:", line)]
@@ -31,7 +29,7 @@ def test_without_a_terminal_it_ticks_and_checkpoints_and_verifies(shell: Shell) 
 
 
 def test_it_leaves_neither_a_process_nor_a_directory_behind(shell: Shell) -> None:
-    _, output, _ = shell.run("demo", "sequential")
+    output = shell.succeeds("demo", "sequential")
     (pid,) = re.findall(r"^watching (\d+) by", output, re.MULTILINE)
     (directory,) = re.findall(r"^removing (\S+), where the chain was", output, re.MULTILINE)
     assert not os.path.exists(f"/proc/{pid}")
@@ -39,32 +37,32 @@ def test_it_leaves_neither_a_process_nor_a_directory_behind(shell: Shell) -> Non
 
 
 def test_the_chain_is_kept_where_one_says(shell: Shell, tmp_path: Path) -> None:
-    code, output, _ = shell.run("demo", "sparse", "--dir", tmp_path / "kept")
-    assert code == 0
+    output = shell.succeeds("demo", "sparse", "--dir", tmp_path / "kept")
     assert output.endswith(f"what was checkpointed is in {tmp_path / 'kept'}\n")
-    assert shell.run("verify", tmp_path / "kept") == (0, "sound: 3 links\n", "")
+    assert shell.succeeds("verify", tmp_path / "kept") == "sound: 3 links\n"
 
 
-def test_ctrl_c_ends_the_workload_too(shell: Shell) -> None:
-    running = shell.start("demo", "sparse")
+@pytest.mark.parametrize(("scenario", "error"), [("sparse", "dirtytop: "), ("tour", "dirtytop: interrupted")])
+def test_ctrl_c_ends_the_workload_too(shell: Shell, scenario: str, error: str) -> None:
+    running = shell.start("demo", scenario)
     line_of(running)
     pid = int(line_of(running).split()[1])
-    running.send_signal(signal.SIGINT)
-    code, _, complaints = ended(running)
+    code, _, complaints = ended(running, signal.SIGINT)
     assert code == 1
+    assert complaints.startswith(error)
     assert "Traceback" not in complaints
     assert not os.path.exists(f"/proc/{pid}")
 
 
 def test_the_list_gives_each_scenario_with_its_true_rate(shell: Shell) -> None:
-    code, output, _ = shell.run("demo", "--list")
-    assert code == 0
-    assert [line.split()[0] for line in output.splitlines()] == list(SCENARIOS)
-    assert all("pages/s" in line and "MiB/s" in line for line in output.splitlines())
+    lines = shell.succeeds("demo", "--list").splitlines()
+    assert [line.split()[0] for line in lines] == list(SCENARIOS)
+    assert all("pages/s" in line and "MiB/s" in line for line in lines)
 
 
+@pytest.mark.parametrize(("scenario", "command"), [("bursts", "demo-bursts"), ("tour", "tour-steady")])
 def test_on_a_terminal_the_dashboard_opens_on_it_armed(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], scenario: str, command: str
 ) -> None:
     opened: dict[str, Any] = {}
 
@@ -75,8 +73,8 @@ def test_on_a_terminal_the_dashboard_opens_on_it_armed(
 
     monkeypatch.setattr(demo, "has_terminal", lambda: True)
     monkeypatch.setattr(tui.app, "run", run)
-    assert main(["demo", "bursts"]) == 0
-    assert opened["commands"] == ["demo-bursts"]
+    assert main(["demo", scenario]) == 0
+    assert opened["commands"] == [command]
     assert opened["arm"] is True
     assert str(opened["directory"].parent) in capsys.readouterr().out
     assert not opened["directory"].parent.exists()

@@ -10,18 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from engine.workloads import Workload
+from engine.images.layout import LinkKind
 from tests.cli.shell import Shell, objects
-
-pytestmark = pytest.mark.usefixtures("no_criu")
+from tests.images.building import write_link
 
 
 @pytest.fixture
-def chain(shell: Shell, steady: Workload, tmp_path: Path) -> Path:
+def chain(chain_directory: Path) -> Path:
     """Two pre-dumps and a dump."""
-    directory = tmp_path / "chain"
-    shell.succeeds("checkpoint", steady.pid, directory, "--every", 0.05)
-    return directory
+    chain_directory.mkdir()
+    one, two, three = (chain_directory / str(number) for number in (1, 2, 3))
+    write_link(one, {42: dict.fromkeys(range(1, 9), 1)})
+    write_link(two, {42: {2: 2}}, {42: [1, *range(3, 9)]}, parent=one)
+    write_link(three, {42: {3: 3}}, {42: [1, 2, *range(4, 9)]}, parent=two, kind=LinkKind.DUMP)
+    return chain_directory
 
 
 def cut_a_pages_file(link: Path) -> None:

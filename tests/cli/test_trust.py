@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from engine.images.layout import LinkKind
 from tests.cli.shell import Shell, ended, line_of
+from tests.images.building import write_link
 from tests.targets.scripted import ScriptedTarget
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -29,11 +31,12 @@ def bobs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def chain(shell: Shell, target: ScriptedTarget, tmp_path: Path) -> Path:
+def chain(tmp_path: Path) -> Path:
     """Of links that are ours."""
     made = tmp_path / "ours" / "chain"
-    shell.succeeds("checkpoint", target.pid, made, *QUICK)
-    return made
+    made.mkdir(parents=True, mode=0o700)
+    write_link(made / "1", {42: {1: 1, 2: 2}})
+    return write_link(made / "2", {42: {2: 3}}, {42: [1]}, parent=made / "1", kind=LinkKind.DUMP).parent
 
 
 def test_a_checkpoint_there_needs_trust(shell: Shell, target: ScriptedTarget, bobs: Path) -> None:
