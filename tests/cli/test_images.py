@@ -10,20 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.images.layout import LinkKind
 from tests.cli.shell import Shell, objects
-from tests.images.building import write_link
+from tests.images.building import write_chain
 
 
 @pytest.fixture
 def chain(chain_directory: Path) -> Path:
-    """Two pre-dumps and a dump."""
-    chain_directory.mkdir()
-    one, two, three = (chain_directory / str(number) for number in (1, 2, 3))
-    write_link(one, {42: dict.fromkeys(range(1, 9), 1)})
-    write_link(two, {42: {2: 2}}, {42: [1, *range(3, 9)]}, parent=one)
-    write_link(three, {42: {3: 3}}, {42: [1, 2, *range(4, 9)]}, parent=two, kind=LinkKind.DUMP)
-    return chain_directory
+    return write_chain(chain_directory)
 
 
 def cut_a_pages_file(link: Path) -> None:

@@ -155,3 +155,13 @@ def write_link(
         )
         link.commit(stats, dump_uptime_us=1_000_000)
     return path
+
+
+def write_chain(directory: Path) -> Path:
+    """Two pre-dumps and a dump of process 42, which has pages 1 to 8, in a new directory."""
+    directory.mkdir()
+    first, second, third = (directory / str(number) for number in (1, 2, 3))
+    write_link(first, {42: dict.fromkeys(range(1, 9), 1)})
+    write_link(second, {42: {2: 2, 7: 2}}, {42: [1, 3, 4, 5, 6, 8]}, parent=first)
+    write_link(third, {42: {3: 3}}, {42: [1, 2, 4, 5, 6, 7, 8]}, parent=second, kind=LinkKind.DUMP)
+    return directory

@@ -18,7 +18,7 @@ from engine.images.pagemap import PagemapImage
 from engine.images.proto.inventory_pb2 import InventoryEntry
 from engine.images.stats import DumpStats
 from engine.pageset import PAGE_SIZE, PageSet
-from tests.images.building import page_data, write_link
+from tests.images.building import page_data, write_chain, write_link
 
 # Two regions far apart, so that page numbers are of different lengths on disk.
 PAGE = st.one_of(st.integers(0, 30), st.integers(0x7F0000000, 0x7F0000000 + 30))
@@ -116,13 +116,7 @@ def test_a_chain_ends_in_the_memory_that_it_was_made_of(
 
 @pytest.fixture
 def chain_dir(tmp_path: Path) -> Path:
-    """Two pre-dumps and a dump of process 42, which has pages 1 to 8."""
-    chain = tmp_path / "chain"
-    chain.mkdir()
-    write_link(chain / "1", {42: dict.fromkeys(range(1, 9), 1)})
-    write_link(chain / "2", {42: {2: 2, 7: 2}}, {42: [1, 3, 4, 5, 6, 8]}, parent=chain / "1")
-    write_link(chain / "3", {42: {3: 3}}, {42: [1, 2, 4, 5, 6, 7, 8]}, parent=chain / "2", kind=LinkKind.DUMP)
-    return chain
+    return write_chain(tmp_path / "chain")
 
 
 def test_a_directory_of_links_means_the_newest_complete_one(chain_dir: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from engine.tracking.probe import probe
 from engine.tracking.sample import EventKind, RateMode, Sample, TrackerKind
 from engine.tracking.session import Session
 from tests.checkpoint.comparing import differences
-from tests.targets.compiled import compiled
+from tests.targets.compiled import CompiledTarget
 from tests.targets.scripted import ScriptedTarget
 
 ALIVE = 40
@@ -31,27 +30,18 @@ ALIVE = 40
 LIFE_MS = 60
 
 
-class Storm:
+class Storm(CompiledTarget):
     """A process that forks children which live shortly, and one that stays."""
 
     def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [compiled("storm"), str(ALIVE), str(LIFE_MS)], stdout=subprocess.PIPE, start_new_session=True
-        )
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == b"ready\n"
-        self.stays = int(self.process.stdout.readline())
-        self.pid = self.process.pid
+        super().__init__("storm", str(ALIVE), str(LIFE_MS))
+        self.stays = int(self.hear())
 
 
 @pytest.fixture
 def storm() -> Iterator[Storm]:
-    made = Storm()
-    yield made
-    made.process.kill()
-    made.process.wait()
-    assert made.process.stdout is not None
-    made.process.stdout.close()
+    with Storm() as made:
+        yield made
 
 
 def tracked(sample: Sample) -> set[int]:
