@@ -20,7 +20,7 @@ import pytest
 from engine.tracking.probe import probe
 from engine.tracking.sample import TrackerKind
 from tests.lab.places import PROJECT
-from tests.lab.turns import SHARES, share_of
+from tests.lab.turns import SHARES, is_in_share
 from tests.tracking.conftest import PLAIN
 
 _OF_CHAINS: Final = ("tests/checkpoint", "tests/spliced")
@@ -40,8 +40,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         [item for item in items if not _lies_in(item, whole)], config.getoption("batch")
     )
     if (share := config.getoption("share")) is not None:
-        ours = share_of(map(_test, items), share)
-        left_out |= {item for item in items if _test(item) not in ours}
+        left_out |= {item for item in items if not is_in_share(_test(item), share)}
     if left_out:
         config.hook.pytest_deselected(items=[item for item in items if item in left_out])
         items[:] = [item for item in items if item not in left_out]
