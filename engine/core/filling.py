@@ -32,8 +32,11 @@ class Filler(NamedTuple):
 
 
 def _zeros(pages: PageSet) -> Filled:
-    """Anonymous memory that nothing was written to."""
     return iter(())
+
+
+ZEROS: Final = Filler(_zeros)
+"""Of anonymous memory that nothing was written to."""
 
 
 class Fillers:
@@ -61,7 +64,7 @@ class Fillers:
             return None if fd is None else Filler(lambda pages: from_file(fd, mapping, pages))
         if mapping.is_shared or mapping.name or mapping.inode:
             return None
-        return Filler(_zeros)
+        return ZEROS
 
     def _from_object(self, mapping: CoreMapping, pages: PageSet) -> Filled:
         memory = ChainMemory.named(self._chain, mapping.object_name)

@@ -20,6 +20,7 @@ from engine.checkpoint.link import Cancelled, LinkProgress, LinkResult
 from engine.checkpoint.memory import MemoryChain
 from engine.core.filling import Filler, from_file
 from engine.core.of_chain import Core, make_cores
+from engine.core.out import require_free
 from engine.core.process import CoreMapping, CoreProcess
 from engine.errors import Cancelled as CancelledError
 from engine.images.chain import read_chain
@@ -92,6 +93,7 @@ def make_live_cores(
         LinkFailed: the disk would not take it.
         TargetGone, NotPermitted, AlreadyTraced, NotSupported: the tree cannot be tracked or stopped.
     """
+    require_free(above, name)
     with _scratch(above, name) as directory:
         links = list(_links(session, directory / "chain", progress, cancelled, pre_dumps))
 

@@ -16,8 +16,8 @@ NT_PRPSINFO: Final = 3
 NT_AUXV: Final = 6
 NT_FILE: Final = 0x46494C45
 NT_SIGINFO: Final = 0x53494749
-REMARKS: Final = 1
-"""The kind of our own note, of the owner `OURS`: lines of text."""
+REMARKS: Final = 0x44544E31
+"""The kind of our own note, of the owner `OURS`: lines of text. Debuggers go by the kind alone."""
 OURS: Final = b"dirtytop"
 
 _CORE: Final = b"CORE"

@@ -6,6 +6,7 @@ import errno
 import os
 import secrets
 from contextlib import suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
@@ -17,6 +18,18 @@ from engine.trust.directory import OpenDirectory
 
 _NO_SUCH_KIND: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 """What file systems say that have no files without a name (open(2), O_TMPFILE)."""
+
+
+def require_free(above: OpenDirectory, name: str) -> None:
+    """Make sure that a directory has nothing of this name. Raises LinkFailed."""
+    if above.has(name):
+        raise _in_the_way(above.path / name)
+
+
+def _in_the_way(path: Path) -> LinkFailed:
+    return LinkFailed(
+        f"{printable(str(path))} is there already", hint="name another file, or remove that first"
+    )
 
 
 class CoreFile:
@@ -38,15 +51,9 @@ class CoreFile:
         self._temporary = ""
         self.written_bytes = 0
         """Of what it holds; the rest is holes."""
-        if above.has(name):
-            raise self._in_the_way()
+        require_free(above, name)
         with writing(self.path, "make it"):
             self._fd = self._make()
-
-    def _in_the_way(self) -> LinkFailed:
-        return LinkFailed(
-            f"{printable(str(self.path))} is there already", hint="name another file, or remove that first"
-        )
 
     def _make(self) -> int:
         directory = self._above.fileno()
@@ -92,7 +99,7 @@ class CoreFile:
                 )
         except LinkFailed as error:
             if isinstance(error.__cause__, FileExistsError):
-                raise self._in_the_way() from error
+                raise _in_the_way(self.path) from error
             raise
         self._is_named = True
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.core.elf import MACHINES, Placed, Segment, head, place
-from engine.core.filling import Filler
+from engine.core.filling import ZEROS, Filler
 from engine.core.notes import ARGUMENTS_BYTES, process_notes
 from engine.core.out import CoreFile
 from engine.core.process import CoreMapping, CoreProcess
@@ -81,7 +81,8 @@ def write_core(
         filler = filler_of(mapping) if size_bytes else None
         rest = PageSet.from_ranges([(first, first + (size_bytes >> PAGE_SHIFT))]) - held
         if filler is not None:
-            parts.append(_Part(filler, rest))
+            if filler is not ZEROS:
+                parts.append(_Part(filler, rest))
             torn_bytes += rest.size_bytes if filler.is_torn and mapping.is_shared else 0
         elif mapping.is_shared:
             missing_bytes += rest.size_bytes
@@ -99,6 +100,7 @@ def write_core(
         layout.put(file, pages, data)
         done_bytes += len(data)
         progress(done_bytes, total_bytes)
+    progress(total_bytes, total_bytes)  # behind the end of a file there was nothing to be read
     end = placed[-1].offset + placed[-1].segment.file_bytes if placed else 0
     size_bytes = max(end, len(beginning))
     file.end_at(size_bytes)
