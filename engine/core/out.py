@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import mmap
 import os
 import secrets
 from contextlib import suppress
@@ -11,30 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from engine.core.direct import DirectWriter
 from engine.errors import LinkFailed
 from engine.images.files import writing
 from engine.images.layout import FILE_MODE
-from engine.pageset import PAGE_SIZE
 from engine.printable import printable
 from engine.trust.directory import OpenDirectory
 
-_DIRECT_BYTES: Final = 4 << 20
-"""So much is written at a time where the page cache is bypassed."""
-_WORTH_BYPASSING: Final = 64 << 10
-"""What is shorter waits for its turn in the page cache: a disk takes long for many small pieces."""
 _NO_SUCH_KIND: Final = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)
 """What file systems say that have no files without a name (open(2), O_TMPFILE)."""
-
-
-def _bypassing_page_cache(fd: int) -> int:
-    """Another descriptor of the same file, whose writes go to the disk at once; -1 if that cannot be.
-
-    Memory for the page cache has to be found first, on a busy machine at five times the price of the write.
-    """
-    try:
-        return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_DIRECT | os.O_CLOEXEC)
-    except OSError:  # tmpfs before Linux 6.6, and others that have no disk
-        return -1
 
 
 def require_free(above: OpenDirectory, name: str) -> None:
@@ -71,8 +55,7 @@ class CoreFile:
         require_free(above, name)
         with writing(self.path, "make it"):
             self._fd = self._make()
-        self._direct = _bypassing_page_cache(self._fd)
-        self._aligned = mmap.mmap(-1, _DIRECT_BYTES) if self._direct >= 0 else None
+        self._direct = DirectWriter(self._fd)
 
     def _make(self) -> int:
         directory = self._above.fileno()
@@ -86,32 +69,18 @@ class CoreFile:
         return os.open(self._temporary, flags, FILE_MODE, dir_fd=directory)
 
     def put(self, offset: int, data: memoryview) -> None:
-        """Write at a place. Raises LinkFailed if the disk would not take it."""
+        """Write at a place. Raises LinkFailed if the disk would not take this, or what was put before."""
         self.written_bytes += len(data)
         with writing(self.path, "write it"):
             while data:
-                written = self._put_past_page_cache(offset, data) or os.pwrite(self._fd, data, offset)
+                written = self._direct.put(offset, data) or os.pwrite(self._fd, data, offset)
                 offset += written
                 data = data[written:]
-
-    def _put_past_page_cache(self, offset: int, data: memoryview) -> int:
-        """Write the beginning of long data straight to the disk; how much that was, 0 if it cannot be."""
-        size = min(len(data), _DIRECT_BYTES)
-        if self._aligned is None or size < _WORTH_BYPASSING or (offset | size) & (PAGE_SIZE - 1):
-            return 0
-        with memoryview(self._aligned) as buffer, buffer[:size] as piece:
-            piece[:] = data[:size]
-            try:
-                return os.pwrite(self._direct, piece, offset)
-            except OSError as error:
-                if error.errno != errno.EINVAL:
-                    raise
-                self._aligned = None  # not aligned as this file system wants it
-                return 0
 
     def end_at(self, size_bytes: int) -> None:
         """Make it so long; what was not put is zeros, and takes no room. Errors as of `put`."""
         with writing(self.path, "write it"):
+            self._direct.settle()
             os.ftruncate(self._fd, size_bytes)
 
     def publish(self) -> None:
@@ -150,10 +119,10 @@ class CoreFile:
             with suppress(OSError):
                 os.unlink(self._temporary, dir_fd=self._above.fileno())
             self._temporary = ""
-        for fd in (self._fd, self._direct):
-            if fd >= 0:
-                os.close(fd)
-        self._fd = self._direct = -1
+        self._direct.close()
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def __enter__(self) -> Self:
         """Itself."""
