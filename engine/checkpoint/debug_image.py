@@ -12,13 +12,13 @@ import signal
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from engine.errors import NotSupported, kernel_errors
+from engine.errors import NotSupported, TargetGone, kernel_errors
 from engine.images.framing import Magic
 from engine.images.layout import debug_name
 from engine.images.proto.debug_pb2 import DebugEntry, DebugMapping, DebugProcess, DebugThread, RegisterSet
 from engine.images.writer import LinkWriter
-from engine.kernel.maps import Maps, VmaKind
-from engine.kernel.process import memory_file
+from engine.kernel.maps import Maps, VmaKind, read_maps
+from engine.kernel.process import memory_file, read_stat
 from engine.kernel.ptrace import Tracee
 from engine.kernel.smaps import SmapsEntry
 
@@ -42,6 +42,28 @@ def read_coredump_filter(pid: int) -> int:
             return int(file.read() or b"0", 16)
     except NotSupported:
         return NO_FILTER
+
+
+def write_torn_debug_image(link: LinkWriter, pid: int, inner_pid: int) -> None:
+    """Write what there is to say of a process that runs: its mappings, and no registers.
+
+    Args:
+        link: where to.
+        pid: the process; it may have exited, and then there is nothing.
+        inner_pid: as it knows itself.
+
+    Raises:
+        LinkFailed: the disk would not take it.
+    """
+    try:
+        stat, maps, coredump_filter = read_stat(pid), read_maps(pid), read_coredump_filter(pid)
+        with kernel_errors(pid, "read its auxv"), open(memory_file(pid, "auxv"), "rb", 0) as file:
+            auxv = file.read()
+    except TargetGone:
+        return
+    arguments = int(stat.fields[45]), int(stat.fields[46])  # 48 and 49 of proc_pid_stat(5)
+    process = debug_process(auxv, arguments, stat.raw_command, coredump_filter, maps, ())
+    write_debug_image(link, inner_pid, process, [])
 
 
 def taken_signal(thread: Tracee) -> bytes:

@@ -69,7 +69,7 @@ def describe(chain: ImageChain) -> Described:
     """
     link = chain.links[-1]
     if link.kind is LinkKind.PRE_DUMP:
-        return Described(MACHINE, tuple(_of_pages(chain, pid) for pid in link.pids))
+        return Described(MACHINE, tuple(_of_pre_dump(chain, pid) for pid in link.pids))
     files = _Files(link)
     described = [
         _of_dump(link, task, files) for task in read_messages(link.path / PSTREE, Magic.PSTREE, PstreeEntry)
@@ -80,8 +80,19 @@ def describe(chain: ImageChain) -> Described:
     return Described(found[0][0], tuple(process for _, process in found))
 
 
-def _of_pages(chain: ImageChain, pid: int) -> CoreProcess:
-    """All that a pre-dump tells: which pages there are."""
+def _of_pre_dump(chain: ImageChain, pid: int) -> CoreProcess:
+    """What a pre-dump of ours tells of a process; of CRIU's, which pages there are."""
+    beside, _ = _debug(chain.links[-1], pid)
+    if beside is not None:
+        return CoreProcess(
+            pid=pid,
+            command=beside.comm,
+            arguments=(beside.arg_start, beside.arg_end),
+            auxv=beside.auxv,
+            coredump_filter=_filter(beside),
+            mappings=tuple(_known_mappings(beside)),
+            remarks=(TORN,),
+        )
     pages = ChainMemory(chain, pid).pages
     mappings = tuple(
         CoreMapping(first << PAGE_SHIFT, end << PAGE_SHIFT, protection=7, is_shared=False)

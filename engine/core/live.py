@@ -161,8 +161,8 @@ class _Running:
     """Reads mapped files, shared memory among them, through the processes that map them."""
 
     def __init__(self, session: Session, held: ExitStack) -> None:
-        with session.lock:
-            self._pids = {process.inner_pid: process.identity.pid for process in session.processes}
+        with session.held() as processes:
+            self._pids = {process.inner_pid: process.identity.pid for process in processes}
         self._held = held
 
     def filler_of(self, process: CoreProcess, mapping: CoreMapping) -> Filler | None:

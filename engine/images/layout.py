@@ -36,7 +36,8 @@ FILE_MODE: Final = 0o600
 
 _PAGEMAP: Final = re.compile(r"pagemap-(shmem-)?(0|[1-9][0-9]{0,19})\.img")
 _PAGES: Final = re.compile(r"pages-(0|[1-9][0-9]{0,9})\.img")
-_IMAGE: Final = re.compile(r"[a-z0-9][a-z0-9:.-]*\.img|irmap-cache|dirtytop-[0-9]+\.debug")
+_IMAGE: Final = re.compile(r"[a-z0-9][a-z0-9:.-]*\.img|irmap-cache")
+_DEBUG: Final = re.compile(r"dirtytop-[0-9]+\.debug")
 
 
 def common_path(link: Path) -> Path:
@@ -89,5 +90,10 @@ def is_pages(name: str) -> bool:
 
 
 def is_image(name: str) -> bool:
-    """Whether a file is named as what is saved, by CRIU or by us; logs, stats and `parent` are not."""
+    """Whether a file is named as CRIU names what it saves; logs, stats and `parent` are not."""
     return _IMAGE.fullmatch(name) is not None
+
+
+def is_debug(name: str) -> bool:
+    """Whether a file holds what only a debugger wants, beside images."""
+    return _DEBUG.fullmatch(name) is not None

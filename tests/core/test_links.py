@@ -21,7 +21,7 @@ from engine.kernel.maps import VmaKind, read_maps
 from engine.tracking.session import Session
 from engine.trust.directory import open_directory
 from tests.core.conftest import CoreOf, core_of_link
-from tests.core.programs import Stopped, built
+from tests.core.programs import Stopped, built, gdb
 from tests.core.reading import PAGE, ElfCore
 from tests.targets.scripted import ScriptedTarget
 
@@ -58,6 +58,18 @@ def test_a_core_of_a_pre_dump_says_that_it_is_torn(links: Path, tmp_path: Path) 
     assert remarks(core) == "\n".join(made.made.process.remarks)
     assert core.of_kind(NT_PRSTATUS) == []
     assert core.saved()
+
+
+def test_a_pre_dump_shows_variables_by_name(debugged: Stopped, tmp_path: Path) -> None:
+    with Session(debugged.pid) as session:
+        chain = MemoryChain(session, tmp_path / "chain")
+        chain.pre_dump()
+        chain.close()
+    core = core_of_link(tmp_path / "chain", tmp_path).path
+    said = gdb(core, debugged.program, "print changed", "print *list->next", "print mapped[499 * 4096 + 5]")
+    assert "= 2" in said
+    assert "number = 3" in said
+    assert "122 'z'" in said
 
 
 def test_a_core_is_private_and_sparse(links: Path, tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from engine.images.ours import require_ours
 from engine.printable import printable
 from engine.tracking.session import Session
 from engine.trust.directory import OpenDirectory, open_directory
+from engine.units import format_bytes, format_duration
 from tui.commands.arguments import PID, example, json_option, trust_option
 from tui.commands.interruption import Interruption
 from tui.commands.output import emit, emit_json, remark
 from tui.commands.progress import ProgressLine
-from widgets.units import format_bytes, format_duration
 
 
 @click.command(
