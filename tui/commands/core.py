@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from engine.core.live import make_live_cores
 from engine.core.of_chain import Core, make_cores
@@ -23,11 +25,33 @@ from tui.commands.output import emit, emit_json, remark
 from tui.commands.progress import ProgressLine
 
 
+class _Source(click.ParamType[int | Path]):
+    """A process, or a link: what holds a directory's name, or is one, is that of a link."""
+
+    name = "pid|dir"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | Path:
+        if isinstance(value, int | Path):
+            return value
+        text = str(value)
+        if not text.isdecimal() and (os.sep in text or os.path.isdir(text)):
+            return Path(text)
+        return PID.convert(text, param, ctx)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Directories once that is what it looks like; processes otherwise."""
+        if os.sep in incomplete:
+            return [CompletionItem(incomplete, type="dir")]
+        return PID.shell_complete(ctx, param, incomplete)
+
+
 @click.command(
     short_help="Make a core for gdb, with hardly a pause.",
     epilog=example("look into process 1234 as it is now", "dirtytop core 1234 && gdb -c core.1234"),
 )
-@click.argument("source", metavar="PID|DIR[/N]")
+@click.argument("source", metavar="PID|DIR[/N]", type=_Source())
 @click.argument("out", metavar="[OUT]", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @click.option(
     "--pre-dumps",
@@ -39,7 +63,7 @@ from tui.commands.progress import ProgressLine
 @trust_option("Do it although others than you and root can change DIR, or exchange OUT.")
 @json_option
 def core(
-    source: str,
+    source: int | Path,
     out: Path | None,
     pre_dumps: int | None,
     everything: bool,
@@ -55,22 +79,19 @@ def core(
     A core of a link shows the process as it was then. One of a pre-dump has memory alone, and is torn.
     """
     context = click.get_current_context()
-    of_process = source.isascii() and source.isdecimal()
-    if not of_process and out is None:
-        raise click.UsageError("name the file that the core of a link is to go into", context)
-    if not of_process and pre_dumps is not None:
-        raise click.UsageError("--pre-dumps goes with a process, not with a link", context)
-    target = out if out is not None else Path(f"core.{source}")
+    if isinstance(source, Path):
+        if out is None:
+            raise click.UsageError("name the file that the core of a link is to go into", context)
+        if pre_dumps is not None:
+            raise click.UsageError("--pre-dumps goes with a process, not with a link", context)
+    target = out or Path(f"core.{source}")
     with writing(target.parent, "open this directory"):
         above = open_directory(target.parent, trusts=trusts_directory)
     with above:
-        if of_process:
-            pid = PID.convert(int(source), None, context)
-            cores, facts = _of_process(pid, above, target.name, pre_dumps, everything, not no_shared)
+        if isinstance(source, Path):
+            cores, facts = _of_link(source, above, target.name, everything, not no_shared, trusts_directory)
         else:
-            cores, facts = _of_link(
-                Path(source), above, target.name, everything, not no_shared, trusts_directory
-            )
+            cores, facts = _of_process(source, above, target.name, pre_dumps, everything, not no_shared)
     for made in cores:
         if as_json:
             emit_json(_as_json(made) | facts)
