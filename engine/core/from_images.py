@@ -7,9 +7,10 @@ images that a restore needs. A pre-dump has memory alone.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Final
 
 from engine.core.process import DEFAULT_FILTER, CoreMapping, CoreProcess, CoreThread
@@ -26,7 +27,7 @@ from engine.images.proto.files_pb2 import FileEntry, MemfdInodeEntry
 from engine.images.proto.mm_pb2 import MmEntry, VmaEntry
 from engine.images.proto.pstree_pb2 import PstreeEntry
 from engine.kernel.libc import MACHINE
-from engine.pageset import PAGE_SHIFT
+from engine.pageset import PAGE_SHIFT, PAGE_SIZE
 from engine.printable import printable
 
 _ALIVE: Final = 1
@@ -35,6 +36,7 @@ _STATES: Final = {_ALIVE: "R", 3: "T"}
 _FILES: Final = "files.img"
 _MEMFDS: Final = "memfd.img"
 _FILTERS: Final = 0xFF
+_MOST_OFFSET: Final = 1 << 63
 TORN: Final = (
     "torn: made of a pre-dump, whose memory was copied while the process ran; there are no registers, and "
     "pages may be from different moments"
@@ -90,7 +92,7 @@ def _of_pre_dump(chain: ImageChain, pid: int) -> CoreProcess:
             arguments=(beside.arg_start, beside.arg_end),
             auxv=beside.auxv,
             coredump_filter=_filter(beside),
-            mappings=tuple(_known_mappings(beside)),
+            mappings=tuple(_ascending(_known_mappings(beside), chain.links[-1].path / debug_name(pid))),
             remarks=(TORN,),
         )
     pages = ChainMemory(chain, pid).pages
@@ -118,10 +120,10 @@ def _of_dump(link: Link, task: PstreeEntry, files: _Files) -> tuple[str, CorePro
     mm = read_message(link.path / mm_name(task.pid), Magic.MM, MmEntry)
     beside, of_threads = _debug(link, task.pid)
     if beside is not None:
-        mappings = tuple(_known_mappings(beside))
+        mappings = tuple(_ascending(_known_mappings(beside), link.path / debug_name(task.pid)))
         remarks: tuple[str, ...] = ()
     else:
-        mappings = tuple(_mappings(link, task.pid, files))
+        mappings = tuple(_ascending(_mappings(link, task.pid, files), link.path / mm_name(task.pid)))
         remarks = () if link.restorable else (_NO_NAMES,)
     creds = any_thread.thread_core.creds
     process = CoreProcess(
@@ -143,6 +145,18 @@ def _of_dump(link: Link, task: PstreeEntry, files: _Files) -> tuple[str, CorePro
         remarks=remarks,
     )
     return architecture(any_thread), process
+
+
+def _ascending(mappings: Iterable[CoreMapping], image: Path) -> Iterator[CoreMapping]:
+    """The same mappings. Raises BadImage if they are not such as there can be."""
+    before = 0
+    for mapping in mappings:
+        bounds = mapping.start | mapping.end | mapping.offset
+        if bounds % PAGE_SIZE or not before <= mapping.start < mapping.end or mapping.offset >= _MOST_OFFSET:
+            where = f"{mapping.start:#x} to {mapping.end:#x}"
+            raise BadImage(f"{printable(str(image))}: a mapping from {where} cannot be there")
+        before = mapping.end
+        yield mapping
 
 
 def _filter(beside: DebugProcess | None) -> int:

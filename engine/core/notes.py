@@ -22,8 +22,8 @@ OURS: Final = b"dirtytop"
 
 _CORE: Final = b"CORE"
 _LINUX: Final = b"LINUX"
-_FIRST_OF_STATUS: Final = struct.Struct("<iiihxxQQiiii8q")
-_FIRST_OF_PSINFO: Final = struct.Struct("<bcbbxxxxQIIiiii16s80s")
+_FIRST_OF_STATUS: Final = struct.Struct("<iiihxxQQIIII8Q")
+_FIRST_OF_PSINFO: Final = struct.Struct("<bcbbxxxxQIIIIII16s80s")
 _STATES: Final = "RSDTZW"
 """As the kernel numbers them; what is none of these is told as '.'."""
 _NAME_BYTES: Final = 15
@@ -97,7 +97,7 @@ def _psinfo(process: CoreProcess, arguments: bytes) -> bytes:
         max(at, 0),
         letter.encode("ascii"),
         letter == "Z",
-        process.nice,
+        max(-128, min(process.nice, 127)),
         process.flags,
         process.uid,
         process.gid,

@@ -9,7 +9,7 @@ never is there a zero that was none.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import IntFlag
+from enum import Enum, IntFlag
 from typing import Final
 
 from engine.core.elf import Segment
@@ -68,22 +68,29 @@ def wanted_bytes(mapping: CoreMapping, chosen: int, *, is_modified: bool) -> int
     return 0
 
 
-def segments_of(
-    mapping: CoreMapping, size_bytes: int, held: PageSet, *, is_filled: bool
-) -> Iterator[Segment]:
-    """What a mapping becomes: one segment, unless some of it is not to be had.
+class Rest(Enum):
+    """What is known of the pages of a mapping that the images do not hold as the process's own."""
+
+    ZEROS = "zeros"
+    FOUND = "found"
+    """They are read from elsewhere."""
+    MISSING = "missing"
+
+
+def segments_of(mapping: CoreMapping, size_bytes: int, held: PageSet, rest: Rest) -> Iterator[Segment]:
+    """What a mapping becomes: one segment, unless some of it is not to be had, or very much of it is zeros.
 
     Args:
         mapping: which.
         size_bytes: how much of it is wanted.
         held: pages that the images have of it.
-        is_filled: whether the other pages can be had, or are known to be zeros.
+        rest: the others.
     """
     first, end = mapping.start >> PAGE_SHIFT, mapping.end >> PAGE_SHIFT
     wanted_end = first + (size_bytes >> PAGE_SHIFT)
     wanted = held.clip(first, wanted_end)
-    is_whole = is_filled or wanted.count == wanted_end - first
-    if is_whole and size_bytes <= _SPARSE_BYTES:
+    is_whole = rest is not Rest.MISSING or wanted.count == wanted_end - first
+    if is_whole and (size_bytes <= _SPARSE_BYTES or rest is not Rest.ZEROS):
         yield Segment(mapping.start, mapping.end, mapping.protection, size_bytes)
         return
     at = first

@@ -14,7 +14,7 @@ from engine.core.filling import ZEROS, Filler
 from engine.core.notes import ARGUMENTS_BYTES, process_notes
 from engine.core.out import CoreFile
 from engine.core.process import CoreMapping, CoreProcess
-from engine.core.selection import segments_of, wanted_bytes
+from engine.core.selection import Rest, segments_of, wanted_bytes
 from engine.errors import NotSupported
 from engine.images.memory import ChainMemory
 from engine.pageset import PAGE_SHIFT, PAGE_SIZE, Int64Array, PageSet
@@ -86,7 +86,7 @@ def write_core(
             torn_bytes += rest.size_bytes if filler.is_torn and mapping.is_shared else 0
         elif mapping.is_shared:
             missing_bytes += rest.size_bytes
-        segments += segments_of(mapping, size_bytes, held, is_filled=filler is not None)
+        segments += segments_of(mapping, size_bytes, held, _kind_of(filler))
     process = replace(process, remarks=(*process.remarks, *_remarks(missing_bytes, torn_bytes)))
     notes = process_notes(process, _arguments(process, memory, own))
     placed = place(segments, len(notes), len(segments))
@@ -105,6 +105,12 @@ def write_core(
     size_bytes = max(end, len(beginning))
     file.end_at(size_bytes)
     return Made(process, size_bytes, file.written_bytes)
+
+
+def _kind_of(filler: Filler | None) -> Rest:
+    if filler is None:
+        return Rest.MISSING
+    return Rest.ZEROS if filler is ZEROS else Rest.FOUND
 
 
 def _remarks(missing_bytes: int, torn_bytes: int) -> Iterator[str]:

@@ -10,7 +10,7 @@ import pytest
 from engine.core.elf import MACHINES, Segment, head, note, place
 from engine.core.process import CoreMapping
 from engine.core.registers import for_debuggers, register_sets
-from engine.core.selection import ALL, Filter, segments_of, wanted_bytes
+from engine.core.selection import ALL, Filter, Rest, segments_of, wanted_bytes
 from engine.errors import NotSupported
 from engine.images.proto.core_aarch64_pb2 import (
     ThreadInfoAarch64,
@@ -73,23 +73,23 @@ def test_neither_devices_nor_secrets_are_chosen_whatever_is_asked_for() -> None:
 
 def test_what_is_not_to_be_had_is_no_part_of_the_core() -> None:
     held = PageSet.from_ranges([(0x21, 0x22)])
-    assert list(segments_of(OF_FILE, 4 * PAGE, held, is_filled=False)) == [
+    assert list(segments_of(OF_FILE, 4 * PAGE, held, Rest.MISSING)) == [
         Segment(0x20000, 0x21000, 5, 0),
         Segment(0x21000, 0x22000, 5, PAGE),
         Segment(0x22000, 0x24000, 5, 0),
     ]
-    assert list(segments_of(OF_FILE, 4 * PAGE, EMPTY, is_filled=False)) == [Segment(0x20000, 0x24000, 5, 0)]
-    assert list(segments_of(OF_FILE, 4 * PAGE, held, is_filled=True)) == [
-        Segment(0x20000, 0x24000, 5, 4 * PAGE)
-    ]
+    assert list(segments_of(OF_FILE, 4 * PAGE, EMPTY, Rest.MISSING)) == [Segment(0x20000, 0x24000, 5, 0)]
+    assert list(segments_of(OF_FILE, 4 * PAGE, held, Rest.FOUND)) == [Segment(0x20000, 0x24000, 5, 4 * PAGE)]
 
 
 def test_a_mapping_longer_than_files_may_be_is_cut_where_nothing_is() -> None:
     first, end = 1 << 30, (1 << 30) + (20 << 40 >> 12)
     reserved = CoreMapping(first << 12, end << 12, 3, is_shared=False)
     held = PageSet.from_ranges([(first, first + 1), (first + 9, first + 10), (end - 1, end)])
-    found = list(segments_of(reserved, reserved.length, held, is_filled=True))
+    found = list(segments_of(reserved, reserved.length, held, Rest.ZEROS))
     assert [segment.file_bytes // PAGE for segment in found] == [10, 0, 1]
+    (whole,) = segments_of(reserved, reserved.length, held, Rest.FOUND)
+    assert whole.file_bytes == reserved.length
     assert found[0].start == reserved.start
     assert found[-1].end == reserved.end
 
