@@ -30,6 +30,7 @@ _MODULES: Final = {
     "forecast": "forecast",
     "checkpoint": "checkpoint",
     "restore": "restore",
+    "core": "core",
     "images": "images",
     "verify": "images",
     "flatten": "images",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from engine.checkpoint.tasks import TaskState
 from engine.errors import DirtytopError
 from engine.kernel.maps import Vma, VmaKind
 from engine.kernel.process import Identity
@@ -34,7 +33,6 @@ def of_pre_dump(
 
 def of_dump(
     plans: Mapping[TrackedProcess, LinkPlan],
-    states: Iterable[TaskState],
     refused: Mapping[Identity, DirtytopError],
     unreadable_pages: int,
 ) -> tuple[str, ...]:
@@ -42,8 +40,7 @@ def of_dump(
     said = list(_shared(plan.maps.vmas for plan in plans.values()))
     if unreadable_pages:
         said.append(f"{unreadable_pages} pages that the kernel lets nobody read")
-    missing = set().union(*(state.not_held for state in states))
-    return (*said, *sorted(missing), *_refused(refused), _NEVER_IN_MEMORY_DUMPS)
+    return (*said, *_refused(refused), _NEVER_IN_MEMORY_DUMPS)
 
 
 def _shared(maps: Iterable[tuple[Vma, ...]]) -> Iterable[str]:

@@ -150,9 +150,7 @@ class OwnDump:
             saved_of(committed, saving.common, tree.stopped_us),
             restorable=False,
             read_s=self._gauge.read_s,
-            not_held=of_dump(
-                saving.plans, list(saving.states.values()), self._session.refused, saving.unreadable_pages
-            ),
+            not_held=of_dump(saving.plans, self._session.refused, saving.unreadable_pages),
             notes=(*self._notes, *self._claim.clear_notes),
         )
         return self._claim.finish(result)

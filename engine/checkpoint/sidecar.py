@@ -19,11 +19,12 @@ from typing import Final
 
 import numpy as np
 
+from engine.checkpoint.debug_image import write_torn_debug_image
 from engine.checkpoint.link import Engine
 from engine.errors import BadImage, UnknownFormat
 from engine.images import limits
 from engine.images.files import open_image, read_image, reading
-from engine.images.layout import SIDECAR, is_pagemap, is_pages
+from engine.images.layout import SIDECAR, LinkKind, is_pagemap, is_pages
 from engine.images.link import list_names
 from engine.images.partial import PartialDirectory
 from engine.images.strict_json import Fields, checked_number, checked_text, parse_fields
@@ -260,11 +261,14 @@ def write_sidecar_of_dump(directory: PartialDirectory, session: Session, owner: 
 
 
 def write_sidecar(link: LinkWriter, session: Session, owner: Engine) -> None:
-    """Put the sidecar into a link that is otherwise complete.
+    """Put the sidecar into a link that is otherwise complete, and what debuggers want of a pre-dump.
 
     Raises:
         LinkFailed: the disk would not take it.
     """
     with link.reading() as place:
         sidecar = sidecar_of(session, owner, place)
+    if link.kind is LinkKind.PRE_DUMP:
+        for process in sidecar.processes:
+            write_torn_debug_image(link, process.pid, process.inner_pid)
     link.write(SIDECAR, sidecar.encode())

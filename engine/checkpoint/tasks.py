@@ -11,7 +11,14 @@ import os
 import struct
 from dataclasses import dataclass, field
 
-from engine.checkpoint.registers_image import core_registers
+from engine.checkpoint.debug_image import (
+    debug_process,
+    debug_thread,
+    read_coredump_filter,
+    taken_signal,
+    write_debug_image,
+)
+from engine.checkpoint.registers_image import Registers, core_registers
 from engine.errors import kernel_errors
 from engine.images.framing import Magic
 from engine.images.layout import PSTREE, core_name, mm_name
@@ -48,9 +55,17 @@ class ThreadState:
     """As the process itself knows it."""
     command: bytes
     status: dict[str, str]
-    registers: CoreEntry
-    stack_page_address: int
+    registers: Registers
     robust_list: tuple[int, int]
+    siginfo: bytes
+    """Of the signal that it was about to take; empty if there was none."""
+    times: tuple[int, int]
+    """On a processor, in its program and in the kernel, in clock ticks."""
+
+    @property
+    def stack_page_address(self) -> int:
+        """Where its stack is in use."""
+        return self.registers.stack_pointer
 
 
 @dataclass(slots=True)
@@ -61,9 +76,9 @@ class TaskState:
     status: dict[str, str]
     auxv: bytes
     personality: int
+    coredump_filter: int
+    """Which mappings the kernel's own core of it would hold (core(5))."""
     threads: list[ThreadState] = field(default_factory=list)
-    not_held: set[str] = field(default_factory=set)
-    """What the images leave out of the registers, in words."""
 
     @property
     def inner_pid(self) -> int:
@@ -85,22 +100,27 @@ def gather(process: StoppedProcess) -> TaskState:
     pid = process.pid
     # The main thread may have ended before the others, and its memory is not to be found by it then.
     task = pid if pid in process.tracees else min(process.tracees)
-    state = TaskState(read_stat(pid), read_status(pid), _read(pid, task, "auxv"), _personality(pid, task))
+    state = TaskState(
+        read_stat(pid),
+        read_status(pid),
+        _read(pid, task, "auxv"),
+        _personality(pid, task),
+        read_coredump_filter(pid),
+    )
     for tid, tracee in sorted(process.tracees.items(), key=lambda item: item[0] != pid):
         stat = read_stat(pid, tid)
         if stat.is_kernels_worker:
             continue
-        registers, stack_pointer, missing = core_registers(tracee)
         status = read_status(pid, tid)
-        state.not_held |= missing
         state.threads.append(
             ThreadState(
                 inner_tid=innermost(status, "NSpid", tid),
                 command=stat.raw_command,
                 status=status,
-                registers=registers,
-                stack_page_address=stack_pointer,
+                registers=core_registers(tracee),
                 robust_list=_robust_list(tid),
+                siginfo=taken_signal(tracee),
+                times=(int(stat.fields[11]), int(stat.fields[12])),
             )
         )
     return state
@@ -133,7 +153,7 @@ def _robust_list(tid: int) -> tuple[int, int]:
 def write_images(
     link: LinkWriter, states: list[TaskState], maps: dict[int, Maps], smaps: dict[int, list[SmapsEntry]]
 ) -> None:
-    """Write `pstree`, and for each process `mm` and the `core` of each thread.
+    """Write `pstree`, and for each process `mm`, the `core` of each thread, and `debug`.
 
     Args:
         link: where to.
@@ -163,12 +183,29 @@ def write_images(
         link.write_messages(mm_name(state.inner_pid), Magic.MM, [mm])
         for thread in state.threads:
             link.write_messages(core_name(thread.inner_tid), Magic.CORE, [_core(state, thread)])
+        _write_debug_image(link, state, maps[state.stat.pid], smaps.get(state.stat.pid, []))
     link.write_messages(PSTREE, Magic.PSTREE, entries)
+
+
+def _write_debug_image(link: LinkWriter, state: TaskState, maps: Maps, smaps: list[SmapsEntry]) -> None:
+    process = debug_process(
+        state.auxv,
+        (int(state.stat.fields[45]), int(state.stat.fields[46])),  # 48 and 49 of proc_pid_stat(5)
+        state.stat.raw_command,
+        state.coredump_filter,
+        maps,
+        smaps,
+    )
+    threads = [
+        debug_thread(thread.inner_tid, thread.registers.sets, thread.siginfo, thread.times)
+        for thread in state.threads
+    ]
+    write_debug_image(link, state.inner_pid, process, threads)
 
 
 def _core(state: TaskState, thread: ThreadState) -> CoreEntry:
     core = CoreEntry()
-    core.CopyFrom(thread.registers)
+    core.CopyFrom(thread.registers.core)
     blocked = int(thread.status.get("SigBlk", "0"), 16)
     command = thread.command.decode("utf-8", "replace")
     if thread is state.threads[0]:

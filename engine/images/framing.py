@@ -42,6 +42,10 @@ class Magic(IntEnum):
     MM = 0x57492820
     STATS = 0x57093306
     USERNS = 0x55474906
+    FILES = 0x56303138
+    MEMFD_INODE = 0x48453499
+    DEBUG = 0x44547443
+    """Ours; no kind of CRIU's has this number."""
 
 
 _LIMITS: Final = {
@@ -51,6 +55,9 @@ _LIMITS: Final = {
     Magic.MM: limits.MM,
     Magic.STATS: limits.STATS,
     Magic.USERNS: limits.USERNS,
+    Magic.FILES: limits.FILES,
+    Magic.MEMFD_INODE: limits.FILES,
+    Magic.DEBUG: limits.DEBUG,
 }
 
 

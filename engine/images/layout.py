@@ -37,6 +37,7 @@ FILE_MODE: Final = 0o600
 _PAGEMAP: Final = re.compile(r"pagemap-(shmem-)?(0|[1-9][0-9]{0,19})\.img")
 _PAGES: Final = re.compile(r"pages-(0|[1-9][0-9]{0,9})\.img")
 _IMAGE: Final = re.compile(r"[a-z0-9][a-z0-9:.-]*\.img|irmap-cache")
+_DEBUG: Final = re.compile(r"dirtytop-[0-9]+\.debug")
 
 
 def common_path(link: Path) -> Path:
@@ -57,6 +58,14 @@ def mm_name(pid: int) -> str:
 def core_name(tid: int) -> str:
     """The file that holds one thread's registers."""
     return f"core-{tid}.img"
+
+
+def debug_name(pid: int) -> str:
+    """The file of ours that holds what only a debugger wants of a process.
+
+    It is not called an image: who runs `crit` on all of these finds none that it cannot decode.
+    """
+    return f"dirtytop-{pid}.debug"
 
 
 def pages_name(pages_id: int) -> str:
@@ -83,3 +92,8 @@ def is_pages(name: str) -> bool:
 def is_image(name: str) -> bool:
     """Whether a file is named as CRIU names what it saves; logs, stats and `parent` are not."""
     return _IMAGE.fullmatch(name) is not None
+
+
+def is_debug(name: str) -> bool:
+    """Whether a file holds what only a debugger wants, beside images."""
+    return _DEBUG.fullmatch(name) is not None

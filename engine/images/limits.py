@@ -29,6 +29,10 @@ CORE: Final = Limit(16 << 20, 16)
 """One message; what grows in it are queued signals, some 140 bytes each."""
 MM: Final = Limit(96 << 20, 16)
 """One message; some 50 bytes for each mapping: two million of them. Some distributions allow one."""
+FILES: Final = Limit(96 << 20, 1 << 20)
+"""A message for each open or mapped file, some 100 bytes: a million of them."""
+DEBUG: Final = Limit(192 << 20, 1 << 18)
+"""One message for the mappings, as many as in MM, and 4 to 12 KiB for each thread."""
 MM_OTHER_FIELDS: Final = 1 << 18
 """Some sixty, and one for each ring of asynchronous I/O."""
 

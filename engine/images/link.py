@@ -23,6 +23,7 @@ from engine.images.layout import (
     SIDECAR,
     STATS,
     LinkKind,
+    is_debug,
     is_image,
     is_pagemap,
     is_pages,
@@ -84,7 +85,8 @@ class Link:
     @property
     def other_names(self) -> tuple[str, ...]:
         """What belongs to it besides memory: a link that is made of it has these as they are."""
-        others = [name for name in self.names if is_image(name) and not (is_pagemap(name) or is_pages(name))]
+        memory = {*self.pagemap_names, *self.pages_names}
+        others = [name for name in self.names - memory if is_image(name) or is_debug(name)]
         # Nobody goes on after a dump: of what dirtytop says there, all stays true.
         if self.kind is LinkKind.DUMP and SIDECAR in self.names:
             others.append(SIDECAR)

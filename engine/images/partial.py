@@ -24,7 +24,16 @@ from typing import Final
 
 from engine.errors import BadImage, LinkFailed
 from engine.images.files import write_fully, writing
-from engine.images.layout import DIR_MODE, FILE_MODE, PARENT, PARTIAL_SUFFIX, SIDECAR, STATS, is_image
+from engine.images.layout import (
+    DIR_MODE,
+    FILE_MODE,
+    PARENT,
+    PARTIAL_SUFFIX,
+    SIDECAR,
+    STATS,
+    is_debug,
+    is_image,
+)
 from engine.printable import printable
 from engine.trust.directory import OpenDirectory, open_directory
 
@@ -312,7 +321,7 @@ def _why_not_stale(found: int, names: list[str], *, may_be_complete: bool) -> st
         expected = (
             stat.S_ISLNK(mode)
             if entry == PARENT
-            else stat.S_ISREG(mode) and (is_image(entry) or entry in (SIDECAR, STATS))
+            else stat.S_ISREG(mode) and (is_image(entry) or is_debug(entry) or entry in (SIDECAR, STATS))
         )
         if not expected:
             return "it holds other things than images"

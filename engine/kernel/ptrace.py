@@ -14,6 +14,7 @@ import ctypes
 import errno
 import os
 import signal
+import sys
 import time
 from contextlib import suppress
 from typing import Final
@@ -236,10 +237,7 @@ class Tracee:
 
     def _signal_code(self) -> int:
         """`si_code` of the signal that it has stopped at."""
-        found = (ctypes.c_int32 * (_SIGNAL_BYTES // 4))()
-        with _gone_is_an_error(self.pid):
-            self._call(_GETSIGINFO, 0, ctypes.addressof(found))
-        return int(found[2])
+        return int.from_bytes(self.read_siginfo()[8:12], sys.byteorder, signed=True)
 
     def _wait(self, deadline: float) -> tuple[int, int]:
         """The next stop as (ptrace event, signal number)."""
@@ -265,6 +263,18 @@ class Tracee:
         return status >> 16, os.WSTOPSIG(status)
 
     # -- what a stopped thread holds
+
+    def read_siginfo(self) -> bytes:
+        """`siginfo_t` of what it has stopped for.
+
+        Raises:
+            OSError: EINVAL where it has been stopped by job control.
+            TargetGone: it was killed.
+        """
+        found = ctypes.create_string_buffer(_SIGNAL_BYTES)
+        with _gone_is_an_error(self.pid):
+            self._call(_GETSIGINFO, 0, ctypes.addressof(found))
+        return found.raw
 
     def read_registers(self, kind: int = NT_PRSTATUS) -> bytes:
         """One register set, as long as the kernel has it.

@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.bench.figure import Figure
 from tests.home import leave_the_users_home
 
-_PARTS = ("engine", "copying", "pre_dump", "spliced", "harm", "dashboard", "forecast", "who")
+_PARTS = ("engine", "copying", "pre_dump", "spliced", "core", "harm", "dashboard", "forecast", "who")
 """Each is a module; a guest of the lab has not the packages that all of them need."""
 
 

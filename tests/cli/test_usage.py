@@ -28,6 +28,7 @@ COMMANDS = (
     "watch",
     "who",
     "checkpoint",
+    "core",
     "restore",
     "images",
     "verify",
