@@ -21,7 +21,7 @@ from engine.checkpoint.chain_record import NextLink
 from engine.checkpoint.claim import ANOTHER_CHAIN, Claim
 from engine.checkpoint.criu.config_file import Use
 from engine.checkpoint.criu.directory import CriuDirectory
-from engine.checkpoint.criu.epoch import CriusEpoch
+from engine.checkpoint.criu.epoch import LentEpoch
 from engine.checkpoint.criu.features import Criu
 from engine.checkpoint.criu.mapped_root import open_to_mapped_root
 from engine.checkpoint.criu.options import CriuOptions
@@ -98,12 +98,12 @@ class CriuChain:
         self._session = session
         if images is None or sidecar is None:
             self._claim = Claim.begin(self.engine, session, directory, trusts=trusts_directory)
-            self._record, self._epoch = self._claim.record, CriusEpoch(self._claim)
+            self._record, self._epoch = self._claim.record, LentEpoch(self._claim)
             return
         place = ChainDirectory.go_on(directory, images)
         self._record = record_of(images, self.engine, directory, place)
         self._claim = Claim(session, place, self._record)
-        self._epoch = CriusEpoch(self._claim)
+        self._epoch = LentEpoch(self._claim)
         session.follow_tree()
         broken = why_not_the_same(images, sidecar) or self._epoch.adopt(sidecar)
         self._claim.take()

@@ -23,8 +23,8 @@ from engine.tracking.held_processes import HeldProcesses
 from engine.tracking.trackers import abilities_of
 
 
-class CriusEpoch:
-    """Of the chain that has this claim."""
+class LentEpoch:
+    """The epoch of the chain that has this claim: lent to it from its first pre-dump to its end."""
 
     def __init__(self, claim: Claim) -> None:
         """Nothing is lent yet, and nothing watched."""
