@@ -41,7 +41,7 @@ def test_it_leaves_neither_a_process_nor_a_directory_behind(shell: Shell) -> Non
 def test_the_chain_is_kept_where_one_says(shell: Shell, tmp_path: Path) -> None:
     code, output, _ = shell.run("demo", "sparse", "--dir", tmp_path / "kept")
     assert code == 0
-    assert output.endswith(f"what was checkpointed is in {tmp_path / 'kept'}\n")
+    assert output.endswith(f"the checkpoints are in {tmp_path / 'kept'}\n")
     assert shell.run("verify", tmp_path / "kept") == (0, "sound: 3 links\n", "")
 
 

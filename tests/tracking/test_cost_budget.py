@@ -209,7 +209,7 @@ def test_slowing_is_said_once_and_its_end_once() -> None:
         said += told(teller, target)
     assert [text.partition(",")[0] for text in said] == [
         "ticks come 15.0 s apart",
-        "ticks come as often as was asked for again",
+        "ticks come as often as asked for again",
     ]
 
 
