@@ -126,14 +126,14 @@ def _trackers(support: Support, best: TrackerKind | None) -> tuple[Finding, ...]
 
 def _tracker(kind: TrackerKind, support: TrackerSupport, best: TrackerKind | None, hint: str) -> Finding:
     if support.works:
-        picked = ", and what `auto` picks" if kind is best else ""
-        return Finding(kind.value, Status.WORKS, f"tried, and a write showed{picked}")
+        picked = "; `auto` picks it" if kind is best else ""
+        return Finding(kind.value, Status.WORKS, f"tried: a write showed{picked}")
     return Finding(kind.value, Status.MISSING, printable(support.reason), hint)
 
 
 def _pagemap_scan(support: TrackerSupport) -> Finding:
     if support.works:
-        return Finding("PAGEMAP_SCAN", Status.WORKS, "the kernel lists pages by itself")
+        return Finding("PAGEMAP_SCAN", Status.WORKS, "the kernel lists written pages itself")
     return Finding(
         "PAGEMAP_SCAN",
         Status.MISSING,
@@ -148,7 +148,7 @@ def _privileges() -> Finding:
     text = f"{user}, with {names}"
     if not may_look_into_others():
         hint = (
-            "other users' processes take root, or CAP_SYS_PTRACE with CAP_DAC_READ_SEARCH: docs/privileges.md"
+            "other users' processes need root, or CAP_SYS_PTRACE with CAP_DAC_READ_SEARCH: docs/privileges.md"
         )
         return Finding("privileges", Status.LIMITED, text, hint)
     if os.geteuid() != 0:
@@ -163,8 +163,8 @@ def _ptrace_scope(scope: int | None) -> Finding:
     if scope is None:
         return Finding(name, Status.WORKS, "Yama is not active")
     text = {
-        0: "0: any process of one's own",
-        1: "1: only one's own children",
+        0: "0: any of your own processes",
+        1: "1: only your own children",
         2: "2: only with CAP_SYS_PTRACE",
     }.get(scope, f"{scope}: nobody may trace, not even root, until the machine is restarted")
     if scope > 2:
@@ -188,7 +188,8 @@ def _userfaultfd(unprivileged: int | None) -> Finding:
     return Finding(
         name,
         Status.WORKS,
-        f"vm.unprivileged_userfaultfd={unprivileged}; either value will do, for faults of user mode only",
+        f"vm.unprivileged_userfaultfd={unprivileged}; either value will do, as only user-mode faults are "
+        "asked for",
     )
 
 
@@ -211,14 +212,15 @@ def _criu(best: TrackerKind | None) -> Finding:
             name,
             Status.MISSING,
             f"{text} does not work on this kernel: {printable(criu.why_not)}",
-            f"a newer one may: `apt install criu` of a newer release, or name it in the variable {VARIABLE}",
+            "a newer one may work: `apt install criu` of a newer release, or name it in the variable "
+            f"{VARIABLE}",
         )
     if not criu.has_memory_tracking:
         return Finding(
             name,
             Status.LIMITED,
-            f"{text}: dumps and restores; no pre-dumps of its own, for want of soft-dirty bits",
-            "`checkpoint --engine spliced` makes pre-dumps of ours, and a dump that can be restored"
+            f"{text}: dumps and restores, but no pre-dumps: this kernel has no soft-dirty bits",
+            "`checkpoint --engine spliced` makes dirtytop's own pre-dumps, and a dump that can be restored"
             if best is not None
             else "`checkpoint --engine criu --pre-dumps 0` makes a dump that can be restored",
         )
@@ -251,6 +253,6 @@ def _pid_namespace() -> Finding:
     return Finding(
         "pid namespace",
         Status.LIMITED,
-        "one of a container: only its processes can be seen, by the pids they have in it",
+        "a container's: only its processes can be seen, under the pids that they have in it",
         "run dirtytop outside to see all",
     )

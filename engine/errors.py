@@ -88,15 +88,18 @@ def ptrace_hint() -> str:
     """Why the kernel may refuse to let us look into a process of our own user, and what to do."""
     held = effective_capabilities()
     if os.geteuid() == 0:
-        return "even root is refused here: a container without CAP_SYS_PTRACE, or a security module"
+        return (
+            "root is refused too: this is a container without CAP_SYS_PTRACE, or a security module forbids it"
+        )
     if Capability.SYS_PTRACE in held:
         if Capability.DAC_OVERRIDE in held:
-            return "refused with CAP_SYS_PTRACE and CAP_DAC_OVERRIDE: a security module, or a user namespace"
-        if Capability.DAC_READ_SEARCH in held:
             return (
-                "soft-dirty takes CAP_DAC_OVERRIDE too, and write-protect does not: `--tracker write-protect`"
+                "refused despite CAP_SYS_PTRACE and CAP_DAC_OVERRIDE, by a security module or a user "
+                "namespace"
             )
-        return "CAP_SYS_PTRACE alone is not enough: add CAP_DAC_READ_SEARCH, which opens others' files"
+        if Capability.DAC_READ_SEARCH in held:
+            return "soft-dirty also needs CAP_DAC_OVERRIDE; `--tracker write-protect` does not"
+        return "CAP_SYS_PTRACE alone is not enough: add CAP_DAC_READ_SEARCH, which opens other users' files"
     try:
         with open("/proc/sys/kernel/yama/ptrace_scope") as file:
             scope = int(file.read())
@@ -159,7 +162,7 @@ def _why_not_there(error: OSError, pid: int, doing: str, tid: int | None) -> Dir
     return NotSupported(
         f"process {pid}: cannot {doing}: {printable(name) or 'a file of it'} is not there",
         pid=pid,
-        hint="this kernel was built without it, or this is not the whole of /proc, as in some containers",
+        hint="this kernel was built without it, or /proc shows only a part, as in some containers",
     )
 
 

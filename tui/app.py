@@ -168,7 +168,7 @@ class DirtytopApp(App[None]):
     # Actions that every screen has.
 
     async def action_quit(self) -> None:
-        """Leave; ask first if a pre-dump or dump is under way, or a trigger is armed."""
+        """Leave; ask first if a pre-dump or dump is under way, or a trigger is set."""
         busy, waiting = self.desk.watched.busy, self.desk.watched.waiting
         if not busy and not waiting:
             self.exit()
@@ -185,9 +185,9 @@ class DirtytopApp(App[None]):
         else:
             triggers = ", ".join(str(target.wait.trigger) for target in waiting if target.wait)
             question = ConfirmScreen(
-                "Leave while a trigger is armed?",
-                f"{_names(waiting)}: nothing is dumped when it comes to {triggers}. Links until now stay.",
-                confirm="Disarm it and leave",
+                "Leave while a trigger is set?",
+                f"{_names(waiting)}: no dump will be made ({triggers}). The links so far stay.",
+                confirm="Cancel it and leave",
                 refuse="Stay",
             )
         self.push_screen(question, lambda leave: self.exit() if leave else None)
@@ -213,7 +213,7 @@ class DirtytopApp(App[None]):
             self.tell("A link is being made; suspending would leave its target stopped.", severity="warning")
             return
         if self.desk.watched.waiting:
-            self.tell("A trigger is armed and could not fire meanwhile; c disarms it.", severity="warning")
+            self.tell("A trigger is set and could not fire meanwhile; c cancels it.", severity="warning")
             return
         with self.desk.watched.held(_HOLD_S) as kept:
             if kept:

@@ -77,7 +77,7 @@ def sentence(first: Target, second: Target) -> tuple[str, bool]:
     idle = [target for target in (first, second) if not target.is_armed]
     if idle:
         return f"Not known while {' and '.join(map(name_of, idle))} is not armed: press a", False
-    return "Not known yet: a few ticks more, and a look at how fast the disk is", False
+    return "Not known yet: a few more ticks are needed, and a look at how fast the disk is", False
 
 
 def pairs_of(first: Target, second: Target) -> list[Pair]:
@@ -96,9 +96,9 @@ def pairs_of(first: Target, second: Target) -> list[Pair]:
     best = [forecast.best if forecast.plans else None for forecast in forecasts]
     pairs += [
         _words("rhythm", _rhythm(first), _rhythm(second)),
-        _pair("dump now: stops", [_stop(plan) for plan in now], say_duration),
+        _pair("stop, if dumped now", [_stop(plan) for plan in now], say_duration),
         _words("advice", _advice(forecasts[0]), _advice(forecasts[1])),
-        _pair("then: stops", [_stop(plan) for plan in best], say_duration),
+        _pair("stop, as advised", [_stop(plan) for plan in best], say_duration),
         _pair("saves in all", [plan.size_bytes.mid if plan else math.nan for plan in best], say_bytes),
         _pair("takes in all", [plan.seconds.mid if plan else math.nan for plan in best], say_duration),
     ]

@@ -118,7 +118,7 @@ class Desk:
                 target.sampler.advisor.set_budget(budget_s)
             self.announce(target, What.STATUS)
         # Where there is little room, no panel has a frame to say it in.
-        text = f"{say_duration(budget_s)}: the advice goes by it from the next tick on."
+        text = f"{say_duration(budget_s)}: the advice uses it from the next tick on."
         self.tell(text, title="Stop budget")
 
     def remember(self, **settings: Any) -> None:

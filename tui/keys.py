@@ -69,7 +69,7 @@ PICK: Final = [
 ]
 
 WATCH: Final = [
-    key("a", "arm", "Arm", "tracking.arm", "See every write; again: count anew", footer=True),
+    key("a", "arm", "Arm", "tracking.arm", "See every write; again: count from zero", footer=True),
     key("d", "pre_dump", "Pre-dump", "checkpoint.pre_dump", "Add a link of memory to the chain", footer=True),
     key("D", "dump", "Dump", "checkpoint.dump", "End the chain with a dump; asks first", footer=True),
     key(
@@ -77,7 +77,7 @@ WATCH: Final = [
         "when",
         "When",
         "checkpoint.when",
-        "Dump once it is quiet, or stops short",
+        "Dump once it is quiet, or the stop is short",
         footer=True,
     ),
     key(
@@ -85,7 +85,7 @@ WATCH: Final = [
         "cancel",
         "Cancel",
         "checkpoint.cancel",
-        "Cancel the running link, disarm the trigger",
+        "Cancel the running link, or the trigger",
         footer=True,
     ),
     key("p", "pause", "Pause", "tracking.pause", "Freeze the view; sampling goes on", footer=True),

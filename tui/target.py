@@ -101,7 +101,7 @@ class Target:
         self.job: LinkJob | None = None
         self.progress: LinkProgress | None = None
         self.wait: Waiting | None = None
-        """The trigger that is armed."""
+        """The trigger that is set."""
         self.failed_log: Path | None = None
         """The log of the program that failed to make the last link."""
         self.engines: tuple[EngineReport, ...] = ()
@@ -230,7 +230,7 @@ class Target:
                 f"ticks come later than asked for, to keep the {say_budget(sample.budget)}", "information"
             )
         if sample is not None and self.is_armed and sample.unarmed_count:
-            text = f"{sample.unarmed_count} young children are seen, not tracked: {say_budget(sample.budget)}"
+            text = f"{sample.unarmed_count} young children are not tracked: {say_budget(sample.budget)}"
             yield Notice(text, "information")
         if sample is not None and sample.huge_inflation_pages:
             yield Notice(inflation_text(sample), "information")

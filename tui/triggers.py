@@ -1,8 +1,8 @@
-"""Triggers of the dashboard: armed, seen to, disarmed, and all of it said.
+"""Triggers of the dashboard: set, watched, cancelled, and each of these told.
 
 The trigger itself waits in the target's `Advisor`, as it does for `dirtytop checkpoint --when`; the
 sampler's thread shows it every tick and posts what it decides. Here that becomes links, on the app's
-own thread. A trigger is disarmed by its dump, by its deadline, by the user, and by whatever makes a
+own thread. A trigger is cancelled by its dump, by its deadline, by the user, and by whatever makes a
 link fail. It goes on when another program breaks the chain or the target starts another program: the
 next link is a full one then, and nothing is lost.
 """
@@ -49,7 +49,7 @@ class Triggers:
         if target.wait is not None:
             self.disarm(target, "another takes its place")
         target.wait = Waiting(wait)
-        self._desk.note(target, f"trigger armed: {wait.trigger}{deadline_text(wait.trigger)}")
+        self._desk.note(target, f"trigger set: {wait.trigger}{deadline_text(wait.trigger)}")
         order = wait.request.chain
         if order is not None:
             self._desk.watched.measure(target, order, wait)
@@ -66,11 +66,11 @@ class Triggers:
         self._desk.watched.stop_measuring(target)
         if target.sampler is not None:
             target.sampler.stop_waiting(keeps_chain=not wait.has_begun and target.open_chain is not None)
-        self._desk.note(target, f"trigger {wait.trigger} disarmed: {why}", severity)
+        self._desk.note(target, f"trigger {wait.trigger} cancelled: {why}", severity)
         if severity != "information":
             self._desk.tell(
-                printable(f"{why}. It was waited for {wait.trigger}."),
-                title=f"Trigger disarmed · {target.command} {target.pid}",
+                printable(f"{why}. The trigger was {wait.trigger}."),
+                title=f"Trigger cancelled · {target.command} {target.pid}",
                 severity=severity,
             )
         self._desk.announce(target, What.STATUS, What.TARGETS)
@@ -93,7 +93,7 @@ class Triggers:
     def decided(self, target: Target, wait: Wait, decision: Decision) -> None:
         """The trigger says what to do now."""
         waiting = self._current(target, wait)
-        if waiting is None:  # it was decided before it was disarmed
+        if waiting is None:  # it was decided before it was cancelled
             return
         if target.is_busy:  # the last link is made, but nobody here has been told yet
             waiting.held = decision
@@ -134,5 +134,5 @@ class Triggers:
     def target_lost(self, target: Target, why: str) -> None:
         """It has exited or cannot be sampled. If its link is being made, that tells how it went."""
         if not target.is_busy:
-            there = f"; complete until here: {len(target.links)} links" if target.links else ""
+            there = f"; complete so far: {len(target.links)} links" if target.links else ""
             self.disarm(target, f"{why}, and nothing was dumped{there}", "warning")

@@ -13,7 +13,7 @@ from engine.images.layout import LinkKind
 from engine.units import say_duration
 from tui.orders import LINKS, LinkRequest, Wait
 
-AT_DEADLINE: Final = {AtDeadline.DUMP: "dump anyhow", AtDeadline.GIVE_UP: "give up"}
+AT_DEADLINE: Final = {AtDeadline.DUMP: "dump anyway", AtDeadline.GIVE_UP: "give up"}
 
 
 def deadline_text(trigger: Trigger) -> str:
@@ -63,4 +63,4 @@ class Waiting:
             left_s = advice.armed.left_s(advice.forecast.time_s)
             if left_s is not None:
                 parts.append(f"{say_duration(left_s)} left, then {AT_DEADLINE[self.trigger.at_deadline]}")
-        return " · ".join([*parts, "c disarms"])
+        return " · ".join([*parts, "c cancels"])

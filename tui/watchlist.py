@@ -60,7 +60,7 @@ class WatchList:
 
     @property
     def waiting(self) -> list[Target]:
-        """Those with a trigger armed."""
+        """Those with a trigger set."""
         return [target for target in self.targets if target.wait is not None]
 
     def watch(

@@ -77,14 +77,14 @@ def going_on_text(earlier: EarlierChain) -> str:
 
 def killed_text(*, is_restorable: bool, is_asked: bool) -> str:
     """What becomes of a target that is killed with its dump, before that is agreed to."""
-    first = "" if is_asked else "Nobody is asked again when the trigger fires. "
+    first = "" if is_asked else "You are not asked again when the trigger fires. "
     if is_restorable:
         return (
-            f"{first}It is killed once all its images are on disk. `dirtytop restore` makes it again from"
-            " them, if nothing that it has open is changed meanwhile."
+            f"{first}It is killed once all its images are on disk. `dirtytop restore` brings it back from"
+            " them, unless something that it has open is changed meanwhile."
         )
     return (
-        f"{first}It is killed once it has been dumped, and this dump cannot be restored from:"
+        f"{first}It is killed once it has been dumped, and this dump cannot be restored:"
         " it holds memory and registers only."
     )
 
@@ -92,13 +92,13 @@ def killed_text(*, is_restorable: bool, is_asked: bool) -> str:
 def lent_text(directory: Path | None) -> str:
     """Why no tick clears and nothing is armed."""
     where = f" in {printable(str(directory))}" if directory is not None else ""
-    return f"only reading: epoch owned by the CRIU chain{where}"
+    return f"only reading: soft-dirty bits belong to CRIU's chain{where}"
 
 
 def probe_text(directory: Path) -> str:
     """What finding out about a disk leaves on it: nothing, but it is written to."""
     where, most = printable(str(directory.parent)), say_bytes(MOST_FILE_BYTES)
-    return f"measuring how fast {where} takes memory: up to {most} in a file without a name, gone at once"
+    return f"measuring how fast {where} takes memory: up to {most} in a file without a name, removed at once"
 
 
 def inflation_text(sample: Sample) -> str:

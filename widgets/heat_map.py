@@ -236,7 +236,7 @@ class HeatMap(Widget, can_focus=True):
         return strips[y] if y < len(strips) else Strip.blank(size.width, style_of(self))
 
     def _drawing(self, size: Size) -> HeatDrawing:
-        empty = self.empty_text if not self._history else "No memory that could be written is in use."
+        empty = self.empty_text if not self._history else "No writable memory is in use."
         return HeatDrawing(
             self,
             self._picture,

@@ -38,7 +38,7 @@ class TargetTrend:
     is_busy: bool = False
     """A link is being made of it."""
     is_waiting: bool = False
-    """A trigger is armed for it."""
+    """A trigger is set for it."""
 
 
 _COLUMNS: Final = (

@@ -301,10 +301,10 @@ class VerdictPanel(SpanView):
         if self._trigger is None:
             return []
         armed, decision, time_s, gauges = self._trigger
-        line = [Span(f"armed: {armed.trigger}", TRIGGER)]
+        line = [Span(f"trigger: {armed.trigger}", TRIGGER)]
         left_s = armed.left_s(time_s)
         if left_s is not None:
-            then = "dump anyhow" if armed.trigger.at_deadline is AtDeadline.DUMP else "give up"
+            then = "dump anyway" if armed.trigger.at_deadline is AtDeadline.DUMP else "give up"
             line.append(Span(f"  {say_duration(left_s)} left, then {then}"))
         if decision is not None and not gauges:
             line.append(Span(f"  {decision.action.value}: {decision.reason}", LABEL))

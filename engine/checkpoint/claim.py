@@ -28,9 +28,9 @@ from engine.printable import printable
 from engine.tracking.session import Session
 from engine.tracking.tracked_process import TrackedProcess
 
-ANOTHER_CHAIN: Final = "another chain was made of this target meanwhile"
+ANOTHER_CHAIN: Final = "another chain of this target was made meanwhile"
 _CLEARED_MEANWHILE: Final = (
-    "another program cleared the soft-dirty bits meanwhile, or the process itself: this link is a full one"
+    "another program, or the process itself, cleared the soft-dirty bits meanwhile: this link is a full one"
 )
 
 

@@ -90,7 +90,7 @@ class ChainDirectory:
             require_ours(chain)
         except NotTrusted as error:
             raise NotTrusted(
-                error.message, hint="nobody knows what they made of this chain: begin another elsewhere"
+                error.message, hint="others may have changed this chain: begin another one elsewhere"
             ) from error
         return cls(path, opened)
 

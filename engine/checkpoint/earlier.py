@@ -57,21 +57,21 @@ def _why_not_on(session: Session, last: Link, sidecar: Sidecar | None) -> str:
     if last.kind is LinkKind.DUMP:
         return "the chain there has ended with a dump"
     if sidecar is None:
-        return "the chain there does not say who made it, and of which process"
+        return "the chain there does not say which engine made it, or of which process"
     made_of = {process.identity for process in sidecar.processes}
     if sidecar.boot_id != boot_id() or session.root not in made_of:
-        return "the chain there was made of another process"
+        return "the chain there is of another process"
     return ""
 
 
 def _why_full(session: Session, chain: ImageChain, sidecar: Sidecar) -> str:
     """What can be told beforehand. What else disturbs an epoch is told in the notes of the next link."""
     if not abilities_of(sidecar.tracker).survives_us:
-        return "write-protect tracking ended with the program that made it"
+        return "write-protect tracking ended with the dirtytop that made it"
     if sidecar.owner is not Engine.CRIU and session.tracker is not sidecar.tracker:
         return "it was tracked by soft-dirty bits"
     if session.is_armed:
         return "the target has been armed since"
     if sidecar.digest != link_digest(chain.links[-1].path):
-        return "it is not as it was made"
+        return "it has been changed since it was made"
     return why_unsound(chain)

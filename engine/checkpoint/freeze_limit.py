@@ -101,7 +101,7 @@ class Freeze:
         if self.elapsed_s > self.limit_s:
             raise FrozenTooLong(
                 f"process {self.pid} was stopped for {self.elapsed_s:.1f} s, "
-                f"longer than the {self.limit_s:.1f} s that it may be: it runs on, and the link was given up",
+                f"longer than the limit of {self.limit_s:.1f} s: it runs on, and the link was given up",
                 pid=self.pid,
                 hint=MORE_TIME,
             )

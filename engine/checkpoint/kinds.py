@@ -117,7 +117,7 @@ class CriuEngine(EngineKind):
         return "stops the target while its pages are listed, and runs code in it"
 
     why_no_pre_dump = "this kernel has no soft-dirty bits, without which criu makes no pre-dumps"
-    without_pre_dumps = "it can make a dump alone; spliced makes both"
+    without_pre_dumps = "criu can make the dump alone; spliced makes both"
 
     def can_pre_dump(self) -> bool:
         """It needs soft-dirty bits."""
@@ -152,7 +152,7 @@ class SplicedEngine(EngineKind):
     engine = Engine.SPLICED
     part = Part.BOTH
     label = "CRIU, its memory saved by us"
-    holds = "all of the target, restorable; its memory saved by us"
+    holds = "all of the target, restorable; dirtytop saves its memory"
     is_restorable = True
     dump_stops = "stops the target while CRIU saves the rest and what is pending is copied"
 

@@ -36,7 +36,7 @@ from engine.pageset import PageSet
 from engine.tracking.tracked_process import LinkPlan, TrackedProcess
 
 _TOO_MUCH: Final = (
-    "more was pending than fits beside the target in memory: it was stopped until all was written"
+    "more was pending than fits into memory beside the target: the target was stopped until all was written"
 )
 
 

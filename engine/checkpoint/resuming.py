@@ -39,7 +39,7 @@ def read_open_chain(directory: Path) -> ImageChain:
     shown = printable(str(directory))
     if last.path == directory.resolve():
         raise LinkFailed(
-            f"{shown} is a link of a chain: none can be added in it",
+            f"{shown} is itself a link of a chain: no link can be added inside it",
             hint=f"name the directory that it is in, {printable(str(last.path.parent))}",
         )
     if last.kind is LinkKind.DUMP:
@@ -78,14 +78,15 @@ def require_chain_of(chain: ImageChain, root: Identity, engine: Engine) -> Sidec
         )
     if sidecar.boot_id != boot_id():
         raise LinkFailed(
-            f"{shown} is a chain of a process that ran before this machine was last started", hint=_BEGIN_ANEW
+            f"{shown} is a chain of a process that ran before the machine was last booted", hint=_BEGIN_ANEW
         )
     known = sidecar.processes[0].identity
     if known.pid != root.pid:
         raise LinkFailed(f"{shown} is a chain of process {known.pid}, not of {root.pid}", hint=_BEGIN_ANEW)
     if known != root:
         raise LinkFailed(
-            f"{shown} is a chain of an earlier process {root.pid}: it has exited, and its pid was used again",
+            f"{shown} is a chain of an earlier process {root.pid}: it has exited, and its pid has been "
+            "reused",
             hint=_BEGIN_ANEW,
         )
     return sidecar
@@ -164,8 +165,9 @@ def resume_epoch(session: Session, epoch: EarlierEpoch) -> list[str]:
                 reasons.append(f"process {process.identity.pid} is not in the last link: saved in full")
             elif not _adopts(process, known, epoch.covered[known.inner_pid]):
                 reasons.append(
-                    f"another program has cleared the soft-dirty bits of process {process.identity.pid} "
-                    "since the last link, or it cannot be told: saved in full"
+                    "another program has, or may have, cleared the soft-dirty bits of process "
+                    f"{process.identity.pid} "
+                    "since the last link: saved in full"
                 )
     return reasons
 
@@ -184,9 +186,9 @@ def why_not_the_same(chain: ImageChain, sidecar: Sidecar) -> str:
         UnknownFormat: it is newer than what we understand.
     """
     if not abilities_of(sidecar.tracker).survives_us:
-        return "write-protect tracking ended with the program that made the last link"
+        return "write-protect tracking ended with the dirtytop that made the last link"
     if sidecar.digest != link_digest(chain.links[-1].path):
-        return "the last link is not as it was made"
+        return "the last link has been changed since it was made"
     return why_unsound(chain)
 
 

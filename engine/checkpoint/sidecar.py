@@ -116,7 +116,9 @@ def link_digest(directory: Path) -> str:
             digest.update(f"{name}\0{size_bytes}\0".encode("utf-8", "surrogateescape"))
             if is_pagemap(name):
                 if size_bytes > limits.PAGEMAP_BYTES:
-                    raise BadImage(f"{printable(str(path))} has {size_bytes} bytes: no pagemap has")
+                    raise BadImage(
+                        f"{printable(str(path))} has {size_bytes} bytes, more than any pagemap has"
+                    )
                 while data := os.read(fd, _PIECE_BYTES):
                     digest.update(data)
     return digest.hexdigest()
@@ -144,7 +146,7 @@ def read_sidecar(directory: Path) -> Sidecar | None:
         ) from error
     raise UnknownFormat(
         f"{printable(str(path))} was made by another version of dirtytop "
-        f"(it is of schema {schema}, and this one knows {_SCHEMA})",
+        f"(schema {schema}; this version knows schema {_SCHEMA})",
         hint="use that version, or begin another chain in a new directory",
     )
 
@@ -157,7 +159,7 @@ def _sidecar(fields: Fields) -> Sidecar:
         ([process.inner_pid for process in processes], "inner_pid"),
     ):
         if len(set(numbers)) != len(numbers):
-            raise ValueError(f"two processes of one {what}")
+            raise ValueError(f"two processes with the same {what}")
     return Sidecar(
         boot_id=fields.text("boot_id", _MOST_CHARACTERS),
         tracker=fields.one_of("tracker", TrackerKind),

@@ -39,7 +39,7 @@ from engine.images.layout import LinkKind
 from engine.pageset import PAGE_SIZE
 from engine.tracking.sample import Sample
 
-_NOTHING_ARMED: Final = Decision(Action.WAIT, "no trigger is armed")
+_NOTHING_ARMED: Final = Decision(Action.WAIT, "no trigger is set")
 _LINK_UNDER_WAY: Final = Decision(Action.WAIT, "a link is being made")
 
 

@@ -1,4 +1,4 @@
-"""Makes one link, with no parent, of a whole chain."""
+"""Makes a whole chain into one link without a parent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How messages lie in an image file: magic numbers, then each message behind its length.
+"""How an image file is framed: magic numbers, then each message after its length.
 
 All integers are u32 in the byte order of the machine (criu/protobuf.c, criu/include/magic.h).
 """
@@ -28,7 +28,7 @@ LENGTH_BYTES: Final = _U32.size
 # CRIU and crit take the length for a signed number.
 _LONGEST: Final = 2**31 - 1
 _VARINT: Final = 0
-NEWER_CRIU: Final = "a CRIU newer than this dirtytop made it: use that, or a newer dirtytop"
+NEWER_CRIU: Final = "it was made by a CRIU newer than this dirtytop: use that CRIU, or a newer dirtytop"
 """The hint of `UnknownFormat`."""
 
 

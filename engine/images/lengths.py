@@ -1,9 +1,9 @@
-"""Has what CRIU 4.2 and later write be read by older ones.
+"""Makes pagemaps that CRIU 4.2 or later has written readable for older ones.
 
-Since 4.2 CRIU writes the length of each run of pages into a field of 64 bits, and zero into the one of 32
-that there was before (criu/pagemap.c). To an older CRIU such a pagemap is one of empty runs. It then either
-fails or, for shared memory and memfds, restores zeros with exit code 0. With both fields filled every
-version reads it.
+Since 4.2 CRIU writes the length of each run of pages into a field of 64 bits, and zero into the one of
+32 that there was before (criu/pagemap.c). To an older CRIU such a pagemap is one of empty runs. It then
+either fails or, for shared memory and memfds, restores zeros with exit code 0. With both fields filled
+every version reads it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One image directory, read."""
+"""Reads one image directory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The mappings of a dumped process, out of `mm-PID.img`, some thousands at a time.
+"""Reads the mappings of a dumped process from `mm-PID.img`, some thousands at a time.
 
 Where `vm.max_map_count` is raised, as some distributions do, a process may have a million of them.
 """

@@ -1,7 +1,7 @@
 """The memory at a chain's end: each page from the newest link that has its data.
 
-It is found and read a stretch of addresses at a time (`windows`), so that neither the memory nor the
-lists of its pages need fit into ours.
+It is found and read one stretch of addresses at a time (`windows`), so neither the memory nor the lists
+of its pages have to fit into our memory.
 """
 
 from __future__ import annotations

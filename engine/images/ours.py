@@ -1,4 +1,4 @@
-"""Whether images are nobody else's: what is restored runs with the rights that they name, root's too."""
+"""Whether only we can change images: what is restored gets the rights that they name, root's included."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from engine.trust.directory import OPTION, open_directory
 from engine.trust.owners import who_else_may_change
 
 _HINT: Final = (
-    "whoever can change images decides what is made of them, with root's rights too; "
+    "whoever can change images decides what is made from them, even with root's rights; "
     f"if you trust them: {OPTION}"
 )
 

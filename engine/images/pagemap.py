@@ -1,6 +1,6 @@
 """Reads `pagemap-PID.img` from front to back, in pieces: it may have tens of millions of entries.
 
-What comes out of each piece is checked: it is as CRIU writes it, whatever its version, or it is refused.
+Each piece is checked: it is as some version of CRIU writes it, or it is refused.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The entries of a pagemap as columns: encoded and decoded a column at a time.
+"""Encodes and decodes the entries of a pagemap as columns, a whole column at a time.
 
-A process with scattered writes has hundreds of thousands of entries, and one protobuf object for
-each would hold Python's interpreter lock for a good part of a second. What comes out is, byte for
-byte, what protobuf would write. What is read and is not of that plain shape is left to protobuf.
+A process with scattered writes has hundreds of thousands of entries, and one protobuf object for each
+would hold Python's interpreter lock for a good part of a second. What comes out is, byte for byte, what
+protobuf would write. Entries that are read and do not have that plain shape are left to protobuf.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Writes a pagemap of pages that come in ascending order and all have their data here, as they come.
+"""Writes a pagemap page by page: pages come in ascending order, and each has its data in this link.
 
-What was written is not kept, so that a link of any size can be made of a chain of any size.
+Written entries are not kept in memory, so a link of any size can be made from a chain of any size.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """A directory that appears under its name whole, or not at all.
 
-It is filled as `NAME.partial` and then renamed. The directory that it is in is opened once; by the
-descriptors of the two everything is done. Every file is made anew, and never through a symbolic link.
-So it does not matter what others do to the names of either meanwhile (`engine.trust` says who may).
+It is filled as `NAME.partial` and then renamed. Its parent directory is opened once, and everything is
+done by the descriptors of the two. Every file is newly made, and never through a symbolic link. So it
+does not matter what others do to either name meanwhile (`engine.trust` says who may).
 
-A `.partial` left behind by a kill is replaced by the next one of the same name if it plainly is a
-dead one of ours: owned by us, mode 0700, not locked by a living writer, nothing in it but the `parent`
-link and plain files named as images are, and no `stats-dump`. Anything else is somebody's data and
-makes us refuse.
+A `.partial` left behind by a kill is replaced by the next one of the same name if it plainly is a dead
+one of ours: owned by us, mode 0700, not locked by a living writer, nothing in it but the `parent` link
+and plain files named as images are, and no `stats-dump`. Anything else is somebody's data and makes us
+refuse.
 """
 
 from __future__ import annotations
@@ -291,7 +291,7 @@ def _remove_stale(name: str, above: OpenDirectory, shown: Path, *, may_be_comple
         why = _why_not_stale(found, names, may_be_complete=may_be_complete)
         if not why and names and not above.is_ours:
             # Another directory of ours could have been given this name, for us to empty it.
-            why = "in a directory where others can rename it, nobody knows what it was"
+            why = "others can rename it in this directory, so what it was is not known"
         if why:
             raise _in_the_way(shown, why)
         for entry in names:
@@ -324,7 +324,7 @@ def _why_not_stale(found: int, names: list[str], *, may_be_complete: bool) -> st
             else stat.S_ISREG(mode) and (is_image(entry) or is_debug(entry) or entry in (SIDECAR, STATS))
         )
         if not expected:
-            return "it holds other things than images"
+            return "it holds things other than images"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""What a pagemap says: which pages a link holds, and which it leaves to its parent, as runs of pages.
+"""The content of a pagemap: which pages a link holds, and which it leaves to its parent, as runs.
 
 The data of all runs with `PE_PRESENT` lies in `pages-<pages_id>.img`, end to end in their order
 (criu/pagemap.c). `pagemap` reads the file.

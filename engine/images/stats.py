@@ -1,4 +1,4 @@
-"""What a dump cost: the `dump` half of `stats-dump`."""
+"""The figures of a dump: the `dump` half of `stats-dump`."""
 
 from __future__ import annotations
 

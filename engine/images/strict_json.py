@@ -1,6 +1,6 @@
-"""JSON as dirtytop writes it: anything else that the format allows is refused, before it can do harm.
+"""Reads JSON as dirtytop writes it, and refuses whatever else the format allows before it can do harm.
 
-Of a file that may come from anywhere Python's own reader would make an infinity of `1e999`, take the last of
+The file may come from anywhere. Python's own reader would make an infinity of `1e999`, take the last of
 two fields of one name, spend minutes on a number of a million digits, and end in `RecursionError` over a
 hundred thousand brackets.
 """
@@ -52,7 +52,7 @@ class Fields:
         """A list of whatever."""
         value = self._field(name)
         if not isinstance(value, list):
-            raise ValueError(f"{name} is no list")
+            raise ValueError(f"{name} is not a list")
         return value
 
     def fields(self, name: str) -> Fields:
@@ -69,7 +69,7 @@ def checked_number(value: object, name: str, least: int, most: int) -> int:
     """An integer, both bounds included; `name` is of what it is an element or a field. Raises ValueError."""
     # To Python, True is a number.
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{name} is {_shown(value)}, which is no number")
+        raise ValueError(f"{name} is {_shown(value)}, which is not a number")
     if not least <= value <= most:
         raise ValueError(f"{name} is {value}, which is not between {least} and {most}")
     return value
@@ -78,7 +78,7 @@ def checked_number(value: object, name: str, least: int, most: int) -> int:
 def checked_text(value: object, name: str, most_characters: int) -> str:
     """A text; `name` is of what it is an element or a field. Raises ValueError."""
     if not isinstance(value, str):
-        raise ValueError(f"{name} is {_shown(value)}, which is no text")
+        raise ValueError(f"{name} is {_shown(value)}, which is not a text")
     if len(value) > most_characters:
         raise ValueError(f"{name} has {len(value)} characters")
     return value
@@ -118,7 +118,7 @@ def _integer(text: str) -> int:
 
 
 def _refuse_number(text: str) -> float:
-    raise ValueError(f"{_shown(text)} is no integer")
+    raise ValueError(f"{_shown(text)} is not an integer")
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

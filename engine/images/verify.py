@@ -1,9 +1,9 @@
-"""Whether a chain is sound: whether the memory at its end can be had, and is whole.
+"""Whether a chain is sound: whether the memory at its end can be read, and is complete.
 
-This is the one place that says so. Whoever makes something of a chain, or promises to, asks here first:
-`flatten`, a restore, a chain that is gone on with. It costs one reading of every pagemap, a few seconds for
-ten million runs of pages, and of what a dump says of its processes; pages are not read, their files are
-only measured. Memory it takes as much as a few MiB of pagemaps do, however large they are.
+This is the one place that says so. Whatever uses a chain, or promises to, asks here first: `flatten`, a
+restore, a chain that is continued. It costs one reading of every pagemap, a few seconds for ten million
+runs of pages, and of what a dump says of its processes; pages are not read, their files are only
+measured. It takes as much memory as a few MiB of pagemaps, however large they are.
 """
 
 from __future__ import annotations

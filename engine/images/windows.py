@@ -1,7 +1,8 @@
-"""Reads the pagemaps of a chain in step: the same pages of all links at a time, ascending.
+"""Reads the pagemaps of a chain in step: the same pages of all links together, in ascending order.
 
-A chain's pagemaps together may be much larger than memory; what they say of one stretch of addresses is
-not. Each stretch ends where the first of the pieces that were read of each file ends.
+A chain's pagemaps together may be much larger than memory; what they say about one stretch of addresses
+is not. One piece of each file is read at a time, and a stretch ends where the first of these pieces
+ends.
 """
 
 from __future__ import annotations

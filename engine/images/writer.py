@@ -1,7 +1,7 @@
-"""Writes one link: there whole or not at all.
+"""Writes one link, which is there whole or not at all.
 
 Everything goes into `NAME.partial` (see `partial.py`). `commit` makes it durable, writes `stats-dump`
-last and gives the directory its name; whatever ends the writer before that, short of SIGKILL, removes
+last and gives the directory its name. Whatever ends the writer before that, short of SIGKILL, removes
 what was written.
 """
 

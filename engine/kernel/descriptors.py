@@ -79,7 +79,7 @@ def read_open_files(pid: int, not_asked: Collection[int] = (), root: bytes = b""
 
     Raises:
         TargetGone: there is no such process any more.
-        NotPermitted: it is not ours to look into.
+        NotPermitted: dirtytop is not permitted to look into it.
     """
     with kernel_errors(pid, "list its open files"):
         numbers = sorted(map(int, os.listdir(f"/proc/{pid}/fd")))

@@ -51,7 +51,7 @@ def read_mounts(pid: int) -> tuple[Mount, ...]:
 
     Raises:
         TargetGone: there is no such process any more.
-        NotPermitted: it is not ours to look into.
+        NotPermitted: dirtytop is not permitted to look into it.
     """
     with kernel_errors(pid, "read its mounts"), open(f"/proc/{pid}/mountinfo", "rb", 0) as file:
         raw = file.readall() or b""

@@ -1,4 +1,4 @@
-"""What a process has open, but for sockets, devices and terminals; and what it holds without a descriptor."""
+"""What a process has open, except sockets, devices and terminals; and what it holds without a descriptor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CRIU that is to make the dump, as far as the rules depend on it."""
+"""What the rules need to know of the CRIU that is to make the dump."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `reader` has read of a tree: facts without a judgement, all of one moment or nearly so."""
+"""The facts that `reader` has read of a tree, without a judgement, all within one moment or nearly so."""
 
 from __future__ import annotations
 

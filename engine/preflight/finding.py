@@ -1,4 +1,4 @@
-"""What pre-flight tells: rules, what was seen that falls under them, and the findings made of both."""
+"""The words of pre-flight: rules, things seen that fall under a rule, and findings, made of both."""
 
 from __future__ import annotations
 

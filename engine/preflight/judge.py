@@ -1,4 +1,4 @@
-"""Makes findings of what was seen, for one CRIU and the options it has been given."""
+"""Turns what was seen into findings, for one CRIU and the options that it has been given."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is mapped, but for files and devices: guard regions, kernel objects, System V and shared memory."""
+"""What is mapped, except files and devices: guard regions, kernel objects, System V and shared memory."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The mounts of a tree of which a process has a mount namespace of its own, as CRIU judges them.
+"""The mounts of a tree, as CRIU judges them where a process of it has a mount namespace of its own.
 
-With that of one child it judges all it knows, the machine's own included (criu/mount.c,
-collect_mnt_namespaces).
+One child with its own mount namespace makes CRIU judge all mounts that it knows, the machine's own
+included (criu/mount.c, collect_mnt_namespaces).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Namespaces that the tree is in, and we are not."""
+"""The namespaces of a tree that are not dirtytop's own."""
 
 from __future__ import annotations
 

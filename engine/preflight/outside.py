@@ -1,4 +1,4 @@
-"""What processes outside of the tree have to do with it: shared memory, and the session that it leads."""
+"""What ties processes outside of the tree to it: shared memory, and the session that it leads."""
 
 from __future__ import annotations
 

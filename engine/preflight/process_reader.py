@@ -1,6 +1,6 @@
-"""Reads what `facts.Process` holds, of one process, once.
+"""Reads one process, once, into `facts.Process`.
 
-What comes and goes meanwhile (a thread, a descriptor) is left out; a process that is gone is an error.
+A thread or descriptor that comes or goes meanwhile is left out; a process that has exited is an error.
 """
 
 from __future__ import annotations

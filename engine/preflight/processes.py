@@ -1,4 +1,4 @@
-"""What a process is in: a state, a debugger's hands, a session, rights and limits, the scheduler."""
+"""What a process is subject to: its state, a tracer, its session, rights and limits, the scheduler."""
 
 from __future__ import annotations
 

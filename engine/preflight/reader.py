@@ -1,4 +1,4 @@
-"""Reads a tree once: all facts that the modules which look at it need, and nothing of the tree is touched."""
+"""Reads a tree once, without touching it: all the facts that the modules which judge it need."""
 
 from __future__ import annotations
 

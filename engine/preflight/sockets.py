@@ -1,4 +1,4 @@
-"""Sockets: which kinds CRIU has, and which states it can save them in."""
+"""Sockets: which kinds CRIU knows, and in which states it can save them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Terminals: which CRIU can save, and which are served by somebody outside of the tree."""
+"""Terminals: which of them CRIU can save, and which are served by a process outside of the tree."""
 
 from __future__ import annotations
 

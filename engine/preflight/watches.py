@@ -1,7 +1,7 @@
-"""Whether what epolls, inotifys and fanotifys watch can be found again, tried as CRIU tries it.
+"""Whether CRIU will find what an epoll, inotify or fanotify watches: it is looked for as CRIU does.
 
-An epoll knows files by themselves, not by their descriptors, and an inotify knows inodes: CRIU looks for a
-descriptor of the one (criu/eventpoll.c) and a path to the other (criu/fsnotify.c).
+An epoll knows files by themselves, not by their descriptors, and an inotify knows inodes: CRIU looks for
+a descriptor of the one (criu/eventpoll.c) and a path to the other (criu/fsnotify.c).
 """
 
 from __future__ import annotations

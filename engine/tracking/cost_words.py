@@ -37,11 +37,11 @@ class CostTeller:
             self._slowed_at_s = now_s
         elif self._slowed_at_s is not None and now_s - self._slowed_at_s > _OVER_AFTER_S:
             self._slowed_at_s = None
-            yield "ticks come as often as was asked for again"
+            yield "ticks come as often as asked for again"
         if unarmed:
             if self._unarmed_at_s is None:
                 yield (
-                    f"{unarmed} children are seen and not tracked before they are {SETTLED_S:.0f} s old, "
+                    f"{unarmed} children younger than {SETTLED_S:.0f} s are seen but not tracked, "
                     f"to keep the {say_budget(costs.budget)}: links hold them in full"
                 )
             self._unarmed_at_s = now_s

@@ -97,7 +97,7 @@ class EpochWatch:
                 require_same(each.identity)
                 if merges_pages_of(pid):
                     return (
-                        f"the kernel merges equal pages of process {pid} (KSM), which takes soft-dirty bits"
+                        f"the kernel merges equal pages of process {pid} (KSM), which loses soft-dirty bits"
                     )
                 if each.canary is None:
                     return f"it cannot be told whether another program cleared the soft-dirty bits of {pid}"
@@ -106,7 +106,9 @@ class EpochWatch:
             except TargetGone:
                 continue
             if not intact:
-                return f"another program cleared the soft-dirty bits of process {pid}, or the process itself"
+                return (
+                    f"another program, or process {pid} itself, cleared the soft-dirty bits of that process"
+                )
         return ""
 
 

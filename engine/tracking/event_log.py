@@ -13,8 +13,8 @@ from engine.tracking.sample import Event, EventKind, ProcessSample
 from engine.tracking.tracked_process import TrackedProcess
 
 _SEAMS: Final = (
-    "armed by write-protection: memory mapped right behind other memory stays apart from it until the next "
-    "tick, and an mremap of both at once fails till then"
+    "armed by write-protection: memory that is mapped next to other memory stays a mapping of its own until "
+    "the next tick; an mremap across both fails until then"
 )
 
 
@@ -72,7 +72,7 @@ class EventLog:
             self.note(
                 EventKind.FOREIGN_CLEAR,
                 process.identity,
-                f"another program cleared the soft-dirty bits of {process.command}, or the process itself: "
+                f"another program, or the process itself, cleared the soft-dirty bits of {process.command}: "
                 "writes may have gone unseen, and the next image will be a full one",
             )
         if sample.huge_inflation_pages and process.identity not in self._told_of_huge_pages:

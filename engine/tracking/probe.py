@@ -79,7 +79,7 @@ class Support:
             if self.of(kind).works:
                 return kind
         raise NotSupported(
-            "this kernel can track no writes: "
+            "this kernel cannot track writes: "
             f"soft-dirty: {self.soft_dirty.reason}; write-protect: {self.write_protect.reason}",
             hint="Linux 6.7 or later has write-protect tracking; `dirtytop doctor` tells more",
         )

@@ -49,7 +49,7 @@ class Session:
 
         Raises:
             TargetGone: there is no such process, or it is a zombie.
-            NotPermitted: it is not ours to look into.
+            NotPermitted: dirtytop is not permitted to look into it.
             KernelThread: it has no memory of its own.
             NotSupported: the tracker does not work on this kernel, or the target is this program.
         """
@@ -141,7 +141,7 @@ class Session:
         """Make sure that nobody relies on bits that are to be cleared. Raises EpochLent."""
         self._loan.require_own(
             "the next link of CRIU's chain relies on its soft-dirty bits",
-            "end the chain with a dump; arming all the same makes its next link a full one",
+            "end the chain with a dump first; arming anyway makes its next link a full one",
         )
 
     def attach(self) -> None:
@@ -173,7 +173,7 @@ class Session:
             raise NotSupported(
                 f"{self.tracker.value} tracking has no {mode.value} mode",
                 pid=self.root.pid,
-                hint=f"it has {self.modes[0].value} mode alone; soft-dirty tracking has both",
+                hint=f"it has {self.modes[0].value} mode only; soft-dirty tracking has both",
             )
         with self._lock:
             if mode is RateMode.REARMING:
@@ -322,7 +322,8 @@ def _require_trackable(pid: int) -> ProcessStat:
         )
     if stat.is_dead:
         raise TargetGone(
-            f"process {pid} ({stat.command}) is a zombie: it has exited, and its parent has not asked",
+            f"process {pid} ({stat.command}) is a zombie: it has exited, and its parent has not waited "
+            "for it",
             pid=pid,
         )
     if pid == os.getpid():

@@ -137,7 +137,7 @@ class UffdSource:
         return _Killed(
             f"process {pid}: the helper that attaches to it ended early, and so did a second one",
             pid=pid,
-            hint="does somebody kill it? the kernel log tells whether it was for want of memory",
+            hint="something may be killing it: the kernel log tells whether it was for lack of memory",
         )
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A directory that was walked to, and is used by its descriptor from then on."""
+"""A directory that is reached once, by a walk, and used by its descriptor from then on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ OPTION: Final = "--trust-directory"
 """What a user says on the command line who takes that on themselves."""
 
 _HINT: Final = (
-    "choose a directory that only you and root can change, with all above it; "
+    "choose a directory that, with all those above it, only you and root can change; "
     f"or, if you trust everybody who can, say {OPTION}"
 )
 _READ: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -1,8 +1,9 @@
-"""What of the environment is used by ourselves, and by the programs that we start.
+"""Which part of the environment dirtytop uses, and hands to the programs that it starts.
 
-Whoever starts us has set it, and is believed. But as root we are often started from another user's session,
-whose environment names that user's home and directories: there it is not root's word that counts, but
-that of whoever writes to them. So as root a variable that names such a place is replaced or left out.
+Whoever starts dirtytop has set it, and is believed. But root often starts it from another user's
+session, whose environment names that user's home and directories. What lies there is not root's word,
+but that of whoever writes to them. So as root a variable that names such a place is replaced or left
+out.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Programs that we run, and files that they obey.
+"""Which programs are run, and which files of options they obey.
 
-As root, only what root alone can change: no option lifts that, for it would be for others to say what
-root does. For everybody else it is their own affair.
+As root, only those that root alone can change: no option lifts that, for others would then decide what
+root does. Any other user decides for themselves.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def read_obeyed(path: Path, most_bytes: int = 1 << 20) -> bytes:
         fd = os.open(real, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(fd, "rb") as file:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise OSError(errno.EINVAL, "it is no plain file", str(path))
+                raise OSError(errno.EINVAL, "it is not a plain file", str(path))
             content = file.read(most_bytes + 1)
             if len(content) > most_bytes:
                 raise OSError(errno.EFBIG, "it is too large for a file of options", str(path))

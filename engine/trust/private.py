@@ -1,7 +1,7 @@
-"""Directories of our own for what is nobody's business: where CRIU works, and obeys a file of options.
+"""Directories that only dirtytop can enter: CRIU works in one, and reads its file of options there.
 
-Each is made in a directory that only we can enter, and locked for as long as somebody uses it. One that a
-killed program has left is not locked any more, and removed when the next one is made.
+Each is made in a directory that only we can enter, and is locked for as long as it is in use. One that a
+killed dirtytop has left is no longer locked, and is removed when the next one is made.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _make(name: str) -> tuple[OpenDirectory, OpenDirectory]:
             why = error.message if isinstance(error, NotTrusted) else os.strerror(error.errno or 0)
             reasons.append(f"{place}: {why}")
     raise LinkFailed(
-        f"there is no place for what only we may see ({'; '.join(reasons)})",
+        f"there is no directory that only dirtytop can look into ({'; '.join(reasons)})",
         hint=f"make room in {_places()[0]}",
     )
 

@@ -1,8 +1,8 @@
-"""From a path to a descriptor, once: each component is looked at before the next is looked up in it.
+"""Turns a path into a descriptor, once: each component is checked before the next is looked up in it.
 
-What lies on the way is opened without following links. Symbolic links are followed by us, and only those
-that nobody else can exchange. What the path leads to is settled when the walk ends. If every directory on
-the way is ours, it can also be named again, by its path, without leading elsewhere.
+Components are opened without following links. Symbolic links are followed by us, and only those that
+nobody else can exchange. What the path leads to is settled when the walk ends. If every directory on the
+way is ours, it can also be named again, by its path, without leading elsewhere.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ class Walk:
         holder, link = os.fstat(self.end), os.fstat(fd)
         if who_else_may_change(holder) or (is_shared(holder) and not is_ours(link.st_uid)):
             where = printable(str(real_path(fd)))
-            raise self._refusal(f"{where} is a symbolic link, which others may let lead elsewhere")
+            raise self._refusal(f"{where} is a symbolic link, which others could make lead elsewhere")
         self._links += 1
         if self._links > _MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(self._path))

@@ -1,4 +1,4 @@
-"""Demo targets that write memory at a known rate, to look at and to measure against."""
+"""Demo targets that write memory at a known rate, to watch and to measure against."""
 
 from engine.workloads.scenario import SCENARIOS, Scenario, scenario
 from engine.workloads.workload import Span, Workload, WrittenCount, start

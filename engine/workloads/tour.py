@@ -1,6 +1,6 @@
 """The guided tour's target: it goes through its phases by itself, and can be restored.
 
-Unlike a `Workload` it shares no channel with who started it, for CRIU could not give that back. Its phase
+Unlike a `Workload` it shares no channel with its starter, for CRIU could not restore one. Its phase
 stands in its name.
 """
 

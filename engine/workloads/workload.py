@@ -1,4 +1,4 @@
-"""A demo target that runs: started, asked how far it is, and ended."""
+"""A running demo target: how it is started, asked for its progress, and ended."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
 """The process behind a demo target: writes pages at a known rate until its starter is gone.
 
-Run by `engine.workloads.start` as a script of its own (`python -I -S writer.py NAME FD SIZE=N…`), so
-it imports nothing but the standard library and starts within a few hundredths of a second.
-FD is one end of a socket pair: it carries one line of JSON when the memory is mapped and filled,
-another for each byte received (a question how far the writer is), and its end of file, which
-comes when the starter closes its end or dies, ends the writer. With -1 there is no such channel.
+Run by `engine.workloads.start` as a script of its own (`python -I -S writer.py NAME FD SIZE=N…`), so it
+imports nothing but the standard library and starts within a few hundredths of a second. FD is one end of
+a socket pair: it carries one line of JSON when the memory is mapped and filled, another for each byte
+received (a question about its progress), and its end of file, which comes when the starter closes its
+end or dies, ends the writer. With -1 there is no such channel.
 """
 
 from __future__ import annotations

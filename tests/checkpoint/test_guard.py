@@ -39,7 +39,7 @@ class TestForeignClears:
         clear_soft_dirty(target.pid)
         result = chain.pre_dump()
         assert result.pages_in_parent == 0
-        assert any("another program cleared" in note for note in result.notes)
+        assert any("the process itself, cleared" in note for note in result.notes)
         assert_the_end_is_right(chain, target)
 
     def test_one_is_told_at_the_next_tick(
@@ -149,7 +149,7 @@ class TestGoingOn:
             assert result.notes == ()
         else:
             assert result.pages_in_parent == 0
-            assert any("ended with the program" in note for note in result.notes)
+            assert any("ended with the dirtytop" in note for note in result.notes)
         assert_the_end_is_right(chain, target)
 
     def test_a_clear_meanwhile_is_noticed(
@@ -194,7 +194,7 @@ class TestGoingOn:
             MemoryChain.go_on(session, begun)
 
     def test_a_link_is_no_chain(self, kind: TrackerKind, target: ScriptedTarget, begun: Path) -> None:
-        with Session(target.pid, kind) as session, pytest.raises(LinkFailed, match="is a link"):
+        with Session(target.pid, kind) as session, pytest.raises(LinkFailed, match="is itself a link"):
             MemoryChain.go_on(session, begun / "1")
 
     def test_another_program_in_the_same_process_is_noticed(

@@ -122,7 +122,7 @@ def test_why_a_link_is_a_full_one_is_told_though_the_first_try_fails(
     assert "another chain was made" in chain.why_full
     again = chain.pre_dump()
     assert again.pages_in_parent == 0
-    assert again.notes == ("another chain was made of this target meanwhile: this link is a full one",)
+    assert again.notes == ("another chain of this target was made meanwhile: this link is a full one",)
 
 
 def test_another_session_takes_nothing_of_a_chain_away_though_nobody_watches_new_memory_yet(

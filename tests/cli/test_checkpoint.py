@@ -126,7 +126,7 @@ def test_a_signal_gives_up_between_links_and_says_what_is_there(
     assert (code, output) == (1, "")
     error, hint = complaints.splitlines()
     assert error.startswith("dirtytop: interrupted")
-    assert hint == f"hint: complete until here: {tmp_path / '1'}"
+    assert hint == f"hint: complete so far: {tmp_path / '1'}"
     assert os.listdir(tmp_path) == ["1"]
     assert goes_on(steady)
     assert is_untouched(steady.pid)

@@ -38,7 +38,7 @@ def test_it_leaves_neither_a_process_nor_a_directory_behind(shell: Shell) -> Non
 
 def test_the_chain_is_kept_where_one_says(shell: Shell, tmp_path: Path) -> None:
     output = shell.succeeds("demo", "sparse", "--dir", tmp_path / "kept")
-    assert output.endswith(f"what was checkpointed is in {tmp_path / 'kept'}\n")
+    assert output.endswith(f"the checkpoints are in {tmp_path / 'kept'}\n")
     assert shell.succeeds("verify", tmp_path / "kept") == "sound: 3 links\n"
 
 

@@ -96,7 +96,7 @@ def test_auto_takes_memory_then_and_says_why(shell: Shell, hopeless: Held, tmp_p
 def test_without_criu_it_says_so_and_what_is_left(shell: Shell, steady: Workload) -> None:
     code, output, _ = shell.run("doctor", steady.pid)
     assert code == NOT_SUPPORTED
-    assert "by memory: memory and registers only" in output
+    assert "only by memory: memory and registers" in output
     assert "/nowhere/criu" in output
 
 

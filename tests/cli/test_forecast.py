@@ -36,7 +36,7 @@ def test_people_get_the_verdict_and_a_table_with_the_advice_marked(shell: Shell,
     assert header.split()[0] == "pre-dumps"
     assert rows[0].startswith("▸ ")
     assert rows[1].split()[0] == "1"
-    assert "▸ the fewest that meet 10 s" in rows
+    assert "▸ the fewest pre-dumps that meet 10 s" in rows
 
 
 def test_a_policy_of_others_can_be_marked_instead(shell: Shell, steady: Workload) -> None:

@@ -98,7 +98,7 @@ def test_a_target_that_exits_meanwhile_is_gone(shell: Shell, steady: Workload, t
     steady.stop()
     code, _, complaints = ended(waiting)
     assert code == 4
-    assert "exited while it was waited for" in complaints
+    assert "exited while dirtytop waited for" in complaints
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_target_that_exits_meanwhile_is_gone(shell: Shell, steady: Workload, t
         (("--deadline", "60s"), "--deadline goes with --when only"),
         (("--at-deadline", "dump"), "--at-deadline goes with --when only"),
         ((*LONG, "--deadline", "soon"), "is not a duration"),
-        ((*LONG, "--pre-dumps", 3), "it takes --pre-dumps 0 only"),
+        ((*LONG, "--pre-dumps", 3), "--pre-dumps can only be 0"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_done(

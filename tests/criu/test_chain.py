@@ -393,7 +393,7 @@ def test_a_foreign_clear_makes_the_next_link_a_full_one(
     Path(f"/proc/{judge.pid}/clear_refs").write_text("4")
     last = chain.dump(After.KILL)
     assert last.pages_in_parent == 0
-    assert "another program cleared" in last.notes[0]
+    assert "cleared the soft-dirty bits" in last.notes[0]
     judge.bury()
     restore(chain_directory, criu=tracking_criu)
     assert judge.judge()[1] == 0
@@ -418,7 +418,7 @@ def test_another_dirtytop_goes_on_with_a_chain(
         assert (second.pages_in_parent > 0, second.notes) == (True, ())
     else:
         assert second.pages_in_parent == 0
-        assert "another program cleared" in second.notes[0]
+        assert "cleared the soft-dirty bits" in second.notes[0]
     assert last.pages_in_parent > 0
     judge.bury()
     restore(chain_directory, criu=tracking_criu)

@@ -244,7 +244,7 @@ def test_connections_that_a_killed_criu_was_saving_work_again(
                 CriuChain(session, chain_directory, options, criu).dump()
             if "Can't get 1:" in raised.value.message:
                 pytest.skip(f"criu {criu.version_text} cannot save network sockets on this kernel")
-            assert "connections were put back to work" in raised.value.hint
+            assert "connections were taken out of repair mode" in raised.value.hint
             assert target.ask() == "ok"
             assert connection.recv(1) == b"."
 

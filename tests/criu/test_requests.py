@@ -132,7 +132,7 @@ def test_a_link_that_is_not_as_it_was_made_is_not_built_upon(
     first = CriuChain(session, chain_directory, criu=pretends.is_to("make")).pre_dump().path
     (first / "pages-1.img").write_bytes(bytes(4096))
     chain = CriuChain.go_on(session, chain_directory, criu=pretends.is_to("make"))
-    assert "not as it was made" in chain.pre_dump().notes[0]
+    assert "has been changed since it was made" in chain.pre_dump().notes[0]
     assert "parent_img" not in pretends.options
 
 
@@ -405,4 +405,4 @@ def test_others_than_root_are_told_so(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
     )
-    assert "needs to be root" in done.stderr
+    assert "has to run as root" in done.stderr

@@ -68,21 +68,21 @@ ALLOWED: Final = (
         "how often its threads have waited",
         r"switches \d+",
         ".*",
-        "a thread that is stopped waits until it may go on; so does the one that this test asks",
+        "a stopped thread waits until it may go on; so does the thread that this test asks",
     ),
     Allowed(
         "which userfaultfd watches its memory",
         "watched by userfaultfd",
         ".*",
-        "that is what write-protect tracking is; who reads its smaps is shown it",
+        "that is what write-protect tracking is; smaps shows it",
         is_while_attached=True,
     ),
     Allowed(
         "which number the next descriptor gets, for less than a millisecond",
         "self: children that were not as their parent",
         ".*",
-        "a process can be given a userfaultfd in itself alone, as a descriptor. Who opens a file or forks in "
-        "this moment sees it; it is closed again in parent and child",
+        "only the process itself can create its userfaultfd, which is a descriptor. A thread that opens a "
+        "file or forks at this moment sees it; it is closed again in parent and child",
         kinds="forking",
     ),
     Allowed(
@@ -90,7 +90,7 @@ ALLOWED: Final = (
         r"self: EINTR of (?:accept|connect|epoll_pwait2|io_getevents|io_uring_enter|recv|recvmmsg|recvmsg|"
         r"semtimedop|send|sigtimedwait)",
         ".*",
-        "the kernel ends it so at each stop. It is made to wait its whole time again once; were it always, "
+        "the kernel ends it at each stop. It is made to wait its whole time again, but only once: otherwise "
         "it might never end",
         kinds="timing",
     ),
@@ -98,13 +98,13 @@ ALLOWED: Final = (
         "epoll_wait's timeout, in its register",
         "system call",
         ".*",
-        "it waits on for what is left; with all of its timeout it would wait too long. Only the C library's "
-        "calls are treated so, and it has no use for the register afterwards",
+        "it waits on for the rest of its time; with its whole timeout it would wait too long. Only calls of "
+        "the C library are treated so, which does not use the register afterwards",
         change=r"(\S+ \S+ \S+) \S+ (.*) -> \1 \S+ \2",
         kinds="timing",
     ),
     Allowed(
-        "the fifth register, of a call with four arguments that has returned EINTR",
+        "the fifth register of a call with four arguments that has returned EINTR",
         "system call",
         ".*",
         "its program has run since, and made the call again",
@@ -115,13 +115,13 @@ ALLOWED: Final = (
         "write, send, sendfile and recv of all return what they have moved so far",
         r"self: parts of .*",
         _STOPPING,
-        "the kernel ends them so when their thread is stopped; what they return is true",
+        "the kernel ends them when their thread is stopped; what they return is true",
         kinds="transferring",
         when="dumps, and arming by soft-dirty bits",
         is_of_arming=True,
     ),
     Allowed(
-        "its handler of SIGCONT is run, or that signal waits if it is blocked",
+        "its handler of SIGCONT runs, or that signal waits if it is blocked",
         r"self: (?:EINTR of read|signal 18|signals came with|signals pending)|status ShdPnd|"
         r"memory \S+ b'\[stack\]'",
         _BY_STOP,
@@ -130,7 +130,7 @@ ALLOWED: Final = (
         when="a dump that stops it",
     ),
     Allowed(
-        "its parent, or whoever traces it, is told that it stopped and went on",
+        "its parent, or its tracer, is told that it stopped and went on",
         r"self: (?:storm|running|signal 17|signals came with|.*traced.*|.*tracing.*)",
         _BY_STOP,
         "the kernel tells a parent of SIGSTOP and of SIGCONT",
@@ -138,7 +138,7 @@ ALLOWED: Final = (
         when="a dump that stops it",
     ),
     Allowed(
-        "a SIGSTOP waits, of a process that was stopped already",
+        "a SIGSTOP waits, if the process was stopped already",
         "status ShdPnd",
         _BY_STOP,
         "it is to be stopped after the dump even if somebody lets it go on meanwhile; SIGCONT takes it away",
@@ -146,10 +146,10 @@ ALLOWED: Final = (
         when="a dump that stops it",
     ),
     Allowed(
-        "the page of its program at which CRIU lets it make calls is a copy",
+        "the page of its program from which CRIU makes it call the kernel is a copy",
         r"memory \S+ b'/.*'",
         _BY_CRIU,
-        "CRIU writes an instruction there and puts back what it was",
+        "CRIU writes an instruction there and puts the old one back",
         change=r".* -> (?:.*, )?Anonymous 4",
         is_crius=True,
         when="dumps by CRIU, and spliced ones",
@@ -158,12 +158,12 @@ ALLOWED: Final = (
         "4 KiB more of page tables",
         "page tables",
         _BY_CRIU,
-        "CRIU maps memory for its own code and takes it away",
+        "CRIU maps memory for its own code and unmaps it again",
         is_crius=True,
         when="dumps by CRIU, and spliced ones",
     ),
     Allowed(
-        "SIGTRAP that was ignored is no more",
+        "SIGTRAP, if it was ignored, no longer is",
         r"status SigIgn|self: signal 5",
         _BY_CRIU,
         "CRIU's code ends in a breakpoint, and the kernel does not let a breakpoint be ignored",
@@ -172,26 +172,26 @@ ALLOWED: Final = (
         when="dumps by CRIU, and spliced ones",
     ),
     Allowed(
-        "a SIGSTOP waits, of a process that was stopped already",
+        "a SIGSTOP waits, if the process was stopped already",
         "status ShdPnd",
         _BY_CRIU,
-        "CRIU has what was stopped stop again; SIGCONT takes it away",
+        "CRIU makes what was stopped stop again; SIGCONT takes it away",
         kinds="suspended|children",
         is_crius=True,
         when="dumps by CRIU, and spliced ones",
     ),
     Allowed(
-        "where a stopped process goes on: at its system call, which it begins anew, instead of behind it",
+        "where a stopped process goes on: at its system call, which it makes again, instead of behind it",
         "system call",
         _BY_CRIU,
-        "CRIU gives the registers back so; the kernel would have begun the call anew as well",
+        "CRIU restores the registers so; the kernel would have restarted the call as well",
         change=r"(.*) \S+ -> \1 \S+",
         kinds="suspended|children",
         is_crius=True,
         when="dumps by CRIU, and spliced ones",
     ),
     Allowed(
-        "whoever watches its files by inotify is told that they are opened, read and closed",
+        "a watcher of its files (inotify) is told that they are opened, read and closed",
         "self: what was done with its files",
         _BY_CRIU,
         "CRIU opens mapped files to find their build-id",
@@ -201,7 +201,7 @@ ALLOWED: Final = (
         when="dumps by CRIU, and spliced ones",
     ),
     Allowed(
-        "the handler of SIGSYS is gone, of a program that diverts its system calls",
+        "the handler of SIGSYS is gone, if the program diverts its system calls",
         r"status SigCgt|self: signal 31",
         _BY_CRIU,
         "CRIU's own calls are diverted like the program's while signals are blocked, and the kernel takes "
@@ -211,7 +211,7 @@ ALLOWED: Final = (
         when="dumps by CRIU, and spliced ones",
     ),
     Allowed(
-        "a restartable sequence goes on that should have begun anew",
+        "a restartable sequence goes on that should have been restarted",
         "self: counted wrong",
         _BY_CRIU,
         "CRIU moves a thread out of its sequence, to its own code, and back, and the kernel "

@@ -1,4 +1,4 @@
-"""Run the tools that make the lab: quietly if they succeed, with their own words if they fail."""
+"""Runs the tools that make the lab: quietly if they succeed, with their own output if they fail."""
 
 from __future__ import annotations
 

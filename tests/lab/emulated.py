@@ -1,6 +1,6 @@
-"""A pytest plugin for guests whose CPU is emulated: what takes long there is to start a Python process.
+"""A pytest plugin for guests whose CPU is emulated: starting a Python process takes long there.
 
-So all sessions share the one that obtains userfaultfds, as the sessions of one dashboard do.
+So all sessions share the process that obtains userfaultfds, as the sessions of one dashboard do.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""For tests that change the machine itself: they do so only where it is one of the lab's."""
+"""Lets tests that change the machine itself run only on a machine of the lab's."""
 
 from __future__ import annotations
 

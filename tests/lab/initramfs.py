@@ -1,4 +1,4 @@
-"""The first root of a guest: it loads what is needed to see the disk, and hands over to it.
+"""The first root of a guest: it loads the modules that the disk needs, and hands over to the disk.
 
 An initramfs is an uncompressed archive of cpio's "newc" format
 (Documentation/driver-api/early-userspace/buffer-format.rst).

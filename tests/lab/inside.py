@@ -1,6 +1,6 @@
-"""Runs the tests, or a part of the bench, on the kernel it stands on, and leaves what they found.
+"""Runs the tests, or a part of the bench, on the kernel it runs on, and leaves their results.
 
-In a guest it is all that runs; on the host it runs as it is.
+In a guest it is the only program; on the host it is an ordinary one.
 """
 
 from __future__ import annotations

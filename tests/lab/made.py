@@ -1,4 +1,4 @@
-"""Beside each thing that was made lies its recipe: when that changes, the thing is made again."""
+"""Keeps a recipe beside each thing that was made: when the recipe changes, the thing is made again."""
 
 from __future__ import annotations
 

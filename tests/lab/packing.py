@@ -1,4 +1,4 @@
-"""The project as a guest gets it: one file, compiled already, as that is slow in there."""
+"""Packs the project for a guest: one file, already compiled, since compiling is slow in a guest."""
 
 from __future__ import annotations
 

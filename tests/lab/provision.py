@@ -1,4 +1,4 @@
-"""Make what is missing for a guest, and keep it: root, kernel, Python packages, one disk image."""
+"""Makes what a guest needs, and keeps it: root, kernel, Python packages, one disk image."""
 
 from __future__ import annotations
 

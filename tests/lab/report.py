@@ -1,4 +1,4 @@
-"""What the kernels reported: read, added up, put into words."""
+"""Reads what the kernels reported, adds it up, and puts it into words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boot a guest, or take the host as it is; run the tests there and follow them to their end."""
+"""Boots a guest, or takes the host as it is; runs the tests there and follows them to their end."""
 
 from __future__ import annotations
 

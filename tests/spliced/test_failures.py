@@ -137,7 +137,7 @@ def test_an_only_copy_is_kept_though_it_cannot_get_its_name(
         patched.setattr(CriuDirectory, "finish", in_vain("name it"))
         with pytest.raises(LinkFailed) as failed:
             chain.dump(After.KILL)
-    assert "2.partial is whole" in failed.value.hint
+    assert "2.partial is complete" in failed.value.hint
     judge.bury()
     (chain.directory / "2.partial").rename(chain.directory / "2")
     assert verify(read_chain(chain.directory)) == ()

@@ -209,7 +209,7 @@ def test_slowing_is_said_once_and_its_end_once() -> None:
         said += told(teller, target)
     assert [text.partition(",")[0] for text in said] == [
         "ticks come 15.0 s apart",
-        "ticks come as often as was asked for again",
+        "ticks come as often as asked for again",
     ]
 
 
@@ -219,7 +219,7 @@ def test_children_that_are_not_tracked_are_said_once_and_that_they_are_again() -
     target.now_s += 60
     said += told(teller, target) + told(teller, target)
     assert len(said) == 2
-    assert said[0].startswith(f"7 children are seen and not tracked before they are {SETTLED_S:.0f} s old")
+    assert said[0].startswith(f"7 children younger than {SETTLED_S:.0f} s are seen but not tracked")
     assert "cost budget of 2 %" in said[0]
     assert said[1] == "all children are tracked again"
 

@@ -82,7 +82,7 @@ def test_a_place_of_somebody_else_is_passed_over(places: tuple[Path, Path]) -> N
     with PrivateDirectory() as made:
         assert made.path.parent == places[1]
     os.chown(places[1], 54321, 54321)
-    with pytest.raises(LinkFailed, match="no place") as failed:
+    with pytest.raises(LinkFailed, match="no directory") as failed:
         PrivateDirectory()
     assert str(places[0]) in failed.value.message
 

@@ -201,5 +201,5 @@ def test_a_file_of_options_is_read_if_it_is_roots(place: Path) -> None:
 
 def test_a_fifo_in_place_of_options_is_not_waited_for(place: Path) -> None:
     os.mkfifo(place / "criu.conf")
-    with pytest.raises(OSError, match="no plain file"):
+    with pytest.raises(OSError, match="not a plain file"):
         read_obeyed(place / "criu.conf")

@@ -224,7 +224,7 @@ async def test_the_question_before_a_kill_says_whether_the_dump_can_be_restored(
 ) -> None:
     app = launch(POSTGRES)
     async with run(app) as pilot:
-        for engine, says in (("memory", "cannot be restored from"), ("criu", "makes it again")):
+        for engine, says in (("memory", "cannot be restored"), ("criu", "brings it back")):
             await dialog(pilot, app, until, "D")
             app.screen.query_one(f"#engine-{engine}", Choice).value = True
             app.screen.query_one("#after-kill", Choice).value = True
@@ -246,9 +246,9 @@ async def test_while_a_chain_of_criu_is_open_the_header_says_that_it_only_reads_
         await begin_chain_of_criu(pilot, app, until)
         header = shown(app.screen.query_one(TargetHeader))
         assert "soft-dirty, only reading" in header
-        assert "epoch owned by the CRIU chain in" in header
+        assert "belong to CRIU's chain in" in header
         await pilot.press("m")
-        await until(pilot, lambda: "owned by the CRIU chain" in toasts(app))
+        await until(pilot, lambda: "belong to CRIU's chain" in toasts(app))
         assert machine.opened[POSTGRES].mode is RateMode.CUMULATIVE
         await pilot.press("D", "ctrl+s")
         await until(pilot, lambda: not current(app).is_lent)

@@ -169,7 +169,7 @@ async def test_a_trigger_that_pre_dumps_dumps_and_kills_leaves_a_chain_that_rest
             await pilot.press("ctrl+s")
             await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
             await pilot.click("#confirm")
-            await until(pilot, lambda: current(app).stage is Stage.GONE or "disarmed" in toasts(app).lower())
+            await until(pilot, lambda: current(app).stage is Stage.GONE or "cancelled" in toasts(app).lower())
             await until(pilot, lambda: current(app).wait is None and not current(app).is_busy)
             kinds = [link.kind for link in current(app).links]
             assert kinds == [*[LinkKind.PRE_DUMP] * (len(kinds) - 1), LinkKind.DUMP], toasts(app)

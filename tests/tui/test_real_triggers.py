@@ -37,7 +37,7 @@ def _own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def arm(until: Until) -> Arm:
-    """Arms a trigger as a user would."""
+    """Sets a trigger as a user would."""
 
     async def arm(
         pilot: Pilot[Any], app: DirtytopApp, kind: str, value: str, *, limit: str = "", gives_up: bool = False
@@ -121,14 +121,14 @@ async def test_at_the_deadline_it_gives_up_and_leaves_nothing(
     app = DirtytopApp(Options((target.pid,), arm=True, interval_s=0.2))
     async with run(app) as pilot:
         await arm(pilot, app, "quiet", "1h", limit="1s", gives_up=True)
-        await until(pilot, lambda: "the deadline has come, and nothing is dumped" in toasts(app))
+        await until(pilot, lambda: "the deadline has come, and no dump is made" in toasts(app))
         assert is_over(app)
         await pilot.press("q")
     assert app.desk.watched.join()
     assert not list((tmp_path / "state").rglob("*.img"))
 
 
-async def test_a_target_that_is_killed_meanwhile_disarms_it(
+async def test_a_target_that_is_killed_meanwhile_cancels_it(
     target: ScriptedTarget, until: Until, arm: Arm
 ) -> None:
     app = DirtytopApp(Options((target.pid,), arm=True, interval_s=0.2))

@@ -114,8 +114,8 @@ async def test_comparing_says_which_is_harder_to_dump_and_by_how_much(
             "postgres 60 is harder to dump: stops for 400 ms against 50 ms"
         )
         lines = text_of(app.screen.query_one(SideBySide))
-        stops = next(line for line in lines if line.startswith("then: stops"))
-        assert stops.split() == ["then:", "stops", "50", "ms", "400", "ms", "▲"]
+        stops = next(line for line in lines if line.startswith("stop, as advised"))
+        assert stops.split() == ["stop,", "as", "advised", "50", "ms", "400", "ms", "▲"]
         assert stops.index("400 ms") > lines[0].index("postgres 60")
         await pilot.press("escape")
         await until(pilot, lambda: isinstance(app.screen, WatchScreen))
@@ -133,7 +133,7 @@ async def test_comparing_what_is_not_armed_says_so_and_a_arms_both(
         await until(pilot, lambda: "press a" in str(answer.content))
         await pilot.press("a")
         await until(pilot, lambda: all(target.is_armed for target in app.desk.watched.targets))
-        await until(pilot, lambda: "a few ticks more" in str(answer.content))
+        await until(pilot, lambda: "a few more ticks" in str(answer.content))
 
 
 async def test_nothing_is_said_of_what_is_not_armed(

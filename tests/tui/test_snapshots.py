@@ -289,8 +289,8 @@ def test_the_dump_dialog_with_what_pre_flight_has_found(
             "criu has to be told to save connections",
             "`--tcp-established`",
         ),
-        _found(Severity.LOST, "pipe", "its other end is not in the tree: restored, it is closed", ""),
-        _found(Severity.NOTE, "security module", "restored, it is confined as it is now", ""),
+        _found(Severity.LOST, "pipe", "its other end is not in the tree, and is closed after a restore", ""),
+        _found(Severity.NOTE, "security module", "after a restore it is confined as now", ""),
     )
     why = "io_uring: descriptor 9 of process 40 (postgres): no criu can save it"
     spliced = replace(
@@ -330,7 +330,11 @@ def test_a_chain_of_criu_broken_by_a_foreign_clear(
             Told(target, messages.Sampled(target.live.sample, True, target.live.history, lent=True))
         )
         await until(pilot, lambda: target.is_lent)
-        event = Event(EventKind.FOREIGN_CLEAR, POSTGRES, "another program cleared the soft-dirty bits")
+        event = Event(
+            EventKind.FOREIGN_CLEAR,
+            POSTGRES,
+            "another program, or the process itself, cleared the soft-dirty bits",
+        )
         app.post_message(Told(target, messages.EventsSeen((event,))))
         await until(pilot, lambda: target.broken)
         app.clear_notifications()
@@ -346,7 +350,7 @@ def test_what_to_wait_for(
     assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until, "w"))
 
 
-def test_a_trigger_is_armed(
+def test_a_trigger_is_set(
     snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
 ) -> None:
     app = launch(POSTGRES, interval_s=1.0)

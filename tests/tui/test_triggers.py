@@ -90,18 +90,18 @@ async def test_it_is_chosen_armed_seen_and_disarmed_with_one_key(
         await open_dialog(pilot, app, until)
         assert isinstance(app.screen.focused, Button), "Enter goes on with what is suggested"
         await go_on(pilot, app, until)
-        assert "stop<100ms, at most 10 min, then dump anyhow" in str(
+        assert "stop<100ms, at most 10 min, then dump anyway" in str(
             app.screen.query_one(".dialog").border_title
         )
-        assert "Arm" in str(app.screen.query_one("#make", Button).label)
+        assert "Set" in str(app.screen.query_one("#make", Button).label)
         await pilot.press("ctrl+s")
         await until(pilot, lambda: "trigger stop<100ms · stop: unknown · " in header(app))
-        assert "then dump anyhow · c disarms" in header(app)
+        assert "then dump anyway · c cancels" in header(app)
         assert machine.chains == [], "nothing is made before it fires"
         await pilot.press("c")
         await until(pilot, lambda: "trigger" not in header(app))
         assert current(app).wait is None
-        assert "trigger stop<100ms disarmed: by you" in logged(app)
+        assert "trigger stop<100ms cancelled: by you" in logged(app)
 
 
 async def test_it_stays_in_view_while_the_view_is_frozen(
@@ -224,8 +224,8 @@ async def test_giving_up_at_the_deadline_is_told(
     app = launch(POSTGRES)
     async with run(app) as pilot:
         wait = await arm(pilot, app, until)
-        decide(app, wait, Action.GIVE_UP, "the deadline has come, and nothing is dumped")
-        await until(pilot, lambda: "the deadline has come, and nothing is dumped" in toasts(app))
+        decide(app, wait, Action.GIVE_UP, "the deadline has come, and no dump is made")
+        await until(pilot, lambda: "the deadline has come, and no dump is made" in toasts(app))
         assert current(app).wait is None
         assert machine.chains == []
 
@@ -304,7 +304,7 @@ async def test_dumping_by_hand_disarms_it_and_pre_dumping_says_who_does_that(
     async with run(app) as pilot:
         await arm(pilot, app, until)
         await pilot.press("d")
-        await until(pilot, lambda: "makes those that pay" in toasts(app))
+        await until(pilot, lambda: "makes the pre-dumps that pay" in toasts(app))
         assert current(app).wait is not None
         await pilot.press("D")
         await until(pilot, partial(is_on, app, DumpScreen))
@@ -312,7 +312,7 @@ async def test_dumping_by_hand_disarms_it_and_pre_dumping_says_who_does_that(
         await pilot.press("ctrl+s")
         await until(pilot, lambda: len(current(app).links) == 1)
         assert current(app).wait is None
-        assert "disarmed: it is dumped now" in logged(app)
+        assert "cancelled: it is dumped now" in logged(app)
 
 
 async def test_one_that_kills_asks_when_it_is_armed(
@@ -325,7 +325,7 @@ async def test_one_that_kills_asks_when_it_is_armed(
         app.screen.query_one("#after-kill", Choice).value = True
         await pilot.press("ctrl+s")
         await until(pilot, partial(is_on, app, ConfirmScreen))
-        assert "when it comes to stop<100ms" in str(app.screen.query_one(".dialog").border_title)
+        assert "when the trigger fires (stop<100ms)" in str(app.screen.query_one(".dialog").border_title)
         await pilot.press("enter")  # the harmless answer has the focus
         await until(pilot, partial(is_on, app, DumpScreen))
         assert current(app).wait is None

@@ -136,7 +136,7 @@ async def test_below_the_verdict_is_how_right_the_last_ones_were_and_what_is_arm
         text = "\n".join(text_of(panel))
         assert "(median of 3 links)" in text
         assert "said 12.1 MiB, was 11.7 MiB; stop 14 ms, was 15 ms" in text
-        assert "stop<50ms  42 s left, then dump anyhow" in text
+        assert "stop<50ms  42 s left, then dump anyway" in text
         panel.show_trigger(None)
         await pilot.pause()
         assert "stop<50ms" not in "\n".join(text_of(panel))

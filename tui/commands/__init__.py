@@ -1,5 +1,5 @@
-"""The commands, a module each; `tui.cli` imports the one that is asked for.
+"""The commands, one module each; `tui.cli` imports only the one that was called.
 
-None but the dashboard imports Textual: a script that calls `dirtytop watch` does not wait for it.
+Only the dashboard imports Textual: a script that calls `dirtytop watch` need not wait for it.
 Each command returns its exit code; None is 0.
 """

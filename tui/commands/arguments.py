@@ -29,7 +29,7 @@ _MOST_PERCENT: Final = 100.0
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
-TRUSTED_TO_HOLD: Final = "Write into DIR although others than you and root could exchange what is there."
+TRUSTED_TO_HOLD: Final = "Write into DIR even if users other than you and root could replace what is there."
 """What `--trust-directory` does where images are made."""
 
 DIRECTORY: Final = click.Path(file_okay=False, path_type=Path)
@@ -149,7 +149,7 @@ def cost_budget_option(function: _Function) -> _Function:
         type=_Share(),
         metavar="PERCENT|off",
         help="How much of a core tracking may cost the target; half of it may be stops. What would cost more "
-        "waits: ticks come later than asked for, and children that live shortly are not tracked. "
+        "waits: ticks come later than asked for, and short-lived children are not tracked. "
         "[default: 2%]",
     )(function)
 

@@ -60,7 +60,7 @@ _AUTO: Final = "auto"
 @click.option(
     "--pre-dumps", type=click.IntRange(min=0), default=2, show_default=True, help="Links before the dump."
 )
-@click.option("--every", type=SECONDS, default=2.0, show_default=True, help="Seconds from link to link.")
+@click.option("--every", type=SECONDS, default=2.0, show_default=True, help="Seconds between links.")
 @click.option(
     "--engine",
     type=click.Choice([_AUTO, *(engine.value for engine in Engine)]),
@@ -119,8 +119,8 @@ def checkpoint(
     """Take a checkpoint of process PID and its descendants, as a chain of links DIR/1, DIR/2, …
 
     Pre-dumps save memory while the target runs, so that little is left for the dump, which stops it.
-    With --when, links are made when it pays, and not by the clock.
-    What would make the dump fail is looked for first (`dirtytop doctor PID`), before anything is touched.
+    With --when, a link is made when it pays, not by the clock.
+    Before anything is touched, a check looks for what would make the dump fail (`dirtytop doctor PID`).
     Ctrl-C gives up cleanly: finished links stay, and the target runs on.
     """
     earlier = read_open_chain(directory) if goes_on else None
@@ -196,7 +196,7 @@ def _engine_for(pid: int, wanted: Engine | None, options: CriuOptions | None, *,
         TargetGone: there is no such process.
     """
     if not checked:
-        remark("without pre-flight: if criu cannot dump the target, that is found out at the end")
+        remark("without pre-flight: if criu cannot dump the target, that shows only at the end")
     try:
         if wanted is not None:
             if checked and kind_of(wanted).uses_criu:
@@ -207,7 +207,7 @@ def _engine_for(pid: int, wanted: Engine | None, options: CriuOptions | None, *,
         against = error.preflight.against(error.engine)
         for line in finding_lines(against) if len(against) > 1 else ():
             remark(line)
-        error.hint = f"{error.hint}; `--no-preflight` tries nevertheless".removeprefix("; ")
+        error.hint = f"{error.hint}; `--no-preflight` tries anyway".removeprefix("; ")
         raise
     if chosen.engine is Engine.MEMORY and is_read():
         remark(_in_full(chosen))
@@ -234,7 +234,9 @@ def _what_to_wait_for(engine: Engine | None, pre_dumps: int, every_s: float) -> 
         may_pre_dump=not is_given["pre_dumps"] or pre_dumps > 0,
     )
     if when and is_given["pre_dumps"] and pre_dumps:
-        raise click.UsageError("--when decides how many pre-dumps pay; it takes --pre-dumps 0 only", context)
+        raise click.UsageError(
+            "--when decides how many pre-dumps to make; with it, --pre-dumps can only be 0", context
+        )
     if when and engine is not None and not kind_of(engine).can_pre_dump():
         return When(replace(when.trigger, may_pre_dump=False), when.budget_s)
     return when
@@ -294,5 +296,5 @@ def _what_is_there(chain: Chain, hint: str) -> str:
     if not chain.links:
         return hint
     names = ", ".join(printable(str(link.path)) for link in chain.links)
-    there = f"complete until here: {names}"
+    there = f"complete so far: {names}"
     return f"{hint}; {there}" if hint else there

@@ -70,7 +70,8 @@ _OPTIONS: Final = (
     _choice(
         "--pre-dump-mode",
         PreDumpMode,
-        "criu: how pre-dumps take pages: splice, the default, all of them; read with a shorter stop.",
+        "criu: how pre-dumps read pages: splice (the default) takes them all; read stops the target for "
+        "less.",
     ),
     _choice(
         "--network-lock",
@@ -82,6 +83,6 @@ _OPTIONS: Final = (
         "config_file",
         type=CONFIG_FILE,
         metavar="FILE",
-        help="criu: a file of its options, which overrules all others.",
+        help="criu: a file of its options, which overrule all others.",
     ),
 )

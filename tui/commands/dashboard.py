@@ -38,11 +38,11 @@ class _Nameless(click.Command):
     ),
 )
 @click.argument("pids", metavar="[PID]...", type=PID, nargs=-1)
-@click.option("--interval", type=SECONDS, help="Seconds from tick to tick.")
+@click.option("--interval", type=SECONDS, help="Seconds between ticks.")
 @tracker_option
 @cost_budget_option
 @click.option("--dir", "directory", type=DIRECTORY, help="Where the first chain of checkpoints goes.")
-@trust_option("Write into chosen directories although others than you and root could exchange them.")
+@trust_option("Write into chosen directories even if users other than you and root could replace them.")
 @click.option("--stop-budget", type=DURATION, help="How long a dump may stop the target, as in 50ms.")
 @click.option("--theme", help="Colours, by name.")
 @click.option("--no-mouse", is_flag=True, help="Leave the mouse to the terminal.")

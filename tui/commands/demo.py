@@ -1,4 +1,4 @@
-"""`dirtytop demo`: a target with a known write rate, and all that can be done with it."""
+"""`dirtytop demo`: a target with a known write rate, watched and checkpointed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def demo(scenario: str, only_list: bool, directory: Path | None, trusts_director
     On a terminal this opens the dashboard, armed. Without one (in a pipe, in CI) the same is done as
     lines: ten ticks, two pre-dumps, a dump, and a check of the chain.
 
-    "tour" goes through steady writing, a burst, a lull and growth, for somebody to tell the story. As lines
+    "tour" goes through steady writing, a burst, a lull and growth, for you to tell the story. As lines
     it waits for the lull to dump, and restores the dump where CRIU can.
     """
     if only_list:
@@ -101,7 +101,7 @@ def _chain_directory(wanted: Path | None) -> Iterator[Path]:
     if wanted is not None:
         yield wanted
         if wanted.exists():
-            emit(f"what was checkpointed is in {printable(str(wanted))}")
+            emit(f"the checkpoints are in {printable(str(wanted))}")
         return
     with tempfile.TemporaryDirectory(prefix="dirtytop-demo-") as temporary:
         chain = Path(temporary) / "chain"

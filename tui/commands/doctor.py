@@ -32,7 +32,7 @@ def doctor(pid: int | None, as_json: bool) -> int:
 
     With PID: look at that process and its descendants, and say what will make a dump fail, what will not be
     saved, and what to do about it. Nothing is touched. CRIU's options are those that the dump would be made
-    with. Ends with 5 if no dump that can be restored can be made so.
+    with. Ends with 5 if they do not allow a dump that can be restored.
     """
     if pid is not None:
         return _look_over(pid, as_json)
@@ -74,7 +74,7 @@ def _lines(found: Preflight) -> list[str]:
     if able:
         verdict = f"yes, by {' and '.join(able)}"
     elif memory:
-        verdict = "not so that it can be restored; by memory: memory and registers only"
+        verdict = "only by memory: memory and registers, which cannot be restored"
     else:
         verdict = "no"
     lines = [f"can be dumped: {verdict}"]
@@ -86,7 +86,7 @@ def _lines(found: Preflight) -> list[str]:
         lines[0] = f"can be dumped: only with {' '.join(f'--{option}' for option in found.missing_options)}"
     lines += finding_lines(found.findings)
     if not found.findings:
-        lines.append("nothing speaks against it")
+        lines.append("nothing stands in the way")
     return lines
 
 

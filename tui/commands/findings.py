@@ -1,4 +1,4 @@
-"""What pre-flight has found, as lines."""
+"""The findings of pre-flight, as lines."""
 
 from __future__ import annotations
 

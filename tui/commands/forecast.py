@@ -55,16 +55,18 @@ _NOT_AT_ALL: Final = "–"
 
 
 @click.command(
-    short_help="Foresee what a checkpoint would cost, now and after pre-dumps.",
+    short_help="Forecast what a checkpoint would cost, now and after pre-dumps.",
     epilog=example(
         "every ten seconds, for a dump that may stop it for 50 ms",
         "dirtytop forecast 1234 --budget 50ms --interval 10",
     ),
 )
 @click.argument("pid", type=PID)
-@click.option("--watch", type=SECONDS, default=5.0, show_default=True, help="Seconds to look before.")
-@click.option("--interval", type=SECONDS, help="Go on, with a forecast every so many seconds.")
-@click.option("--count", type=click.IntRange(min=1), help="With --interval: end after so many.")
+@click.option(
+    "--watch--watch", type=SECONDS, default=5.0, show_default=True, help="Seconds to watch the target first."
+)
+@click.option("--interval", type=SECONDS, help="Repeat the forecast every so many seconds.")
+@click.option("--count", type=click.IntRange(min=1), help="With --interval: end after so many forecasts.")
 @click.option(
     "--budget",
     type=DURATION,
@@ -76,14 +78,14 @@ _NOT_AT_ALL: Final = "–"
     "--dir",
     "directory",
     type=DIRECTORY,
-    help="Where the links would go: its file system is what counts; otherwise that for temporary files.",
+    help="Where the links would go; only its file system matters. By default, where temporary files are.",
 )
 @click.option(
     "--engine",
     type=click.Choice(_ENGINES),
     default=Engine.MEMORY.value,
     show_default=True,
-    help="Who would make the links.",
+    help="What would make the links.",
 )
 @click.option(
     "--fork",
@@ -101,7 +103,7 @@ _NOT_AT_ALL: Final = "–"
 @click.option(
     "--policy",
     type=click.Choice(list(POLICIES), case_sensitive=False),
-    help="Mark what this policy of others would do, and not our advice.",
+    help="Mark what this policy of another tool would do, instead of our advice.",
 )
 @tracker_option
 @cost_budget_option
@@ -121,10 +123,10 @@ def forecast(
     cost_budget: CostBudget | None,
     as_json: bool,
 ) -> None:
-    """Foresee what a checkpoint of process PID and its descendants would cost: nothing is dumped.
+    """Forecast what a checkpoint of process PID and its descendants would cost. Nothing is dumped.
 
-    Looks for some seconds at what the target writes, measures how fast the directory's file system takes
-    memory, and says what to do: dump now, pre-dump first, wait, or that pre-dumps would not converge.
+    Watches for some seconds what the target writes, measures how fast the directory's file system takes
+    memory, and gives advice: dump now, pre-dump first, wait, or that pre-dumps would not converge.
     """
     if fork_s is not None and mtbf_s is not None:
         raise click.UsageError("--fork and --mtbf are two questions: ask one", click.get_current_context())
@@ -205,7 +207,7 @@ def describe(pid: int, sample: Sample, advice: Advice, policy: str | None) -> li
         if name != policy
     ]
     if found.is_rough:
-        lines.append("rough: links would be shorter than any two looks at this target were apart")
+        lines.append("rough: links would take less time than lay between any two looks at this target")
     return lines
 
 

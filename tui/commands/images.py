@@ -38,8 +38,8 @@ _HEADER: Final = (
 def images(directory: Path, as_json: bool) -> None:
     """List the chain of checkpoints in DIR, oldest link first.
 
-    DIR is a link, or holds links 1, 2, … and then the chain of the newest is meant. The last line says
-    what can be done with it, once all of it has been checked as `verify` does.
+    DIR is a link, or holds links 1, 2, …; then the chain of the newest is listed. The last line says
+    what the chain can be used for, after the same check that `verify` does.
     """
     chain = read_chain(directory)
     infos = chain.infos()
@@ -90,7 +90,7 @@ def _use(newest: LinkInfo) -> str:
 def verify(directory: Path, as_json: bool) -> int:
     """Check the chain of checkpoints in DIR, file by file and hole by hole.
 
-    Ends with 1 if there is anything wrong, and names each problem on a line.
+    Ends with 1 if anything is wrong, and names each problem on a line of its own.
     """
     try:
         chain = read_chain(directory)
@@ -131,12 +131,12 @@ def _links(count: int) -> str:
 )
 @click.argument("directory", metavar="DIR", type=DIRECTORY)
 @click.argument("out", metavar="OUT", type=DIRECTORY)
-@trust_option("Do it although others than you and root can change DIR, or exchange OUT.")
+@trust_option("Do it even if users other than you and root can change DIR or replace OUT.")
 @json_option
 def flatten(directory: Path, out: Path, trusts_directory: bool, as_json: bool) -> None:
     """Write the memory at the end of the chain in DIR as a single link without a parent, into OUT.
 
-    The chain is checked first, as `verify` does; of one that is not sound nothing is made.
+    The chain is checked first, as `verify` does; if it is not sound, nothing is written.
     """
     chain = read_chain(directory)
     if not trusts_directory:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as something to look for, not as an exception in the middle of a step."""
+"""Ctrl-C and SIGTERM as a flag that steps look at, not as an exception in the middle of one."""
 
 from __future__ import annotations
 

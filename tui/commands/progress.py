@@ -1,4 +1,4 @@
-"""How far a job is, on a terminal's last line."""
+"""The progress of a job, on a terminal's last line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`dirtytop restore`: make the processes of a dump again."""
+"""`dirtytop restore`: restore the processes of a dump."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ _LOOK_EVERY_S = 0.05
 
 
 @click.command(
-    short_help="Make the processes of a dump again.",
+    short_help="Restore the processes of a dump.",
     epilog=example("restore what `checkpoint --engine criu` saved", "dirtytop restore /var/tmp/job --detach"),
 )
 @click.argument("directory", metavar="DIR", type=DIRECTORY)
-@click.option("--detach", is_flag=True, help="Do not wait for the end of what is restored.")
+@click.option("--detach", is_flag=True, help="Do not wait for the restored processes to end.")
 @click.option("--leave-stopped", is_flag=True, help="Leave it stopped by SIGSTOP; SIGCONT lets it go on.")
 @click.option(
     "--criu-config",
     "config_file",
     type=CONFIG_FILE,
     metavar="FILE",
-    help="A file of CRIU's options, which overrules all others.",
+    help="A file of CRIU's options, which overrule all others.",
 )
-@trust_option("Restore although others than you and root can change the images.")
+@trust_option("Restore even if users other than you and root can change the images.")
 @json_option
 def restore(
     directory: Path,
@@ -50,8 +50,8 @@ def restore(
 ) -> None:
     """Restore the dump in DIR, with the pids that it had. CRIU does it, as root.
 
-    DIR is a dump, or holds links 1, 2, … of which the newest is meant. Only what CRIU dumped can be
-    restored. Without --detach this waits until it has exited; Ctrl-C ends the waiting, and it runs on.
+    DIR is a dump, or holds links 1, 2, …; then the newest is taken. Only what CRIU dumped can be
+    restored. Without --detach this waits until the root process has exited; Ctrl-C ends only the waiting.
     """
     trusts_directory = trusts_directory or _is_trusted(directory)
     with Interruption() as interruption:
@@ -89,7 +89,8 @@ def _is_trusted(directory: Path) -> bool:
         require_ours(read_chain(directory))
     except NotTrusted as error:
         question = (
-            f"{error.message}.\nWhat is restored has the rights that images name, root's too. Restore it?"
+            f"{error.message}.\nWhat is restored gets the rights that the images name, root's "
+            "included. Restore it?"
         )
         if not click.confirm(question, err=True):
             raise

@@ -93,7 +93,7 @@ def _open(session: Session, directory: Path, trusts_directory: bool) -> Chain:
     """A chain that can be restored, where CRIU works for us; else one of memory and registers."""
     chosen = choose_engine(session.root.pid)
     if chosen.why_not_restorable:
-        emit(f"the chain will be checked and not restored: {chosen.why_not_restorable}")
+        emit(f"the chain will be checked but not restored: {chosen.why_not_restorable}")
     # Pre-flight was a moment ago.
     return open_chain(chosen.engine, session, directory, checked=False, trusts_directory=trusts_directory)
 
@@ -112,7 +112,7 @@ class _Guide:
         self._said_s = 0.0
 
     def to_the_dump(self, chain: Chain) -> None:
-        """Arm the trigger in the burst, and make the links that it asks for; the last is the dump."""
+        """Set the trigger in the burst, and make the links that it asks for; the last is the dump."""
         is_armed = False
         self.advisor.chain_begun()
         after = After.KILL if kind_of(chain.engine).is_restorable else After.RUN
@@ -123,7 +123,7 @@ class _Guide:
             if not is_armed and self._phase is not None and self._phase.name == _ARMED_IN:
                 is_armed = True
                 self.advisor.arm(_TRIGGER, datetime.now())
-                emit("  a dump now would be dear: wait for a lull, `--when 'quiet 2s' --every 3`")
+                emit("  a dump now would stop it for long: wait for a lull, `--when 'quiet 2s' --every 3`")
             action = advice.decision.action
             if action in (Action.PRE_DUMP, Action.DUMP):
                 emit(f"  {action.value}: {advice.decision.reason}")
@@ -164,5 +164,6 @@ class _Guide:
         emit_link(make_link(self.advisor, chain, kind, after, cancelled=self._interruption.has_come))
         if kind is LinkKind.DUMP and after is After.KILL:
             emit(
-                "  that stop is longer than foreseen: one that is not to run on is held until all is durable"
+                "  that stop was longer than foreseen: a target that is not to run on is held until all "
+                "is durable"
             )

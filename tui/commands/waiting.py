@@ -112,7 +112,7 @@ class Waiter:
             self._said.waiting(advice)
             if action is Action.GIVE_UP:
                 raise CancelledError(
-                    f"not dumped: {advice.decision.reason}", hint="--at-deadline dump dumps all the same"
+                    f"not dumped: {advice.decision.reason}", hint="--at-deadline dump dumps anyway"
                 )
             if action is Action.WAIT:
                 continue
@@ -126,7 +126,9 @@ class Waiter:
     def _require_alive(self, sample: Sample) -> None:
         if not sample.processes:
             pid = self._session.root.pid
-            raise TargetGone(f"process {pid} has exited while it was waited for", pid=pid)
+            raise TargetGone(
+                f"process {pid} has exited while dirtytop waited for the moment to dump", pid=pid
+            )
 
     def _make(self, kind: LinkKind, after: After) -> None:
         self._said.clear()

@@ -35,7 +35,7 @@ _MODES: Final = {"cumulative": RateMode.CUMULATIVE, "rearming": RateMode.REARMIN
     ),
 )
 @click.argument("pid", type=PID)
-@click.option("--interval", type=SECONDS, default=1.0, show_default=True, help="Seconds from tick to tick.")
+@click.option("--interval", type=SECONDS, default=1.0, show_default=True, help="Seconds between ticks.")
 @click.option("--count", type=click.IntRange(min=1), help="End after so many ticks.")
 @tracker_option
 @cost_budget_option

@@ -119,7 +119,7 @@ _OPTIONS: Final = (
         type=click.Choice(list(_AT_DEADLINE)),
         callback=_keep,
         expose_value=False,
-        help="With --deadline: dump all the same (the default), or give up.",
+        help="With --deadline: dump anyway (the default), or give up.",
     ),
     click.option(
         "--stop-budget",

@@ -40,7 +40,7 @@ _OFF: Final = "off"
     show_default=True,
     help="What rows stand for.",
 )
-@click.option("--interval", type=SECONDS, default=1.0, show_default=True, help="Seconds from tick to tick.")
+@click.option("--interval", type=SECONDS, default=1.0, show_default=True, help="Seconds between ticks.")
 @click.option(
     "--count", type=click.IntRange(min=1), default=5, show_default=True, help="Look at so many ticks."
 )

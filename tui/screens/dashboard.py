@@ -327,7 +327,7 @@ def _reachable(panel: Widget) -> Widget:
 def _why_unknown(target: Target, readonly: bool) -> str:
     """What is to be done, or waited for, while nothing is foreseen."""
     if readonly:
-        return "Read-only: what a dump would cost is not found out."
+        return "Read-only: there is no forecast of what a dump would cost."
     if not target.is_armed:
         return "Press a to arm: after a few ticks this tells what a dump would cost."
     return "A few ticks more, and a look at the disk: then this tells what a dump costs."

@@ -164,7 +164,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         title = f"{KINDS[self._kind]} of {printable(self._target.command)} {self._target.pid}"
         if self._trigger is not None:
             title += f" · {self._trigger}{deadline_text(self._trigger)}"
-            self.query_one("#make", Button).label = Content("Arm the trigger")
+            self.query_one("#make", Button).label = Content("Set the trigger")
         self.query_one(".dialog").border_title = Content(title)
 
     def _going_on(self) -> str:
@@ -352,11 +352,11 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         if self._after is not After.KILL:
             self._answer()
             return
-        when = f" when it comes to {self._trigger}" if self._trigger is not None else ""
+        when = f" when the trigger fires ({self._trigger})" if self._trigger is not None else ""
         question = ConfirmScreen(
             f"Kill {self._target.command} {self._target.pid}{when}?",
             killed_text(is_restorable=self._is_restorable, is_asked=self._trigger is None),
-            confirm="Arm, dump and kill" if self._trigger is not None else "Dump and kill",
+            confirm="Set it, dump and kill" if self._trigger is not None else "Dump and kill",
             refuse="Cancel",
         )
         self.app.push_screen(question, lambda sure: self._answer() if sure else None)

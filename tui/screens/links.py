@@ -222,4 +222,4 @@ def _facts(result: LinkResult) -> Iterator[tuple[str, str]]:
         yield "in all", format_duration(result.seconds)
     yield "restorable", verdict(result)
     if result.restorable:
-        yield "restore it by", restore_command(result)
+        yield "restore it with", restore_command(result)

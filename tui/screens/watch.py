@@ -115,9 +115,9 @@ class WatchScreen(Screen[None]):
         question = ConfirmScreen(
             "Arm, and break CRIU's chain?",
             f"Arming clears the soft-dirty bits that the next link of CRIU's chain{_in(target)} relies on."
-            f" Nothing is lost, but that link will be a full one: about {say_bytes(target.whole_bytes)},"
-            f" and not {say_bytes(target.next_bytes)}.",
-            confirm="Arm all the same",
+            f" Nothing is lost, but that link will be a full one: about {say_bytes(target.whole_bytes)}"
+            f" instead of {say_bytes(target.next_bytes)}.",
+            confirm="Arm anyway",
             refuse="Leave it",
         )
         self.app.push_screen(question, lambda sure: sampler.arm(even_if_lent=True) if sure else None)
@@ -174,7 +174,7 @@ class WatchScreen(Screen[None]):
             return
         if target.wait is not None:
             self._desk.tell(
-                f"The trigger {target.wait.trigger} makes those that pay. c disarms it, D dumps now.",
+                f"The trigger {target.wait.trigger} makes the pre-dumps that pay. c cancels it, D dumps now.",
                 title="Pre-dump",
             )
             return
@@ -226,7 +226,7 @@ class WatchScreen(Screen[None]):
         self._desk.announce(target, What.STATUS)
 
     def action_cancel(self) -> None:
-        """Have the running link given up, and the trigger disarmed."""
+        """Have the running link given up, and the trigger cancelled."""
         target = self.target
         if target is None:
             return
@@ -365,7 +365,7 @@ class WatchScreen(Screen[None]):
         self._desk.announce(self.target, What.TARGETS)
 
     def action_unwatch(self) -> None:
-        """Let the target in view go; asks if a link of it is being made, or a trigger is armed."""
+        """Let the target in view go; asks if a link of it is being made, or a trigger is set."""
         target = self.target
         if target is None:
             return
@@ -383,9 +383,9 @@ class WatchScreen(Screen[None]):
             )
         else:
             question = ConfirmScreen(
-                "Stop watching while a trigger is armed?",
-                "Nothing is dumped when it comes to that. Links until now stay, and the target runs on.",
-                confirm="Disarm it and stop",
+                "Stop watching while a trigger is set?",
+                "No dump will be made. The links so far stay, and the target runs on.",
+                confirm="Cancel it and stop",
                 refuse="Go on",
             )
         self.app.push_screen(question, lambda sure: self._unwatch(target) if sure else None)

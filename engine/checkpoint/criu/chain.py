@@ -186,8 +186,8 @@ class CriuChain:
         opened = self._claim.place.opened
         if not opened.is_ours:
             raise NotTrusted(
-                f"criu makes no pre-dumps in {printable(str(self.directory))}, where it could be led "
-                f"elsewhere on the way to a parent: {opened.other}",
+                f"criu makes no pre-dumps in {printable(str(self.directory))}, where others could lead it "
+                f"to another parent: {opened.other}",
                 hint="make the dump alone (`--pre-dumps 0`), or pre-dumps with `--engine spliced`",
             )
         return self._add(LinkKind.PRE_DUMP, After.RUN, progress, cancelled)

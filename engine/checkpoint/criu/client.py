@@ -271,9 +271,9 @@ class Worker:
         try:
             message = CriuResp.FromString(data)
         except DecodeError as error:
-            raise NoAnswer("criu answered what is no message of its protocol") from error
+            raise NoAnswer("criu's answer is not a message of its protocol") from error
         if flags & socket.MSG_TRUNC or not message.IsInitialized():
-            raise NoAnswer("criu answered what is no message of its protocol")
+            raise NoAnswer("criu's answer is not a message of its protocol")
         return message
 
     def _wait_for_answer(self, notified: Notified, watch: Watch, deadline_s: float | None) -> CriuResp:
@@ -297,7 +297,7 @@ class Worker:
         try:
             code = self._process.wait(_ENDING_S)
         except subprocess.TimeoutExpired:
-            return NoAnswer("criu has hung up, and does not end")
+            return NoAnswer("criu has closed its socket, and does not end")
         if code < 0:
             return NoAnswer(f"criu was killed by {signal.Signals(-code).name}")
         return NoAnswer(f"criu ended without an answer (exit code {code})")

@@ -39,7 +39,7 @@ def require_not_older(criu: Criu, dump: Link, found: Soundness) -> None:
         maker = ".".join(map(str, made_by))
         raise NotSupported(
             f"{printable(str(dump.path))} was made by criu {maker}: this one, {criu.version_text}, is older, "
-            "and would restore something else without knowing",
+            "and would restore wrong memory without noticing",
             hint=f"name criu {maker} or a newer one in the variable {VARIABLE}",
         )
 

@@ -63,62 +63,64 @@ def _names(text: str) -> frozenset[str]:
 
 
 _RULES: Final = (
-    _Rule(_names("images-dir"), _ALL, "dirtytop says where the images are", _LEAVE_IT, _REQUEST),
+    _Rule(_names("images-dir"), _ALL, "dirtytop decides where the images are", _LEAVE_IT, _REQUEST),
     _Rule(_names("work-dir log-file"), _ALL, "dirtytop reads what criu logs", _LEAVE_IT, _REQUEST),
-    _Rule(_names("prev-images-dir"), _ALL, "dirtytop says what a link builds on", _LEAVE_IT, None),
+    _Rule(_names("prev-images-dir"), _ALL, "dirtytop decides what a link builds on", _LEAVE_IT, None),
     _Rule(
         _names("leave-running leave-stopped"),
         _DUMPS,
-        "dirtytop says what becomes of the target",
+        "dirtytop decides what becomes of the target",
         "use `--after run` or `--after stop`",
         None,
     ),
     _Rule(
         _names("leave-stopped"),
         (Use.RESTORE,),
-        "dirtytop says whether it is left stopped",
+        "dirtytop decides whether it is left stopped",
         "use `--leave-stopped`",
         "leave-running",
     ),
     _Rule(
         _names("restore-detached no-restore-detached daemon no-daemon restore-sibling no-restore-sibling"),
         (Use.RESTORE,),
-        "dirtytop says whose child it becomes",
-        "use `--detach`, or not",
+        "dirtytop decides whose child it becomes",
+        "use `--detach`, or leave that out too",
         _REQUEST,
     ),
     _Rule(_names("page-server"), _ALL, "the pages would go elsewhere", _LEAVE_IT, "no-page-server"),
     _Rule(
         _names("lazy-pages"),
         _ALL,
-        "the pages would be left to a server, and criu wait for it",
+        "the pages would be left to a server, and criu would wait for it",
         _LEAVE_IT,
         _REQUEST,
     ),
     _Rule(
         _names("ps-socket"),
         _ALL,
-        "it is a number of a descriptor that is another one here",
+        "its number names another descriptor here",
         _LEAVE_IT,
         _REQUEST,
     ),
     _Rule(
         _names("status-fd close"),
         _ALL,
-        "it is a number of a descriptor that is another one here",
+        "its number names another descriptor here",
         _LEAVE_IT,
         None,
     ),
     _Rule(_names("stream"), _ALL, "the images would go elsewhere", _LEAVE_IT, "no-stream"),
-    _Rule(_names("auto-dedup"), _ALL, "it takes pages out of links that exist", _LEAVE_IT, _REQUEST),
+    _Rule(_names("auto-dedup"), _ALL, "it takes pages out of existing links", _LEAVE_IT, _REQUEST),
     _Rule(
-        _names("track-mem no-track-mem"), _DUMPS, "dirtytop says when memory is tracked", _LEAVE_IT, _REQUEST
+        _names("track-mem no-track-mem"),
+        _DUMPS,
+        "dirtytop decides when memory is tracked",
+        _LEAVE_IT,
+        _REQUEST,
     ),
     _Rule(_names("pre-dump-mode"), (Use.LINK,), "dirtytop has to know it", "use `--pre-dump-mode`", _REQUEST),
-    _Rule(
-        _names("action-script"), (Use.SPLICE,), "it would see images that are not whole yet", _LEAVE_IT, None
-    ),
-    _Rule(_names("tls"), (Use.SPLICE,), "nobody is there who would speak it", _LEAVE_IT, "no-tls"),
+    _Rule(_names("action-script"), (Use.SPLICE,), "it would see incomplete images", _LEAVE_IT, None),
+    _Rule(_names("tls"), (Use.SPLICE,), "there is nothing that speaks it", _LEAVE_IT, "no-tls"),
     _Rule(
         _names("compress compress-region compress-acceleration"),
         _DUMPS,
@@ -232,7 +234,7 @@ def _statements(file: ConfigFile) -> Iterator[_Statement]:
         names = exact or {known for known in KNOWN if known.startswith(name)}
         statement = _Statement(shown, number, printable(name), frozenset(names))
         if b"\0" in line:
-            raise statement.refused("criu reads no further than to the zero byte in it", _LEAVE_IT)
+            raise statement.refused("it holds a zero byte, and criu reads no further", _LEAVE_IT)
         # An option that takes no value leaves it standing as an argument of its own.
         if found[2].lstrip(b'"').startswith(b"-"):
             raise statement.refused("its value begins as an option does", "give it another value")

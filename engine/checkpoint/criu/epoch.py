@@ -113,7 +113,7 @@ class LentEpoch:
             with self._session.held() as processes:
                 self._watch.begin(process.identity for process in processes)
         except DirtytopError as error:
-            self.why_unwatched = f"nobody could watch over the soft-dirty bits ({error.message})"
+            self.why_unwatched = f"the soft-dirty bits could not be watched ({error.message})"
         self._tell_session(self._watch.canaries)
 
     def ended(self) -> None:

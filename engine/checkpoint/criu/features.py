@@ -88,7 +88,8 @@ class Criu:
         if not self.has_memory_tracking:
             raise NotSupported(
                 "criu makes no pre-dumps here: this kernel has no soft-dirty bits",
-                hint="`--engine spliced` makes pre-dumps of ours; or make the dump alone (`--pre-dumps 0`)",
+                hint="`--engine spliced` makes dirtytop's own pre-dumps; or make only the dump "
+                "(`--pre-dumps 0`)",
             )
 
 
@@ -108,7 +109,7 @@ def find_criu() -> Path:
             found = None
         if found is None:
             raise NotSupported(
-                f"{VARIABLE} names {printable(named)}, which is no program", hint="name one, or unset it"
+                f"{VARIABLE} names {printable(named)}, which is not a program", hint="name one, or unset it"
             )
         return found
     found = find_program("criu", directories)
@@ -134,7 +135,7 @@ def examine_criu(program: Path | None = None) -> Criu:
     """
     path = program or find_criu()
     if os.geteuid() != 0:
-        raise NotPermitted("criu needs to be root to checkpoint and restore", hint="run as root")
+        raise NotPermitted("criu has to run as root to checkpoint and restore", hint="run as root")
     try:
         require_program(path)
         changed_ns = path.stat().st_mtime_ns
@@ -186,4 +187,4 @@ def _why_not(program: Path) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return "`criu check` does not run"
     said = find_cause(b"", done.stderr)
-    return said.text if said else "`criu check` says no more"
+    return said.text if said else "`criu check` gives no reason"

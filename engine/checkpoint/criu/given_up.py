@@ -32,16 +32,16 @@ def given_up(
             f"process {pid} has been stopped for {freeze.elapsed_s:.1f} s, "
             f"and criu (pid {worker.pid}) does not let go of it{see}",
             pid=pid,
-            hint="it was killed, and waits in the kernel, most likely for a disk: the process goes on when "
-            "that answers",
+            hint="criu was killed, and still waits in the kernel, most likely for a disk: the process "
+            "goes on when the disk answers",
         )
-    how = "it did not let go by itself and was killed" if worker.was_killed else "it was made to fail"
+    how = "criu did not let go by itself, and was killed" if worker.was_killed else "criu was made to fail"
     done = "; ".join(part for part in (how, worker.remains) if part) + see
     if isinstance(error, Cancelled):
-        return Cancelled(f"{error.message} (criu: {done})", pid=pid)
+        return Cancelled(f"{error.message} ({done})", pid=pid)
     return FrozenTooLong(
-        f"process {pid} was stopped by criu for {freeze.lasted_s:.1f} s, longer than the "
-        f"{freeze.limit_s:.1f} s that it may be: it runs on, and the link was given up ({done})",
+        f"process {pid} was stopped by criu for {freeze.lasted_s:.1f} s, longer than the limit of "
+        f"{freeze.limit_s:.1f} s: it runs on, and the link was given up ({done})",
         pid=pid,
         hint=MORE_TIME,
     )

@@ -198,7 +198,7 @@ class LettingGo:
                 self._end_while_held(held[1:])
             return
         grip = self._grip()
-        self._why_not = f"to kill it would harm the target: {grip.why_harmful}" if grip.why_harmful else ""
+        self._why_not = f"killing it would harm the target: {grip.why_harmful}" if grip.why_harmful else ""
         if grip.why_harmful:
             return
         _kill([*(stat.pid for stat in child_processes({self._criu.pid})), self._criu.pid])

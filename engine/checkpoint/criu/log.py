@@ -49,8 +49,9 @@ def _told(rule: Rule) -> str:
 _HINTS: Final = (
     (
         r"\.img: Permission denied",
-        "CRIU restores with the rights of the tree's user namespace, whose root may not read its images: "
-        "`dirtytop restore` lets it",
+        "CRIU restores with the rights of the root of the tree's user namespace, who may not read the "
+        "images: "
+        "`dirtytop restore` gives that access",
     ),
     (r"Can't splice (?:all )?pages", _told(processes.GUARD_REGION)),
     (r"send_fds failed|\[io_uring\]", _told(files.IO_URING)),
@@ -85,13 +86,16 @@ _HINTS: Final = (
     ),
     (r"bad size|build-ids? .* mismatch|mtime", "the file was changed after the dump: put it back as it was"),
     (r"No space left on device", "the file system is full: make room, or choose another directory"),
-    (r"File exists", "a process or thread of that number runs already"),
+    (r"File exists", "a process or thread with that id is already running"),
     (r"Timeout reached|[Tt]imed out", "a thread does not stop; `--freeze-timeout` waits longer"),
     (r"iptables|nft", "try another `--network-lock`"),
-    (r"Can't get 1:(?:16|34)\b", "this criu cannot save network sockets since Linux 6.16: a newer one can"),
+    (
+        r"Can't get 1:(?:16|34)\b",
+        "this criu cannot save network sockets on Linux 6.16 or later: a newer one can",
+    ),
     (
         r"in parent pagemap|not found in parent",
-        "the kernel calls pages clean that the link before does not hold; the next link is a full one",
+        "the kernel reports pages as clean that the previous link does not hold; the next link is a full one",
     ),
     (r"userfaultfd|uffd", _told(files.USERFAULTFD)),
     (r"Can't dump file .* of that type .*\(anon", _told(files.KERNEL_OBJECT)),

@@ -126,7 +126,8 @@ def _open_to(fd: int, path: Path, group: int, rights: int) -> None:
         return
     if mode & stat.S_IRWXG and status.st_gid != group:
         raise LinkFailed(
-            f"{printable(str(path))}: group {status.st_gid} has rights there, and {group} needs some too",
+            f"{printable(str(path))}: group {status.st_gid} has rights there, and group {group} needs "
+            "them too",
             hint=f"`setfacl -m g:{group}:x` lets it through",
         )
     os.fchown(fd, -1, group)

@@ -91,5 +91,5 @@ def hear_listener(starter: subprocess.Popen[bytes], hears: socket.socket) -> Lis
     except TimeoutError as error:
         raise NotSupported(
             f"the program that starts criu does not answer (pid {starter.pid})",
-            hint="has somebody stopped it, or its cgroup? It was told to end",
+            hint="it, or its cgroup, may have been stopped; it was told to end",
         ) from error

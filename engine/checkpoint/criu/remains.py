@@ -60,9 +60,9 @@ def clear_remains(root: Identity) -> str:
     return "; ".join(
         part
         for count, part in (
-            (mappings, f"{mappings} mappings of criu's were taken out of the target"),
-            (descriptors, f"{descriptors} descriptors of criu's were closed in it"),
-            (connections, f"{connections} of its TCP connections were put back to work"),
+            (mappings, f"{mappings} of criu's mappings were removed from the target"),
+            (descriptors, f"{descriptors} of criu's descriptors were closed in it"),
+            (connections, f"{connections} of its TCP connections were taken out of repair mode"),
             (left, f"criu has left {left} mappings in the target, which do no harm"),
         )
         if count

@@ -134,7 +134,7 @@ def _require_restorable(chain: ImageChain) -> Link:
     shown = printable(str(dump.path))
     if dump.kind is LinkKind.PRE_DUMP:
         raise BadImage(
-            f"{shown} is a pre-dump: it has memory and nothing else, and cannot be restored from",
+            f"{shown} is a pre-dump: it holds memory and nothing else, and cannot be restored",
             hint="a chain is restored from the dump at its end",
         )
     if not dump.restorable:
@@ -159,7 +159,7 @@ def _require_free(tree: list[PstreeEntry]) -> None:
         if found and found.is_dead:
             raise RestoreFailed(
                 f"pid {tid} is still taken: {found.command} is a zombie",
-                hint=f"its parent, pid {found.parent_pid}, has to wait for it, or to end",
+                hint=f"its parent, pid {found.parent_pid}, has to wait for it, or exit",
             )
         if found:
             raise RestoreFailed(

@@ -100,7 +100,9 @@ class CriuRun:
             except DirtytopError as error:
                 directory.is_only_copy = directory.is_only_copy and self._tree.is_gone()
                 if directory.is_only_copy:
-                    error.hint = f"the target is gone, and {printable(str(directory.partial_path))} is whole"
+                    error.hint = (
+                        f"the target has exited, and {printable(str(directory.partial_path))} is complete"
+                    )
                 raise
             finally:
                 self._freeze.end()
@@ -148,7 +150,9 @@ class CriuRun:
             return []
         if directory.is_only_copy:
             if self._tree.is_ending():
-                return [silence or "criu reported a failure after it had ended the target; the link is whole"]
+                return [
+                    silence or "criu reported a failure after it had ended the target; the link is complete"
+                ]
             directory.is_only_copy = False
         said = find_cause(directory.read_log(), stderr, answer.cr_errmsg if answer is not None else "")
         why = said.text if said else silence or "it does not say why"

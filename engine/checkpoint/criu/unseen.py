@@ -38,7 +38,7 @@ def why_not_left_out(choices: Mapping[int, Choice], parent: Link, watch: EpochWa
             return f"the kernel calls memory of process {pid} clean that the last link does not hold"
         try:
             if watch.has_moved(read_stat(pid).identity, choice.left_to_parent):
-                return f"process {pid} has moved memory (mremap), which soft-dirty bits do not tell"
+                return f"process {pid} has moved memory (mremap), which soft-dirty bits do not show"
         except TargetGone:
             continue
     return ""

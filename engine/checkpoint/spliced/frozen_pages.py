@@ -147,7 +147,8 @@ class FrozenPages:
         self._gauge.advance("copying", 0)
         if not grow(self._stash.buffer, needed_bytes):
             self.notes.append(
-                "more was pending than fits beside the target in memory: it was stopped until all was written"
+                "more was pending than fits into memory beside the target: the target was stopped until "
+                "all was written"
             )
             return
         for share in self._shares:

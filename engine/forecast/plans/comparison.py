@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Final
 
 from engine.forecast.plans.verdict import Forecast, Verdict
-from engine.units import say_duration, say_stop
+from engine.units import say_duration
 
 _CLEARLY: Final = 1.25
 """Less of a difference is none: forecasts are not that good."""
@@ -51,7 +51,9 @@ def compare(first: Forecast, second: Forecast) -> Comparison:
     takes_s = first.best.seconds.mid, second.best.seconds.mid
     if _differ(*takes_s, _LEAST_TIME_S):
         return _larger(*takes_s, "stops for about as long, but takes {} against {}")
-    return Comparison(Harder.NEITHER, f"{say_stop(stops_s[0])} and {say_duration(stops_s[1])}")
+    return Comparison(
+        Harder.NEITHER, f"they stop for {say_duration(stops_s[0])} and {say_duration(stops_s[1])}"
+    )
 
 
 def _differ(first: float, second: float, least: float) -> bool:

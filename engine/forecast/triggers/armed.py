@@ -109,7 +109,7 @@ class Armed:
         dump that failed, arm the trigger again.
         """
         if self.is_done:
-            return self, Decision(Action.WAIT, "it is over")
+            return self, Decision(Action.WAIT, "the trigger is done")
         decision = self._decide(self.trigger.condition, moment)
         if decision.action is Action.WAIT and self._is_pre_dump_due(moment.time_s):
             every = say_duration(self.trigger.pre_dump_every_s or 0.0)
@@ -127,7 +127,7 @@ class Armed:
     def _at_deadline(self, waiting: Decision) -> Decision:
         if self.trigger.at_deadline is AtDeadline.DUMP:
             return Decision(Action.DUMP, f"the deadline has come ({waiting.reason})")
-        return Decision(Action.GIVE_UP, f"the deadline has come, and nothing is dumped ({waiting.reason})")
+        return Decision(Action.GIVE_UP, f"the deadline has come, and no dump is made ({waiting.reason})")
 
     def _has_time_for_pre_dump(self, moment: Moment) -> bool:
         """Whether one begun now should end before the deadline."""
@@ -180,7 +180,7 @@ class Armed:
             return Decision(Action.DUMP, quiet)
         if not rhythm.spells:
             return Decision(
-                Action.WAIT, "how it writes is not known: that takes ticks that re-arm the tracker"
+                Action.WAIT, "how it writes is not known: only ticks that re-arm the tracker tell"
             )
         if rhythm.quiet_s > 0:
             return Decision(Action.WAIT, f"quiet for {say_duration(rhythm.quiet_s)} so far")
@@ -195,7 +195,7 @@ class Armed:
         if self._may_pre_dump and forecast.plans and forecast.best_pre_dumps:
             first = forecast.best.links[0].seconds
             if first.mid < left_s <= _AHEAD * first.high + 1:
-                return Decision(Action.PRE_DUMP, f"so that the stop at {self.due:%H:%M:%S} is short")
+                return Decision(Action.PRE_DUMP, f"to keep the stop at {self.due:%H:%M:%S} short")
         return Decision(Action.WAIT, f"in {say_duration(left_s)}")
 
     def _every(self, condition: Every, moment: Moment) -> Decision:

@@ -87,7 +87,7 @@ def _duration_in(part: str, text: str) -> float:
         raise BadTrigger(f"“{shown}”: {what}; write it as 50ms, 3s or 2min")
     seconds = float(found[1]) * _UNITS[found[2]]
     if not 0 < seconds <= _LONGEST_S:
-        raise BadTrigger(f"“{shown}”: a duration must be more than nothing and at most a week")
+        raise BadTrigger(f"“{shown}”: a duration must be longer than 0 and at most a week")
     return seconds
 
 

@@ -1,6 +1,6 @@
-"""CRIU's rules: what it cannot save, or only with an option, by its version. The one table of them.
+"""The one table of CRIU's rules: what which version cannot save, or only with an option.
 
-Each is as CRIU's source has it, 3.17.1 to 4.2, and was compared with what CRIU does with a process that has
-the thing, where one can be made (`tests/criu/test_preflight.py`). `source` says where it is decided, or
-which commit changed it.
+Each rule follows CRIU's source, 3.17.1 to 4.2, and was compared with what CRIU does to a process that
+has the thing, if such a process can be made (`tests/criu/test_preflight.py`). `source` says where CRIU
+decides, or which commit changed it.
 """

@@ -1,4 +1,4 @@
-"""What a process has open, but for sockets."""
+"""Rules about what a process has open, except sockets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KERNEL_OBJECT: Final = Rule(
 USERFAULTFD: Final = Rule(
     "userfaultfd",
     "userfaultfd",
-    f"{NOT_SAVED}, and what it watches we cannot track",
+    f"{NOT_SAVED}, and dirtytop cannot track what it watches",
     "criu/files.c, dump_one_file; mm/userfaultfd.c",
     hint="have the program do without it",
 )
@@ -56,7 +56,7 @@ OTHER_MOUNT: Final = Rule(
     "file of another mount",
     "it is on a mount that criu does not see from the root of the tree",
     "criu/files-reg.c, dump_one_reg_file",
-    hint="open it anew where it is mounted; a program that changed its mounts has to start another",
+    hint="reopen it where it is mounted; a program that has changed its mounts has to start another program",
 )
 OVERMOUNTED: Final = Rule(
     "overmounted",
@@ -73,7 +73,7 @@ NAMESPACE_FILE: Final = Rule(
     hint=CLOSE_IT,
 )
 PIDFD: Final = Rule(
-    "pidfd", "pidfd", "criu saves none before 4.1", "commit 1ce408ffa", until=(4, 1, 0), hint="criu 4.1 can"
+    "pidfd", "pidfd", "criu before 4.1 saves none", "commit 1ce408ffa", until=(4, 1, 0), hint="criu 4.1 can"
 )
 PIDFD_OUTSIDE: Final = Rule(
     "pidfd-outside",
@@ -92,7 +92,7 @@ DELETED_LARGE: Final = Rule(
     "it is larger than what criu saves of deleted files",
     "criu/files-reg.c, dump_ghost_remap; what is not in holes counts since commit fbded7978 (3.18)",
     severity=Severity.OPTION,
-    hint="`--ghost-limit` sets a higher limit; a program that was upgraded meanwhile has to be started anew",
+    hint="`--ghost-limit` sets a higher limit; a program that was upgraded meanwhile has to be restarted",
 )
 DELETED_LINKED: Final = Rule(
     "deleted-name",
@@ -134,7 +134,7 @@ MANY_PIPES: Final = Rule(
 HALF_PIPE: Final = Rule(
     "half-pipe",
     "pipe",
-    "its other end is not in the tree: restored, it is closed",
+    "its other end is not in the tree, and is closed after a restore",
     "criu/pipes.c",
     severity=Severity.LOST,
 )
@@ -155,14 +155,14 @@ FILE_WATCH: Final = Rule(
 TUN: Final = Rule(
     "tun",
     "network device (tun)",
-    "criu saves it only with a network namespace of the tree's own",
+    "criu saves it only if the tree has a network namespace of its own",
     "criu/tun.c, dump_tunfile",
     hint="run the program in a network namespace of its own",
 )
 TERMINAL: Final = Rule(
     "terminal",
     "terminal",
-    "who serves it is not in the tree",
+    "the process that serves it is not in the tree",
     "criu/tty.c, tty_verify_active_pairs and dump_verify_tty_sids",
     severity=Severity.OPTION,
     option="shell-job",
@@ -172,17 +172,20 @@ TERMINAL: Final = Rule(
 TERMINALS: Final = Rule(
     "terminals",
     "terminals",
-    "who serves them is not in the tree, and criu can exchange one only",
+    "the processes that serve them are not in the tree, and criu can replace only one",
     "criu/tty.c, tty_verify_active_pairs",
     hint="start it without a terminal (setsid, output to a file)",
 )
 TERMINAL_NUMBER: Final = Rule(
-    "terminal-number", "terminal", "criu numbers them to 1,000", "criu/tty.c, MAX_PTY_INDEX"
+    "terminal-number",
+    "terminal",
+    "its number is above 1,000, the highest that criu saves",
+    "criu/tty.c, MAX_PTY_INDEX",
 )
 CONTROLLING_TERMINAL: Final = Rule(
     "controlling-terminal",
     "/dev/tty",
-    "the process has not opened its terminal by its own name too",
+    "the process has not also opened its terminal by the terminal's own name",
     "criu/tty.c, tty_verify_ctty",
     hint="start it without a terminal (setsid, output to a file)",
 )
@@ -192,7 +195,7 @@ MAPPED_SOCKET: Final = Rule(
 NOT_LOOKED_AT: Final = Rule(
     "not-looked-at",
     "file of a server",
-    "whether it can be saved was not looked at, since its server may not answer",
+    "not checked, since the server may not answer",
     "engine/kernel/descriptors.py",
     severity=Severity.NOTE,
 )

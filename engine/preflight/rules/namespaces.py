@@ -1,4 +1,4 @@
-"""Namespaces, and the mounts in them: containers, seen from outside."""
+"""Rules about namespaces and the mounts in them: containers, seen from outside."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ _RUNTIME: Final = (
 NESTED: Final = Rule(
     "nested-namespace",
     "namespace",
-    "the root of the tree is not in it, and criu allows that of mounts and networks only",
+    "the root of the tree is not in it, which criu allows only of mount and network namespaces",
     "criu/namespaces.c, generate_ns_id",
     hint="checkpoint the process that leads that namespace, by itself",
 )
 NESTED_ALONE: Final = Rule(
     "nested-alone",
     "namespace",
-    "the root of the tree is in one of the machine's own, and criu cannot make one again below it",
+    "the root of the tree is in the machine's own one, and criu cannot make another one again below that",
     "criu/pstree.c, get_clone_mask",
     severity=Severity.UNRESTORABLE,
     hint="checkpoint the process that leads that namespace, by itself",
@@ -31,7 +31,7 @@ NO_INIT: Final = Rule(
     "pid namespace",
     "the root of the tree is not its first process",
     "criu/namespaces.c, do_dump_namespaces",
-    hint="checkpoint pid 1 of that namespace, or from inside of it",
+    hint="checkpoint pid 1 of that namespace, or checkpoint from inside it",
 )
 LEADER_OUTSIDE: Final = Rule(
     "session-outside",
@@ -119,14 +119,14 @@ LOCKED: Final = Rule(
 NO_IP: Final = Rule(
     "no-ip-program",
     "network namespace",
-    "criu needs the program `ip` to save it, which is not installed",
+    "criu saves it with the program `ip`, which is not installed",
     "criu/net.c, run_ip_tool",
     hint="install iproute2",
 )
 MAPPED_ROOT: Final = Rule(
     "mapped-root",
     "user namespace",
-    "the images are made readable to the group that is root's in it, since criu restores with its rights",
+    "criu restores with the rights of its root, so the images are made readable to that root's group",
     "criu/cr-restore.c, prepare_userns_creds",
     severity=Severity.NOTE,
 )

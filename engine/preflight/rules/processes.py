@@ -1,4 +1,4 @@
-"""What processes are, and what is mapped in them."""
+"""Rules about processes, and about what is mapped in them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DEVICE_MAPPING: Final = Rule(
 SYSV_MEMORY: Final = Rule(
     "sysv-memory",
     "System V shared memory",
-    "criu saves it only with an IPC namespace of the tree's own",
+    "criu saves it only if the tree has an IPC namespace of its own",
     "criu/cr-dump.c, check_sysvipc_map_dump",
     hint="run the program in an IPC namespace of its own (`unshare --ipc`)",
 )
@@ -40,7 +40,7 @@ UPROBES: Final = Rule(
     "somebody traces its functions, and criu before 4.2 cannot save such a process",
     "commit bab72af9a",
     until=(4, 2, 0),
-    hint="end the tracing (perf, bpftrace, …), and start the program anew",
+    hint="end the tracing (perf, bpftrace, …), and start the program again",
 )
 UPROBES_ALLOWED: Final = Rule(
     "uprobes-allowed",
@@ -56,7 +56,7 @@ UPROBES_ALLOWED: Final = Rule(
 SHADOW_STACK: Final = Rule(
     "shadow-stack",
     "shadow stack",
-    "criu saves none before 4.0",
+    "criu before 4.0 saves none",
     "commit a48aa33ea",
     until=(4, 0, 0),
     hint="a newer criu can",
@@ -74,7 +74,7 @@ SHARED_OUTSIDE: Final = Rule(
 NOT_PERMITTED: Final = Rule(
     "not-permitted",
     "access",
-    "it is not ours to look into",
+    "dirtytop is not permitted to look into it",
     "kernel/ptrace.c, __ptrace_may_access",
     part=Part.BOTH,
     hint="run as root, with CAP_SYS_PTRACE",
@@ -82,15 +82,15 @@ NOT_PERMITTED: Final = Rule(
 TRACED: Final = Rule(
     "traced",
     "traced process",
-    "it has a tracer, and can have one only",
+    "it has a tracer, and can have only one",
     "kernel/ptrace.c, ptrace_attach; compel/src/lib/infect.c, compel_interrupt_task",
     part=Part.BOTH,
-    hint="end the debugger, strace, or what it is",
+    hint="end the debugger, strace, or whatever traces it",
 )
 LEADER_EXITED: Final = Rule(
     "leader-exited",
     "process without its first thread",
-    "that has ended, and others go on",
+    "its first thread has ended, and others run on",
     "criu/seize.c, collect_threads",
     part=Part.BOTH,
 )
@@ -124,28 +124,28 @@ PENDING_SIGTRAP: Final = Rule(
 IGNORED_SIGTRAP: Final = Rule(
     "ignored-sigtrap",
     "signal",
-    "it ignores SIGTRAP, and after criu's dump or pre-dump no more: the next one ends it",
+    "it ignores SIGTRAP, but no longer after a dump or pre-dump by criu: the next SIGTRAP ends it",
     "kernel/signal.c, force_sig_info_to_task",
     severity=Severity.NOTE,
 )
 CONFINED: Final = Rule(
     "seccomp-confined",
     "seccomp",
-    "it has a filter, which criu may not lift as it has one too, from us",
+    "it has a filter, and criu may not lift it because dirtytop, and so criu, runs under one too",
     "kernel/ptrace.c, check_ptrace_options",
     hint="run dirtytop where it has none: outside of the container, or with `seccomp=unconfined`",
 )
 LIMITS: Final = Rule(
     "limits",
     "resource limits",
-    "those of another user can be read only with CAP_SYS_RESOURCE, which we lack",
+    "another user's can be read only with CAP_SYS_RESOURCE, which dirtytop lacks",
     "kernel/sys.c, check_prlimit_permission; criu/cr-dump.c, dump_task_rlimits",
     hint="run dirtytop with CAP_SYS_RESOURCE",
 )
 DEADLINE: Final = Rule(
     "deadline",
     "deadline scheduling",
-    "criu does not save its parameters, and the restore fails for want of them",
+    "criu does not save its parameters, and the restore fails without them",
     "criu/cr-dump.c, dump_sched_info",
     severity=Severity.UNRESTORABLE,
     hint="`chrt --other --pid 0 PID` before the dump",
@@ -153,7 +153,7 @@ DEADLINE: Final = Rule(
 SETTING: Final = Rule(
     "setting",
     "setting",
-    "criu does not save it: restored, it is that of who restores",
+    "criu does not save it: restored, it is that of the restoring process",
     "criu/cr-dump.c, dump_sched_info; images/core.proto",
     severity=Severity.LOST,
 )
@@ -176,14 +176,14 @@ AMBIENT_CAPABILITIES: Final = Rule(
 SECURITY_LABEL: Final = Rule(
     "security-label",
     "security module",
-    "restored, it is confined as it is now only where that profile is loaded",
+    "after a restore it is confined as now only where that profile is loaded",
     "criu/lsm.c",
     severity=Severity.NOTE,
 )
 STOPPED: Final = Rule(
     "stopped",
     "stopped process",
-    "pre-dumps of `--engine criu` leave it out, the dump has it, and restored it is stopped",
+    "pre-dumps by `--engine criu` leave it out; the dump holds it, and it is restored stopped",
     "criu/cr-dump.c, pre_dump_one_task",
     severity=Severity.NOTE,
 )
@@ -203,7 +203,7 @@ SESSION: Final = Rule(
 LEFT_BEHIND: Final = Rule(
     "left-behind",
     "left behind",
-    "it is of the same session, but no descendant, and so no part of the checkpoint",
+    "it is in the same session but not a descendant, and so not part of the checkpoint",
     "criu/seize.c, collect_children",
     severity=Severity.LOST,
     part=Part.BOTH,

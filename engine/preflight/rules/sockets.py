@@ -1,4 +1,4 @@
-"""Sockets."""
+"""Rules about sockets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from engine.preflight.finding import Rule, Severity
 from engine.preflight.rules.wording import CLOSE_IT, NOT_SAVED, by_config
 
 SOCKET_FAMILY: Final = Rule(
-    "socket-family", "socket", "criu has none of this kind", "criu/sockets.c, dump_socket", hint=CLOSE_IT
+    "socket-family",
+    "socket",
+    "criu knows no socket of this kind",
+    "criu/sockets.c, dump_socket",
+    hint=CLOSE_IT,
 )
 SOCKET_PROTOCOL: Final = Rule(
     "socket-protocol",
@@ -27,7 +31,7 @@ MPTCP: Final = Rule(
 PING_SOCKET: Final = Rule(
     "ping-socket",
     "ping socket",
-    "criu saves none before 4.2",
+    "criu before 4.2 saves none",
     "commit a80c54484",
     until=(4, 2, 0),
     hint="criu 4.2 can",
@@ -35,7 +39,7 @@ PING_SOCKET: Final = Rule(
 NETWORK_SOCKET: Final = Rule(
     "network-socket",
     "network socket",
-    "criu before 4.2 asks it for what this kernel does not tell any more (SO_PASSCRED, Linux 6.16)",
+    "criu before 4.2 asks it for an option that this kernel no longer tells (SO_PASSCRED, Linux 6.16)",
     "commit 4b7398595; net/core/sock.c, sk_getsockopt",
     until=(4, 2, 0),
     hint="criu 4.2 can",
@@ -81,7 +85,7 @@ UNIX_DATAGRAMS: Final = Rule(
     "criu/sk-unix.c, __dump_external_socket",
     severity=Severity.OPTION,
     option="ext-unix-sk",
-    then="its other end is not in the tree: restored, it is connected to who has that name then",
+    then="its other end is not in the tree: restored, it is connected to whatever has that name then",
     hint="`--ext-unix-sk`",
 )
 UNIX_NAMELESS: Final = Rule(
@@ -93,7 +97,7 @@ UNIX_NAMELESS: Final = Rule(
 UNIX_NOT_ACCEPTED: Final = Rule(
     "unix-not-accepted",
     "unix connection",
-    "who listens is not in the tree, and has not accepted it",
+    "the process that listens is not in the tree, and has not accepted it",
     "criu/sk-unix.c, dump_one_unix_fd",
     severity=Severity.UNRESTORABLE,
 )
@@ -108,14 +112,14 @@ UNIX_QUEUE: Final = Rule(
 NETLINK_DATA: Final = Rule(
     "netlink-data",
     "netlink socket",
-    "it has messages that were not read",
+    "it has unread messages",
     "criu/sk-netlink.c, can_dump_netlink_sk",
     hint="have the program read them",
 )
 NETLINK_GROUPS: Final = Rule(
     "netlink-groups",
     "netlink socket",
-    "criu saves only those of 32 groups at most that have an address",
+    "criu saves one with groups only if it has an address and at most 32 groups",
     "criu/sk-netlink.c, dump_one_netlink_fd",
     hint=CLOSE_IT,
 )

@@ -1,4 +1,4 @@
-"""What is said again and again in the table."""
+"""Phrases that several rules share."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tests.forecast.moments import NOON, forecast, moment
 
 
 class Driven:
-    """A trigger, armed at noon, and what it said."""
+    """A trigger, set at noon, and what it said."""
 
     def __init__(self, condition: Condition, **more: object) -> None:
         self.armed = Armed.arm(Trigger(condition, **more), 0.0, NOON)  # type: ignore[arg-type]

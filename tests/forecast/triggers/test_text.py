@@ -63,7 +63,7 @@ def test_what_is_shown_can_be_read_back(condition: Condition) -> None:
         ("stop<50", "a unit is missing"),
         ("stop<50 parsecs", "“parsecs” is not a unit of time"),
         ("stop<-5ms", "is not a duration"),
-        ("stop<0ms", "more than nothing"),
+        ("stop<0ms", "longer than 0"),
         ("stop<1e3ms", "is not a duration"),
         ("quiet", "a duration is missing"),
         ("quiet soon", "“soon” is not a duration"),
