@@ -115,7 +115,10 @@ def _kind_of(filler: Filler | None) -> Rest:
 
 def _remarks(missing_bytes: int, torn_bytes: int) -> Iterator[str]:
     if missing_bytes:
-        yield f"without {missing_bytes >> 10} KiB of shared memory, which the link does not hold"
+        yield (
+            f"without {missing_bytes >> 10} KiB of shared memory: links of ours hold none, and reading it "
+            "from a process takes root"
+        )
     if torn_bytes:
         yield (
             f"torn: {torn_bytes >> 10} KiB of shared memory were copied while the process ran, right after "

@@ -72,6 +72,14 @@ def test_a_pre_dump_shows_variables_by_name(debugged: Stopped, tmp_path: Path) -
     assert "122 'z'" in said
 
 
+def test_shared_memory_that_is_missing_is_said(debugged: Stopped, memory_core: CoreOf) -> None:
+    core = ElfCore(memory_core(debugged))
+    assert remarks(core).startswith("without 80 KiB of shared memory: links of ours hold none")
+    shared = [vma for vma in read_maps(debugged.pid).vmas if vma.kind is VmaKind.SHMEM]
+    assert shared
+    assert not any(vma.start in core.saved() for vma in shared)
+
+
 def test_a_core_is_private_and_sparse(links: Path, tmp_path: Path) -> None:
     made = core_of_link(links, tmp_path)
     status = made.path.stat()
