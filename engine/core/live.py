@@ -116,7 +116,7 @@ def make_live_cores(
         return LiveCores(
             cores=cores,
             pre_dumps=len(links) - 1,
-            stopped_us=sum(link.stopped_us for link in links),
+            stopped_us=sum(link.stopped_us or 0 for link in links),
             not_held=dump.not_held,
             notes=tuple(note for link in links for note in link.notes),
         )
@@ -135,7 +135,7 @@ def _links(
             yield result
             if pre_dumps is None:
                 pending = session.tick().totals.pending_pages
-                if not another_pays(result.pages_written, pending, made):
+                if not another_pays(result.pages_written or 0, pending, made):
                     break
         yield chain.dump(progress=_as(progress, "copying what changed"), cancelled=cancelled)
     finally:
