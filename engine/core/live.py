@@ -35,8 +35,8 @@ _MOST_PRE_DUMPS: Final = 5
 _SHRINKS: Final = 0.5
 """A pre-dump pays if it leaves at most this part of what it wrote."""
 
-Progress = Callable[[str, int, int], None]
-"""Called with what is being done, bytes done and bytes in total."""
+Progress = Callable[[str, int, int | None], None]
+"""Called with what is being done, bytes done and bytes in total, None while that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def make_live_cores(
         return LiveCores(
             cores=cores,
             pre_dumps=len(links) - 1,
-            stopped_us=sum(link.stopped_us or 0 for link in links),
+            stopped_us=sum(link.stopped_us or 0 for link in links),  # those of our own engine all know it
             not_held=dump.not_held,
             notes=tuple(note for link in links for note in link.notes),
         )
@@ -135,7 +135,7 @@ def _links(
             yield result
             if pre_dumps is None:
                 pending = session.tick().totals.pending_pages
-                if not another_pays(result.pages_written or 0, pending, made):
+                if not another_pays(result.pages_written, pending, made):
                     break
         yield chain.dump(progress=_as(progress, "copying what changed"), cancelled=cancelled)
     finally:
