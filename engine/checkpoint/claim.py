@@ -28,6 +28,8 @@ from engine.printable import printable
 from engine.tracking.session import Session
 from engine.tracking.tracked_process import TrackedProcess
 
+CLEARED: Final = "another program cleared the soft-dirty bits"
+"""Why the next link is a full one, in few words: the event of it tells more."""
 ANOTHER_CHAIN: Final = "another chain of this target was made meanwhile"
 _CLEARED_MEANWHILE: Final = (
     "another program, or the process itself, cleared the soft-dirty bits meanwhile: this link is a full one"
@@ -43,6 +45,8 @@ class Claim:
         self.place = place
         self.record = record
         self._foreign_clears = 0
+        self._looked_clears = self._held_clears = 0
+        """How many foreign clears had been seen when a link looked what was written, and when the last one did."""
 
     @classmethod
     def begin(cls, engine: Engine, session: Session, directory: Path, *, trusts: bool) -> Self:
@@ -77,11 +81,23 @@ class Claim:
     def take(self) -> None:
         """From now on pages are pending with regard to this chain, whose links hold nothing yet."""
         self.session.forget_images(self.record)
+        self._looked_clears = self._held_clears = self.session.foreign_clears
 
     @property
     def is_lost(self) -> bool:
         """Whether another chain has taken the session since."""
         return self.session.image_owner is not self.record
+
+    @property
+    def why_full(self) -> str:
+        """Why the next link will be a full one, as far as ticks have seen: it is for that link to look."""
+        if self.record.why_full or not self.record.links or self.record.is_ended:
+            return self.record.why_full if not self.record.is_ended else ""
+        return CLEARED if self.session.foreign_clears > self._held_clears else ""
+
+    def looked(self) -> None:
+        """The link under way has looked what was written: to the next one, clears before that do not matter."""
+        self._looked_clears = self.session.foreign_clears
 
     def why_changed(self) -> str:
         """Which link that the next one relies on is not as it was made, in words; empty if all are."""
@@ -125,6 +141,7 @@ class Claim:
     def settle(self, covered: Mapping[TrackedProcess, PageSet]) -> None:
         """A link is there, and holds these pages: they are no longer pending, unless written since."""
         self.session.finish_link(self.record, covered)
+        self._held_clears = self._looked_clears
 
     @property
     def clear_notes(self) -> tuple[str, ...]:

@@ -93,7 +93,7 @@ class MemoryChain:
     @property
     def why_full(self) -> str:
         """Why the next link will be a full one, as far as is known: it is for the next link to look."""
-        return self._record.why_full
+        return self._claim.why_full
 
     def pre_dump(self, progress: Progress = unheeded, cancelled: Cancelled = never) -> LinkResult:
         """Save what is pending while the target runs. Arguments and errors as of `make_pre_dump`."""

@@ -54,6 +54,7 @@ def make_pre_dump(claim: Claim, progress: Progress, cancelled: Cancelled) -> Lin
         clock.note(Step.LOOKED)
         with urgent():
             plans, memories = collect(session, held, relatives, stopped=False)
+        claim.looked()
         common = held.enter_context(CommonLink(writer, plans))
         gauge.total_bytes = common.needed_bytes
         with session.held():

@@ -64,6 +64,8 @@ class Session:
         stat = _require_trackable(pid)
         self.root = stat.identity
         self._costs = CostKeeper(budget, time.monotonic())
+        self.arms = 0
+        """How often it has been armed."""
         self._log = EventLog(self.root)
         self._loan = EpochLoan(self.root, shares_epochs=self._abilities.shares_epochs)
         self._ticks = Ticks(self.tracker, support.of(self.tracker).fault_s, self._costs, self._log)
@@ -135,6 +137,7 @@ class Session:
                 self.require_own_epoch()
             again = self.is_armed
             self._take_up(self._tree.arm)
+            self.arms += 1
             self._log.note_armed(again=again, leaves_seams=self._abilities.keeps_mappings_apart)
 
     def require_own_epoch(self) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.checkpoint.claim import CLEARED
 from engine.checkpoint.link import LinkResult
 from engine.checkpoint.memory import MemoryChain
 from engine.checkpoint.sidecar import read_sidecar
@@ -60,6 +61,18 @@ class TestForeignClears:
         chain.pre_dump()
         clear_soft_dirty(target.pid)
         assert chain.pre_dump().pages_in_parent == 0
+
+    def test_one_that_a_tick_has_seen_is_known_before_the_next_link(
+        self, session: Session, chain: MemoryChain, target: ScriptedTarget
+    ) -> None:
+        needs_soft_dirty(session)
+        chain.pre_dump()
+        assert chain.why_full == ""
+        clear_soft_dirty(target.pid)
+        session.tick()
+        assert chain.why_full == CLEARED
+        chain.pre_dump()
+        assert chain.why_full == ""
 
     def test_one_by_another_dirtytop_is_seen_though_that_plants_a_canary_too(
         self, session: Session, chain: MemoryChain, target: ScriptedTarget

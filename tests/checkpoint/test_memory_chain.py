@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.checkpoint.claim import CLEARED
 from engine.checkpoint.link import After, LinkProgress
 from engine.checkpoint.memory import MemoryChain
 from engine.errors import Cancelled, LinkFailed, TargetGone
@@ -79,6 +80,26 @@ def test_pending_is_everything_then_only_what_was_written(
     assert pending_in_region(session, target) == 100
     chain.pre_dump()
     assert pending_in_region(session, target) == 0
+
+
+def clear(session: Session) -> None:
+    """As a tick does that finds a canary gone."""
+    with session.held() as processes:
+        next(iter(processes)).foreign_clears += 1
+
+
+def test_what_ticks_have_seen_since_the_last_link_looked_is_why_the_next_is_full(
+    chain: MemoryChain, session: Session
+) -> None:
+    chain.pre_dump()
+    assert chain.why_full == ""
+    clear(session)
+    assert chain.why_full == CLEARED
+    chain.pre_dump()
+    assert chain.why_full == "", "that one looked at everything"
+    clear(session)
+    chain.dump()
+    assert chain.why_full == "", "there is no next one"
 
 
 def test_a_dump_ends_the_chain_and_is_whole(chain: MemoryChain, target: ScriptedTarget) -> None:

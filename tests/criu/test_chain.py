@@ -399,6 +399,19 @@ def test_a_foreign_clear_makes_the_next_link_a_full_one(
     assert judge.judge()[1] == 0
 
 
+def test_arming_all_the_same_makes_the_next_link_a_full_one_and_that_is_known_at_once(
+    tracking_criu: Criu, session: Session, chain_directory: Path
+) -> None:
+    if session.tracker is not TrackerKind.SOFT_DIRTY:
+        pytest.skip("by write-protection arming clears no soft-dirty bits")
+    chain = CriuChain(session, chain_directory, criu=tracking_criu)
+    chain.pre_dump()
+    assert chain.why_full == ""
+    session.arm(even_if_lent=True)
+    assert "armed" in chain.why_full
+    assert chain.dump().pages_in_parent == 0
+
+
 @pytest.mark.parametrize("meanwhile", ["nothing", "a clear", "another dirtytop"])
 def test_another_dirtytop_goes_on_with_a_chain(
     tracking_criu: Criu, judge: Outliving, chain_directory: Path, meanwhile: str

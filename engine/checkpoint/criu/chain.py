@@ -161,8 +161,9 @@ class CriuChain:
 
     @property
     def why_full(self) -> str:
-        """Why the next link will be a full one; empty if it can build on the last, or is the first."""
-        return self._record.why_full
+        """Why the next link will be a full one, as far as is known: it is for the next link to look."""
+        why_armed = self._epoch.why_armed if self.links and not self.is_ended else ""
+        return self._claim.why_full or why_armed
 
     def pre_dump(self, progress: Progress = unheeded, cancelled: Cancelled = never) -> LinkResult:
         """Save what was written since the last link; the target is stopped for a part of it.
@@ -230,6 +231,7 @@ class CriuChain:
             def goes_on() -> None:
                 if kind is LinkKind.PRE_DUMP:
                     self._epoch.begun()
+                    self._claim.looked()
                     session_waits.close()
 
             part = SmallPart(goes_on, partial(self._add_sidecar, kind))

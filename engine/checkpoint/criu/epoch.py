@@ -31,6 +31,7 @@ class LentEpoch:
         self._session = claim.session
         self._borrower = claim.record
         self._watch = EpochWatch()
+        self._arms = 0
         self.why_unwatched = ""
         """Why nobody watches over the epoch that CRIU began last, in words; empty if it is watched."""
 
@@ -48,6 +49,7 @@ class LentEpoch:
 
     def lend(self) -> None:
         """From now on the bits are CRIU's."""
+        self._arms = self._session.arms
         self._session.lend_epoch(self._borrower)
 
     def give_back(self) -> None:
@@ -75,6 +77,13 @@ class LentEpoch:
                 if known.get(process.identity, process.program) != process.program:
                     return f"process {process.identity.pid} has started another program since the last link"
         return ""
+
+    @property
+    def why_armed(self) -> str:
+        """That the bits were cleared by arming since they were lent, or since the epoch began; empty: they were not."""
+        shares_epochs = abilities_of(self._session.tracker).shares_epochs
+        is_armed_since = shares_epochs and self._session.arms > self._arms
+        return "the target was armed since the last link" if is_armed_since else ""
 
     def disturbance(self, choices: Mapping[int, Choice], parent: Link) -> str:
         """Why CRIU must not leave out what it would leave out now, in words; empty if it may.
@@ -115,6 +124,7 @@ class LentEpoch:
         except DirtytopError as error:
             self.why_unwatched = f"the soft-dirty bits could not be watched ({error.message})"
         self._tell_session(self._watch.canaries)
+        self._arms = self._session.arms
 
     def ended(self) -> None:
         """CRIU has cleared the bits for the last time, with a dump: there is nothing to watch over."""
