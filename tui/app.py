@@ -14,8 +14,8 @@ from textual import on
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.command import CommandPalette
+from textual.reactive import reactive
 from textual.screen import Screen
-from textual.signal import Signal
 
 from engine.checkpoint.link import Engine
 from engine.kernel.process import read_stat
@@ -24,17 +24,18 @@ from engine.tracking.cost_budget import CostBudget
 from engine.tracking.sample import TrackerKind
 from tui import keys
 from tui.backend import Backend, EngineBackend
-from tui.changes import What
 from tui.desk import Clock, Desk, Options
 from tui.endings import end_on_signals, thread_failures_go_to
 from tui.hearing import Hearing
 from tui.help import command_entries
 from tui.job_control import stops_put_off
 from tui.settings import Settings, load_settings, save_settings, settings_path
-from tui.target import Severity, Target
+from tui.targets.picture import Picture
+from tui.targets.told import TargetsPicked, ThreadFailed, Told
+from tui.targets.watchlist import WatchList
 from tui.theme import DEFAULT_THEME, THEMES
-from tui.told import TargetsPicked, ThreadFailed, Told
-from tui.watchlist import WatchList
+from tui.view.shown import NOTHING, Shown
+from widgets.event_log import Severity
 
 _WIDTHS: Final = [(0, "-narrow"), (100, "-wide"), (160, "-very-wide")]
 _HEIGHTS: Final = [(0, "-low"), (34, "-high")]
@@ -71,6 +72,9 @@ class DirtytopApp(App[None]):
     VERTICAL_BREAKPOINTS = _HEIGHTS
     BINDINGS: ClassVar[list[BindingType]] = [*keys.APP]
 
+    shown: reactive[Shown] = reactive(NOTHING, init=False)
+    """What the dashboard is showing now. Screens watch it."""
+
     def __init__(
         self,
         options: Options | None = None,
@@ -88,15 +92,21 @@ class DirtytopApp(App[None]):
         self.desk = Desk(
             backend=backend,
             watched=WatchList(
-                backend, self.post_message, options.tracker, options.cost_budget or settings.cost_budget
+                backend,
+                self.post_message,
+                options.tracker,
+                options.cost_budget or settings.cost_budget,
+                self._changed,
             ),
             settings=settings,
             options=options,
             clock=clock or SystemClock(),
-            changed=Signal(self, "changed"),
+            changed=self._changed,
             tell=self.tell,
         )
         self._hearing = Hearing(self.desk)
+        self._picture = Picture(self.desk.watched, readonly=options.readonly)
+        self._is_due = False
         self._settings_problem = settings_problem
         for theme in THEMES:
             self.register_theme(theme)
@@ -123,8 +133,7 @@ class DirtytopApp(App[None]):
         for pid in self.desk.options.pids:
             self.desk.watch(pid)
         if self.desk.watched.targets:
-            self.desk.watched.current = self.desk.watched.targets[0]
-            self.desk.announce(self.desk.watched.current, What.TARGETS)
+            self.desk.watched.bring_into_view(self.desk.watched.targets[0])
         if self._settings_problem:
             self.tell(self._settings_problem, title="Settings", severity="warning")
 
@@ -132,7 +141,7 @@ class DirtytopApp(App[None]):
             self._greet()
 
     def _greet(self) -> None:
-        """Once, and never in the way of somebody who has named what to watch."""
+        """Show the tour once; a user who has named what to watch is only told of it."""
         self.desk.remember(show_tour=False)
         if self.desk.options.pids:
             self.tell("T is a tour of four cards, ? lists the keys.", title="New here?")
@@ -147,6 +156,17 @@ class DirtytopApp(App[None]):
     def tell(self, text: str, *, title: str = "", severity: Severity = "information") -> None:
         """Show a toast of literal text."""
         self.notify(text, title=printable(title), severity=severity, markup=False)
+
+    def _changed(self) -> None:
+        """Something else is to be shown, once whatever is being done now is done."""
+        if not self._is_due:
+            self._is_due = True
+            self.call_next(self._show)
+
+    def _show(self) -> None:
+        self._is_due = False
+        now_s = self.desk.clock.monotonic()
+        self.shown = self._picture.take(now_s=now_s, stop_budget_s=self.desk.stop_budget_s)
 
     # What the threads say.
 
@@ -169,28 +189,13 @@ class DirtytopApp(App[None]):
 
     async def action_quit(self) -> None:
         """Leave; ask first if a pre-dump or dump is under way, or a trigger is set."""
-        busy, waiting = self.desk.watched.busy, self.desk.watched.waiting
-        if not busy and not waiting:
-            self.exit()
-            return
-        from tui.screens.confirm import ConfirmScreen
+        from tui.screens.questions import before_leaving
 
-        if busy:
-            question = ConfirmScreen(
-                "Leave while a link is being made?",
-                f"{_names(busy)}: it is cancelled, and what it wrote is removed. The target runs on.",
-                confirm="Cancel it and leave",
-                refuse="Stay",
-            )
+        question = before_leaving([target.facts for target in self.desk.watched.targets])
+        if question is None:
+            self.exit()
         else:
-            triggers = ", ".join(str(target.wait.trigger) for target in waiting if target.wait)
-            question = ConfirmScreen(
-                "Leave while a trigger is set?",
-                f"{_names(waiting)}: no dump will be made ({triggers}). The links so far stay.",
-                confirm="Cancel it and leave",
-                refuse="Stay",
-            )
-        self.push_screen(question, lambda leave: self.exit() if leave else None)
+            self.push_screen(question, lambda leave: self.exit() if leave else None)
 
     def action_help(self) -> None:
         """Explain what can be pressed here."""
@@ -241,10 +246,6 @@ class DirtytopApp(App[None]):
         raise message.error
 
 
-def _names(targets: Sequence[Target]) -> str:
-    return ", ".join(f"{target.command} ({target.pid})" for target in targets)
-
-
 def run(
     pids: Sequence[int] = (),
     *,
@@ -271,7 +272,7 @@ def run(
         directory: where the first chain goes, without a question.
         trusts_directory: whether others may be able to exchange the directories of chains.
         stop_budget_s: how long a dump may stop the target; None takes what the user set last.
-        engine: who makes chains where the user has never chosen; None: the one that saves most.
+        engine: the maker of chains while the user has never chosen one; None: the one that saves most.
         theme: by name; None takes what the user set last.
         mouse: whether to take the mouse from the terminal.
         readonly: neither arm nor dump.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
-
-from textual.signal import Signal
 
 from engine.checkpoint.link import Engine
 from engine.errors import DirtytopError
@@ -16,13 +15,14 @@ from engine.tracking.cost_budget import CostBudget
 from engine.tracking.sample import TrackerKind
 from engine.units import say_duration
 from tui.backend import Backend
-from tui.changes import Change, Tell, What
 from tui.directory import chain_name
 from tui.orders import ChainOrder
 from tui.settings import Settings, checkpoints_path
-from tui.target import Severity, Target
-from tui.triggers import Triggers
-from tui.watchlist import WatchList
+from tui.targets.target import Target
+from tui.targets.tell import Tell
+from tui.targets.triggers import Triggers
+from tui.targets.watchlist import WatchList
+from widgets.event_log import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,11 @@ class Options:
     """Neither arm nor dump."""
     stop_budget_s: float | None = None
     engine: Engine | None = None
-    """Who makes chains where the user has never chosen; None: the one that saves most of the target."""
+    """The maker of chains while the user has chosen none; None: the one that saves most of the target."""
     cost_budget: CostBudget | None = None
     """What tracking may cost a target."""
     greets: bool = False
-    """Show the tour to whoever has not seen it."""
+    """Show the tour to a user who has not seen it."""
     trusts_directory: bool = False
     """Whether others than us and root may be able to exchange the directories of chains."""
 
@@ -70,7 +70,17 @@ class Clock(Protocol):
 
 
 class Desk:
-    """Passed to every screen."""
+    """Passed to every screen.
+
+    Args:
+        backend: where targets and chains come from.
+        watched: the targets.
+        settings: as they are remembered.
+        options: what the command line says.
+        clock: the time.
+        changed: to be called when something else is to be shown. Targets do so by themselves.
+        tell: shows a toast.
+    """
 
     def __init__(
         self,
@@ -80,7 +90,7 @@ class Desk:
         settings: Settings,
         options: Options,
         clock: Clock,
-        changed: Signal[Change],
+        changed: Callable[[], None],
         tell: Tell,
     ) -> None:
         self.backend = backend
@@ -99,7 +109,7 @@ class Desk:
 
     @property
     def engine(self) -> Engine | None:
-        """Who makes chains: the last choice, if there is one; None leaves it open."""
+        """The maker of chains: the last choice, if there is one; None leaves it open."""
         engines = self.backend.engines()
         return next((each for each in engines if each.value == self.settings.engine), self.options.engine)
 
@@ -116,7 +126,7 @@ class Desk:
         for target in self.watched.targets:
             if target.sampler is not None:
                 target.sampler.advisor.set_budget(budget_s)
-            self.announce(target, What.STATUS)
+        self.changed()
         # Where there is little room, no panel has a frame to say it in.
         text = f"{say_duration(budget_s)}: the advice uses it from the next tick on."
         self.tell(text, title="Stop budget")
@@ -124,11 +134,6 @@ class Desk:
     def remember(self, **settings: Any) -> None:
         """Change settings; they are written when the program ends."""
         self.settings = replace(self.settings, **settings)
-
-    def announce(self, target: Target | None, *what: What) -> None:
-        """Tell the screens what has changed."""
-        for part in what:
-            self.changed.publish(Change(target, part))
 
     def watch(self, pid: int, *, start_ticks: int | None = None, command: str = "") -> None:
         """Watch a process and bring it into view."""
@@ -140,11 +145,10 @@ class Desk:
             arm=self.options.arm and not self.options.readonly,
             stop_budget_s=self.stop_budget_s,
         )
-        self.announce(self.watched.current, What.TARGETS)
 
     def foresee(self, target: Target) -> None:
         """Have it found out what links would cost where the next chain would go; read-only writes nothing."""
-        if self.options.readonly or target.wait is not None:  # for a trigger that is done anyway
+        if self.options.readonly or target.facts.wait is not None:  # for a trigger that is done anyway
             return
         self.watched.calibrate(target, ChainOrder(self.default_directory(target), self.engine))
 
@@ -159,19 +163,18 @@ class Desk:
     def first_directory(self, target: Target) -> Path | None:
         """Where the command line says that the first chain goes; None if it does not say, or it is taken."""
         directory = self.options.directory
-        if directory is None or target.links:
+        if directory is None or target.facts.links:
             return None
         if len(self.watched.targets) > 1:
             directory /= self._chain_name(target)
         return None if directory == target.refused_directory else directory
 
     def _chain_name(self, target: Target) -> str:
-        return chain_name(target.command, target.pid, self.clock.stamp())
+        return chain_name(target.facts.command, target.pid, self.clock.stamp())
 
     def note(self, target: Target, text: str, severity: Severity = "information") -> None:
         """Add a line to a target's event log."""
         target.note(self.clock.time_of_day(), printable(text), severity)
-        self.announce(target, What.LOG)
 
     def report(self, target: Target, error: DirtytopError, title: str) -> None:
         """Say that something failed: a toast with the hint, and a line in the event log."""
@@ -179,4 +182,4 @@ class Desk:
         text = printable(error.message)
         if error.hint:
             text += f"\n{printable(error.hint)}"
-        self.tell(text, title=f"{title} · {target.command} {target.pid}", severity="error")
+        self.tell(text, title=f"{title} · {target.name}", severity="error")

@@ -62,7 +62,7 @@ def examine_directory(
         return DirectoryReport(path, printable(f"{error.strerror}: {error.filename}"))
     free_bytes = space.f_bavail * space.f_frsize
     if earlier is not None and not earlier.why_not:
-        # Whoever is trusted: nobody goes on with what they may have exchanged.
+        # Even where others are trusted: a chain that they may have exchanged is not gone on with.
         strangers = _strangers(path, trusts=False, otherwise="")
         return DirectoryReport(path, strangers, free_bytes, earlier)
     if earlier is not None:

@@ -45,7 +45,7 @@ def thread_failures_go_to(report: Callable[[Exception], object]) -> Iterator[Non
     """Have `report` told of what threads raise; it is called in the thread that failed.
 
     A thread that could not write because the terminal is gone is not reported: it goes on, writing to
-    nowhere, so that whoever waits for it to empty its queue does not wait forever.
+    nowhere: a thread that waits for its queue to be emptied would wait for ever.
     """
     before = threading.excepthook
 

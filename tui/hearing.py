@@ -9,11 +9,12 @@ from engine.images.layout import LinkKind
 from engine.printable import printable
 from engine.tracking.sample import EventKind
 from tui import messages
-from tui.changes import What
 from tui.desk import Desk
 from tui.messages import OfTarget
-from tui.target import Severity, Stage, Target
+from tui.targets.target import Target
+from tui.view.facts import Stage
 from tui.words import KINDS, describe_cost, describe_link, link_name, probe_text, restore_command
+from widgets.event_log import Severity
 
 _TOASTED: Final = (EventKind.EXECED, EventKind.UNTRACKABLE, EventKind.FOREIGN_CLEAR)
 """Events that change what the figures mean; the others only go to the log."""
@@ -34,9 +35,7 @@ class Hearing:
             case messages.EventsSeen():
                 self._events_seen(target, what)
             case messages.LinkProgressed(progress):
-                if target.is_busy:
-                    target.progress = progress
-                    desk.announce(target, What.PROGRESS)
+                target.progressed(progress)
             case messages.LinkMade():
                 self._link_made(target, what)
             case messages.LinkNotMade():
@@ -57,57 +56,38 @@ class Hearing:
             case messages.TargetOpened(tracker, modes):
                 target.opened(tracker, modes)
                 desk.note(target, f"watched by {tracker.value}")
-                desk.announce(target, What.STATUS)
             case messages.CommandFailed(error):
                 desk.report(target, error, "Refused")
             case messages.SamplingFailed(error):
                 target.failed(error)
                 desk.note(target, error.message, "error")
                 desk.triggers.target_lost(target, error.message)
-                desk.announce(target, What.STATUS)
 
     def _sampled(self, target: Target, tick: messages.Sampled) -> None:
-        named, was_armed, was_lent = target.command, target.is_armed, target.is_lent
+        before = target.facts
         target.sampled(tick)
-        if target.stage is Stage.GONE:
+        if target.facts.stage is Stage.GONE:
             self._desk.note(target, "the target has exited", "warning")
             self._desk.triggers.target_lost(target, "the target has exited")
-            self._desk.announce(target, What.STATUS)
-        if target.is_armed and not was_armed:
-            if was_lent:
-                self._broken(target, "arming")
+        if target.facts.is_armed and not before.is_armed:
             self._desk.note(target, "armed")
             self._desk.foresee(target)
-            self._desk.announce(target, What.STATUS)
-        if target.is_lent is not was_lent:
-            self._desk.announce(target, What.STATUS)
-        self._desk.announce(target, What.SAMPLE)
-        if target.command != named:
-            self._desk.announce(target, What.TARGETS)
 
     def _events_seen(self, target: Target, seen: messages.EventsSeen) -> None:
         for event in seen.events:
             severity: Severity = "warning" if event.kind in _TOASTED else "information"
             if event.kind is EventKind.FOREIGN_CLEAR:
                 severity = "error"
-                self._broken(target, "a foreign clear")
-            elif event.kind is EventKind.REARMED and target.is_lent:
-                self._broken(target, "arming")
             self._desk.note(target, event.text, severity)
             if event.kind in _TOASTED:
                 self._desk.tell(printable(event.text), title=event.kind.value, severity=severity)
 
-    def _broken(self, target: Target, by: str) -> None:
-        target.chain_broken(f"broken by {by} at {self._desk.clock.time_of_day()}")
-        self._desk.announce(target, What.STATUS, What.LINKS)
-
     def _link_made(self, target: Target, made: messages.LinkMade) -> None:
         result = made.result
-        target.link_made(made.chain, result)
+        target.link_made(made)
         name = link_name(result)
         self._desk.note(target, f"{name}: {describe_link(result)}, {describe_cost(result)}")
         self._desk.triggers.link_made(target, result)
-        self._desk.announce(target, What.LINKS, What.PROGRESS, What.STATUS)
         for note in result.notes:
             self._desk.note(target, f"{name}: {note}", "warning")
         lines = [describe_link(result), describe_cost(result), *result.notes]
@@ -117,13 +97,13 @@ class Hearing:
             lines.append("not restorable: Enter says what it does not hold")
         self._desk.tell(
             "\n".join(map(printable, lines)),
-            title=f"{name} · {target.command} {target.pid}",
+            title=f"{name} · {target.name}",
             severity="warning" if result.notes else "information",
         )
 
     def _link_not_made(self, target: Target, failed: messages.LinkNotMade) -> None:
         error = failed.error
-        target.link_not_made(error, why_full=failed.why_full, log=failed.log)
+        target.link_not_made(failed)
         self._desk.triggers.link_not_made(target, failed.request, error)
         what = KINDS[failed.request.kind]
         if isinstance(error, Cancelled):
@@ -134,4 +114,3 @@ class Hearing:
             self._desk.report(target, error, f"{what} failed")
             if failed.log is not None:
                 self._desk.note(target, "L shows the log", "information")
-        self._desk.announce(target, What.LINKS, What.PROGRESS, What.STATUS)

@@ -24,7 +24,7 @@ def key(
         keys: Textual's names of the keys, with commas between.
         action: what is done.
         name: for the footer and the command palette.
-        id: "group.action"; `tui.help.GROUPS` names the groups, and a keymap goes by it.
+        id: "group.action"; `tui.help.GROUPS` names the groups, and a keymap names keys by it.
         explained: one sentence for the help and the palette; the name, if that says it all.
         footer: whether the footer shows it.
         shown: what the key is shown as, where Textual's name for it is not what is printed on it.

@@ -1,6 +1,7 @@
 """What the threads of a target tell: frozen data, which names no target and knows no screen.
 
-A thread is given a `Post` that adds whose it is (`tui.told.Told`); `tui.hearing` does what is to be done.
+A thread is given a `Post`, which adds whose news it is (`tui.targets.told.Told`); what is done about it is in
+`tui.hearing`.
 """
 
 from __future__ import annotations
@@ -42,6 +43,8 @@ class Sampled:
     """Whether a chain of CRIU's owns the soft-dirty bits."""
     advice: Advice = NO_ADVICE
     heat: tuple[HeatColumn, ...] = ()
+    why_full: str = ""
+    """Why the next link of the chain under way will be a full one, as the chain says; empty: it will not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,8 @@ class LinkMade:
 
     chain: Chain
     result: LinkResult
+    why_full: str = ""
+    """As of `Sampled`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +131,7 @@ class LinkNotMade:
     request: LinkRequest
     error: DirtytopError
     why_full: str = ""
-    """Why the next link of the chain will be a full one; empty if it will not, for this."""
+    """As of `Sampled`."""
     log: Path | None = None
     """Of the program that failed, if it left one."""
 

@@ -52,7 +52,7 @@ class Settings:
     cost_budget_percent: float = 2.0
     """How much of a core tracking may cost a target; 0: as much as it does."""
     engine: str = ""
-    """Who makes chains: the last choice."""
+    """The maker of chains: the last choice."""
     last_directory: str = ""
     """Where the last chain was made: the directory that holds the chains' directories."""
 

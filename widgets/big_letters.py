@@ -28,7 +28,7 @@ _BLOCKS: Final = {(" ", " "): " ", ("#", " "): "▀", (" ", "#"): "▄", ("#", "
 
 
 def big_word(word: str) -> tuple[str, str, str]:
-    """The three lines of a word; all equally long. A letter that there is none of is left out."""
+    """The three lines of a word; all equally long. A letter that is not in the alphabet is left out."""
     rows = [*_rows(word), ""]
     rows[-1] = " " * len(rows[0])
     upper, middle, lower = (

@@ -91,8 +91,10 @@ class ChainView(SpanView):
 
     def show_links(self, links: Sequence[LinkResult]) -> None:
         """Show these, oldest first."""
-        self._links = tuple(links)
-        self.redraw(layout=True)
+        links = tuple(links)
+        if links != self._links:
+            self._links = links
+            self.redraw(layout=True)
 
     def show_warning(self, text: str) -> None:
         """Show above all else what is wrong with the chain; literal, empty if nothing is."""
@@ -102,9 +104,10 @@ class ChainView(SpanView):
 
     def show_progress(self, progress: LinkProgress | None) -> None:
         """Show how far the link in the making is; None: none is."""
-        had_one = self._progress is not None
-        self._progress = progress
-        self.redraw(layout=had_one is (progress is None))
+        if progress != self._progress:
+            had_one = self._progress is not None
+            self._progress = progress
+            self.redraw(layout=had_one is (progress is None))
 
     def watch_empty_text(self) -> None:
         """Say so at once."""

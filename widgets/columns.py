@@ -60,7 +60,7 @@ Cell = tuple[Span, ...]
 def fit_columns(columns: Sequence[Column], width: int) -> tuple[Placed, ...]:
     """Choose the columns that fit into `width` cells, and place them from left to right.
 
-    Columns go by priority until the rest fits with every flexible one at its least. What is left
+    Columns are left out by priority until the rest fits with every flexible one at its least. What is left
     goes to the flexible ones, to columns that have a wide form, the most important first, and then
     again to the flexible ones.
     Nothing is ever placed beyond `width`.

@@ -1,8 +1,9 @@
-"""The last events: who joined and left, what failed."""
+"""The last events: processes that joined and left, and what failed."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from textwrap import wrap
 from typing import ClassVar, Final, Literal, NamedTuple
 
@@ -25,10 +26,13 @@ SIGNS: Final[dict[Severity, str]] = {"information": "·", "warning": "!", "error
 """So that a severity shows without colours too."""
 
 
-class _Entry(NamedTuple):
+class LogLine(NamedTuple):
+    """One line of an event log."""
+
     clock: str
+    """The time of day, as in "12:34:56"."""
     text: str
-    severity: Severity
+    severity: Severity = "information"
 
 
 class EventLog(ScrollView, can_focus=False):
@@ -81,7 +85,8 @@ class EventLog(ScrollView, can_focus=False):
         """
         super().__init__(name=name, id=id, classes=classes)
         self._wraps = wraps
-        self._entries: deque[_Entry] = deque()
+        self._entries: deque[LogLine] = deque()
+        self._count = 0
         self._lines: list[list[Span]] = []
         self._follows = True
         self.border_title = Content("events")
@@ -94,20 +99,33 @@ class EventLog(ScrollView, can_focus=False):
             text: what happened; literal, and made printable here.
             severity: its colour, and the sign before it.
         """
-        entry = _Entry(printable(clock), printable(text), severity)
+        entry = LogLine(printable(clock), printable(text), severity)
         self._entries.append(entry)
         self._lines += self._lines_of(entry)
         if len(self._entries) > _KEPT:
             del self._lines[: len(self._lines_of(self._entries.popleft()))]
         self._lines_changed()
 
+    def show_log(self, lines: Sequence[LogLine], count: int) -> None:
+        """Add what is new of a log.
+
+        Args:
+            lines: its newest, oldest first.
+            count: how many there have been since it began.
+        """
+        new = min(count - self._count, len(lines))
+        self._count = count
+        for line in lines[len(lines) - new :]:
+            self.add(*line)
+
     def clear(self) -> None:
         """Forget them all."""
+        self._count = 0
         self._entries.clear()
         self._lines.clear()
         self._lines_changed()
 
-    def _lines_of(self, entry: _Entry) -> list[list[Span]]:
+    def _lines_of(self, entry: LogLine) -> list[list[Span]]:
         first = _spans(entry)
         indent = sum(cell_len(span.text) for span in first[:-1])
         # One cell is left for the scrollbar, which may come.
@@ -130,7 +148,7 @@ class EventLog(ScrollView, can_focus=False):
         self._follows = round(new_value) >= self.max_scroll_y
 
     def on_resize(self) -> None:
-        """Break lines anew, and keep the newest in view."""
+        """Break lines again, and keep the newest in view."""
         self._lines = [line for entry in self._entries for line in self._lines_of(entry)]
         self._lines_changed()
 
@@ -152,7 +170,7 @@ class EventLog(ScrollView, can_focus=False):
         return strip_of(self, fit_cell(spans, width), width)
 
 
-def _spans(entry: _Entry) -> list[Span]:
+def _spans(entry: LogLine) -> list[Span]:
     style = f"event-log--{entry.severity}"
     return [
         Span(entry.clock + " ", "event-log--clock"),

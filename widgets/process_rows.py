@@ -36,7 +36,7 @@ class ProcessRow(Protocol):
 
     @property
     def user(self) -> str:
-        """Who runs it."""
+        """The user that it runs as."""
 
     @property
     def rss_bytes(self) -> int:

@@ -129,7 +129,7 @@ class ProcessTable(LineTable):
         self.action_cursor_by(1)
 
     def watch_as_tree(self) -> None:
-        """Arrange anew."""
+        """Arrange the rows again."""
         self._show(self._processes.processes)
 
     def _show(self, rows: Sequence[ProcessRow]) -> None:

@@ -1,4 +1,4 @@
-"""The header: who is watched, how, and what that costs."""
+"""The header: which target is watched, how, and what that costs."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ class TextLines(ScrollView, can_focus=True):
         self._wrap()
 
     def on_resize(self) -> None:
-        """Wrap anew."""
+        """Break lines again."""
         self._wrap()
 
     def _wrap(self) -> None:

@@ -76,7 +76,7 @@ class VmaTable(LineTable):
             self._trends.remap(index.rows_before(self._index))
             self._index = index
         if sample.number == 0:
-            # Armed anew: what was written before is another story.
+            # Armed once more: what was written before no longer counts.
             self._trends.clear()
             self._trends.remap(self._index.rows_before(EMPTY_INDEX))
         self._sample = sample
@@ -92,7 +92,7 @@ class VmaTable(LineTable):
         self.show_rows(NoRows())
 
     def watch_hot_only(self) -> None:
-        """Filter anew."""
+        """Choose the rows again."""
         if self._sample is not None:
             self._show(VmaRows(self._sample, self._index, self._trends, self.hot_only))
 

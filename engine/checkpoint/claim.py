@@ -46,7 +46,7 @@ class Claim:
         self.record = record
         self._foreign_clears = 0
         self._looked_clears = self._held_clears = 0
-        """How many foreign clears had been seen when a link looked what was written, and when the last one did."""
+        """How many foreign clears had been seen when a link looked what was written; when the last one did."""
 
     @classmethod
     def begin(cls, engine: Engine, session: Session, directory: Path, *, trusts: bool) -> Self:
@@ -96,7 +96,7 @@ class Claim:
         return CLEARED if self.session.foreign_clears > self._held_clears else ""
 
     def looked(self) -> None:
-        """The link under way has looked what was written: to the next one, clears before that do not matter."""
+        """The link under way has looked what was written: clears before that do not matter to the next."""
         self._looked_clears = self.session.foreign_clears
 
     def why_changed(self) -> str:

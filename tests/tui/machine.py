@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-from textual.pilot import Pilot
-from textual.widgets import Static
 
+from engine.checkpoint.claim import CLEARED
 from engine.checkpoint.earlier import EarlierChain
 from engine.checkpoint.engines import EngineReport
 from engine.checkpoint.link import After, Cancelled, Engine, LinkProgress, LinkResult, Progress
@@ -31,11 +30,8 @@ from engine.kernel.maps import Maps, parse_line
 from engine.kernel.process import Identity
 from engine.processes import ProcessRow
 from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
-from engine.tracking.sample import Event, ProcessSample, RateMode, Sample, Totals, TrackerKind
-from tui.app import DirtytopApp
+from engine.tracking.sample import Event, EventKind, ProcessSample, RateMode, Sample, Totals, TrackerKind
 from tui.orders import ChainOrder
-from tui.settings import Settings
-from tui.target import Target
 
 PAGE_BYTES = 4096
 
@@ -348,6 +344,12 @@ class ScriptedMachine:
         """The same every time."""
         return self.rows
 
+    def clear(self, pid: int) -> None:
+        """Have another program clear a target's soft-dirty bits."""
+        self.opened[pid].events.append(Event(EventKind.FOREIGN_CLEAR, pid, "somebody cleared"))
+        for chain in self.chains:
+            chain.why_full = CLEARED
+
     def exit(self, pid: int) -> None:
         """Have a target exit."""
         self.opened[pid].is_alive = False
@@ -392,33 +394,3 @@ class FrozenClock:
     def stamp(self) -> str:
         """Always the same."""
         return "20250131-123456"
-
-
-class Launch(Protocol):
-    """Makes an app on the scripted machine."""
-
-    def __call__(
-        self, *pids: int, arm: bool = True, settings: Settings | None = None, **options: Any
-    ) -> DirtytopApp:
-        """Watch these; none shows the picker."""
-
-
-Until = Callable[[Pilot[Any], Callable[[], object]], Awaitable[None]]
-
-
-def run(app: DirtytopApp, size: tuple[int, int] = (120, 40)) -> Any:
-    return app.run_test(size=size, notifications=True, tooltips=True)
-
-
-def current(app: DirtytopApp) -> Target:
-    target = app.desk.watched.current
-    assert target is not None
-    return target
-
-
-def toasts(app: DirtytopApp) -> str:
-    return "\n".join(f"{toast.title} {toast.message}" for toast in app._notifications)
-
-
-def banner(app: DirtytopApp) -> str:
-    return str(app.screen.query_one("#banner", Static).content)

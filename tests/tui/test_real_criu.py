@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from textual.widgets import Button, Input
+from textual.widgets import Button
 
 from engine.checkpoint.criu.features import examine_criu
 from engine.checkpoint.criu.options import CriuOptions
@@ -20,24 +20,15 @@ from tests.criu.conftest import criu, orphans_are_ours
 from tests.criu.outliving import Outliving
 from tests.criu.test_chain import connected
 from tests.known import known
-from tests.tui.machine import Until, current, run, toasts
-from tui.app import DirtytopApp
-from tui.desk import Options
-from tui.screens.choice import Choice, Tick
+from tests.tui.driver import Dashboard
+from tui.screens.choice import Tick
 from tui.screens.confirm import ConfirmScreen
-from tui.screens.dump import DumpScreen
 from tui.screens.maker_log import MakerLogScreen
 from tui.screens.when import WhenScreen
-from tui.target import Stage
+from tui.view.facts import Stage
 from widgets.text_lines import TextLines
 
 __all__ = ["connected", "criu", "orphans_are_ours"]
-
-
-@pytest.fixture(autouse=True)
-def _own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
 
 def test_what_the_engines_are_said_to_do_is_what_criu_says_of_itself(criu: object, tmp_path: Path) -> None:
@@ -63,31 +54,23 @@ def test_an_engine_that_is_not_there_says_so(tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.usefixtures("orphans_are_ours")
 async def test_a_target_is_dumped_by_criu_killed_and_restored_with_every_page_right(
-    criu: object, until: Until, tmp_path: Path
+    criu: object, dashboard: Dashboard, tmp_path: Path
 ) -> None:
     with Outliving.judging(tmp_path) as judge:
-        app = DirtytopApp(Options((judge.pid,), arm=True, interval_s=0.2))
-        async with run(app) as pilot:
-            await until(pilot, lambda: current(app).is_armed and current(app).live.sample)
-            await pilot.press("D")
-            await until(pilot, lambda: isinstance(app.screen, DumpScreen))
-            await until(pilot, lambda: current(app).engines)
-            app.screen.query_one("#engine-criu", Choice).value = True
-            app.screen.query_one("#after-kill", Choice).value = True
-            await until(pilot, lambda: not app.screen.query_one("#make", Button).disabled)
-            await pilot.press("ctrl+s")
-            await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-            await pilot.click("#confirm")
-            await until(pilot, lambda: current(app).links or "failed" in toasts(app))
-            assert current(app).links, toasts(app)
-            await until(pilot, lambda: current(app).stage is Stage.GONE)
-            result = current(app).links[0]
+        async with dashboard(judge.pid, real=True) as dash:
+            await dash.dump_dialog(engine="criu")
+            dash.choose("#after-kill")
+            await dash.possible()
+            await dash.opens(ConfirmScreen, "ctrl+s")
+            await dash.click("#confirm")
+            await dash.until(lambda: dash.facts.links or "failed" in dash.toasts)
+            assert dash.facts.links, dash.toasts
+            await dash.until(lambda: dash.facts.stage is Stage.GONE)
+            result = dash.facts.links[0]
             assert result.restorable
             assert known(result.stopped_us) > 0
-            await pilot.press("y")
-            assert app.clipboard == f"dirtytop restore {result.path}"
-            await pilot.press("q")
-        assert app.desk.watched.join()
+            await dash.press("y")
+            assert dash.app.clipboard == f"dirtytop restore {result.path}"
         assert read_chain(result.path).links[-1].kind is LinkKind.DUMP
         judge.bury()
         restored = restore(result.path)
@@ -99,84 +82,60 @@ async def test_a_target_is_dumped_by_criu_killed_and_restored_with_every_page_ri
 
 async def test_why_criu_failed_is_told_and_its_log_is_a_key_away(
     criu: object,
-    until: Until,
+    dashboard: Dashboard,
     connected: tuple[Outliving, CriuOptions],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     owner, _ = connected
     # As if pre-flight knew nothing of such connections, and so let CRIU find out.
     monkeypatch.setattr("engine.checkpoint.dumpable.examine", lambda pid, dumper: ())
-    app = DirtytopApp(Options((owner.pid,), arm=True, interval_s=0.2))
-    async with run(app) as pilot:
-        await until(pilot, lambda: current(app).is_armed and current(app).live.sample)
-        await pilot.press("D")
-        await until(pilot, lambda: isinstance(app.screen, DumpScreen))
-        await until(pilot, lambda: current(app).engines)
-        app.screen.query_one("#engine-criu", Choice).value = True
-        await until(pilot, lambda: not app.screen.query_one("#make", Button).disabled)
-        await pilot.press("ctrl+s")
-        await until(pilot, lambda: "failed" in toasts(app))
-        assert "onnected TCP" in toasts(app)
-        await pilot.press("L")
-        await until(pilot, lambda: isinstance(app.screen, MakerLogScreen))
-        lines = app.screen.query_one(TextLines)
-        await until(pilot, lambda: "TCP" in "".join(lines.render_line(y).text for y in range(20)))
-        await pilot.press("escape", "q")
-    assert app.desk.watched.join()
+    async with dashboard(owner.pid, real=True) as dash:
+        await dash.dump_dialog(engine="criu")
+        await dash.go_on()
+        await dash.sees("failed")
+        assert "onnected TCP" in dash.toasts
+        await dash.opens(MakerLogScreen, "L")
+        lines = dash.one(TextLines)
+        await dash.until(lambda: "TCP" in "".join(lines.render_line(y).text for y in range(20)))
+        await dash.press("escape")
     os.kill(owner.pid, 0)  # it runs on
 
 
 async def test_criu_is_asked_for_nothing_of_a_job_of_a_shell_until_that_is_allowed(
-    criu: object, until: Until, tmp_path: Path
+    criu: object, dashboard: Dashboard, tmp_path: Path
 ) -> None:
     with Outliving.judging(tmp_path, new_session=False) as judge:
-        app = DirtytopApp(Options((judge.pid,), interval_s=0.2))
-        async with run(app) as pilot:
-            await until(pilot, lambda: current(app).live.sample)
-            await pilot.press("D")
-            await until(pilot, lambda: isinstance(app.screen, DumpScreen))
-            await until(pilot, lambda: current(app).engines)
-            app.screen.query_one("#engine-criu", Choice).value = True
-            await until(pilot, lambda: app.screen.query_one("#make", Button).disabled)
-            app.screen.query_one("#shell_job", Tick).value = True
-            await until(pilot, lambda: not app.screen.query_one("#make", Button).disabled)
-            await pilot.press("ctrl+s")
-            await until(pilot, lambda: current(app).links or "failed" in toasts(app))
-            assert current(app).links, toasts(app)
-            await pilot.press("q")
-        assert app.desk.watched.join()
+        async with dashboard(judge.pid, real=True) as dash:
+            await dash.dump_dialog(engine="criu")
+            await dash.until(lambda: dash.one("#make", Button).disabled)
+            dash.one("#shell_job", Tick).value = True
+            await dash.go_on()
+            await dash.until(lambda: dash.facts.links or "failed" in dash.toasts)
+            assert dash.facts.links, dash.toasts
 
 
 @pytest.mark.usefixtures("orphans_are_ours")
 async def test_a_trigger_that_pre_dumps_dumps_and_kills_leaves_a_chain_that_restores(
-    criu: object, until: Until, tmp_path: Path
+    criu: object, dashboard: Dashboard, tmp_path: Path
 ) -> None:
     with Outliving.judging(tmp_path) as judge:
-        app = DirtytopApp(Options((judge.pid,), arm=True, interval_s=0.2))
-        async with run(app) as pilot:
-            await until(pilot, lambda: current(app).is_armed and current(app).live.sample)
-            await pilot.press("w")
-            await until(pilot, lambda: isinstance(app.screen, WhenScreen))
-            app.screen.query_one("#kind-every", Choice).value = True
-            app.screen.query_one("#every", Input).value = "500ms"
-            app.screen.query_one("#deadline", Input).value = "20s"
-            await pilot.press("ctrl+s")
-            await until(pilot, lambda: isinstance(app.screen, DumpScreen))
-            await until(pilot, lambda: current(app).engines)
-            app.screen.query_one("#engine-spliced", Choice).value = True
-            app.screen.query_one("#after-kill", Choice).value = True
-            await until(pilot, lambda: not app.screen.query_one("#make", Button).disabled)
-            await pilot.press("ctrl+s")
-            await until(pilot, lambda: isinstance(app.screen, ConfirmScreen))
-            await pilot.click("#confirm")
-            await until(pilot, lambda: current(app).stage is Stage.GONE or "cancelled" in toasts(app).lower())
-            await until(pilot, lambda: current(app).wait is None and not current(app).is_busy)
-            kinds = [link.kind for link in current(app).links]
-            assert kinds == [*[LinkKind.PRE_DUMP] * (len(kinds) - 1), LinkKind.DUMP], toasts(app)
+        async with dashboard(judge.pid, real=True) as dash:
+            await dash.opens(WhenScreen, "w")
+            dash.choose("#kind-every")
+            dash.fill("#every", "500ms")
+            dash.fill("#deadline", "20s")
+            await dash.dump_dialog("ctrl+s")
+            dash.choose("#engine-spliced")
+            dash.choose("#after-kill")
+            await dash.possible()
+            await dash.opens(ConfirmScreen, "ctrl+s")
+            await dash.click("#confirm")
+            await dash.until(lambda: dash.facts.stage is Stage.GONE or "cancelled" in dash.toasts.lower())
+            await dash.until(lambda: dash.facts.wait is None and not dash.facts.is_busy)
+            kinds = [link.kind for link in dash.facts.links]
+            assert kinds == [*[LinkKind.PRE_DUMP] * (len(kinds) - 1), LinkKind.DUMP], dash.toasts
             assert len(kinds) > 1
-            result = current(app).links[-1]
-            await pilot.press("q")
-        assert app.desk.watched.join()
+            result = dash.facts.links[-1]
         judge.bury()
         assert restore(result.path).pid == judge.pid
         rounds, wrong = judge.judge()

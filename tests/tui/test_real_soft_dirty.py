@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from textual.pilot import Pilot
 
 from engine.checkpoint.link import Engine
 from engine.images.chain import read_chain, verify
@@ -18,50 +15,26 @@ from engine.tracking.probe import probe
 from engine.tracking.sample import RateMode, TrackerKind
 from tests.known import known
 from tests.targets.scripted import ScriptedTarget
-from tests.tui.machine import Until, current, run
-from tui.app import DirtytopApp
-from tui.desk import Options
-from widgets.target_header import TargetHeader
+from tests.tui.driver import Dash, Dashboard
 
 pytestmark = [
     pytest.mark.skipif(not probe().soft_dirty.works, reason=probe().soft_dirty.reason),
     pytest.mark.spread,
 ]
 
-Ticked = Callable[[Pilot[Any], DirtytopApp], Awaitable[None]]
+OPTIONS: Any = {"tracker": TrackerKind.SOFT_DIRTY, "engine": Engine.MEMORY, "real": True}
 
 
-@pytest.fixture(autouse=True)
-def _own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+async def two_ticks(dash: Dash) -> None:
+    """Wait for two more ticks: the second began when all before had been done."""
+    for _ in range(2):
+        seen = dash.facts.live
+        await dash.until(lambda seen=seen: dash.facts.live is not seen)  # type: ignore[misc]
 
 
-@pytest.fixture
-def ticked(until: Until) -> Ticked:
-    """Waits for two more ticks: the second began when all before had been done."""
-
-    async def ticked(pilot: Pilot[Any], app: DirtytopApp) -> None:
-        for _ in range(2):
-            seen = current(app).live.sample
-            await until(pilot, partial(is_another, app, seen))
-
-    return ticked
-
-
-def is_another(app: DirtytopApp, seen: object) -> bool:
-    return current(app).live.sample is not seen
-
-
-def dashboard(target: ScriptedTarget, directory: Path) -> DirtytopApp:
-    return DirtytopApp(
-        Options((target.pid,), True, 0.2, TrackerKind.SOFT_DIRTY, directory=directory, engine=Engine.MEMORY)
-    )
-
-
-def in_region(app: DirtytopApp, target: ScriptedTarget) -> tuple[int, int]:
+def in_region(dash: Dash, target: ScriptedTarget) -> tuple[int, int]:
     """Pages of the region: written in the last tick, and since armed."""
-    sample = current(app).live.sample
+    sample = dash.facts.live.sample
     assert sample is not None
     process = sample.processes[0]
     row = process.maps.index_at(target.base >> PAGE_SHIFT)
@@ -69,61 +42,45 @@ def in_region(app: DirtytopApp, target: ScriptedTarget) -> tuple[int, int]:
     return int(process.written_pages[row]), int(process.since_armed_pages[row])
 
 
-def header(app: DirtytopApp) -> str:
-    return app.screen.query_one(TargetHeader).render_line(0).text
-
-
 async def test_each_mode_shows_what_it_sees_and_says_which_it_is(
-    target: ScriptedTarget, until: Until, ticked: Ticked, tmp_path: Path
+    target: ScriptedTarget, dashboard: Dashboard, tmp_path: Path
 ) -> None:
-    app = dashboard(target, tmp_path / "chain")
-    async with run(app) as pilot:
-        await until(pilot, lambda: current(app).is_armed and current(app).live.sample)
-        assert "soft-dirty, cumulative" in header(app)
-        assert "first written since armed" in str(app.screen.query_one("#chart").border_title)
+    async with dashboard(target.pid, directory=tmp_path / "chain", **OPTIONS) as dash:
+        assert "soft-dirty, cumulative" in dash.header
+        assert "first written since armed" in str(dash.one("#chart").border_title)
         for _ in range(2):  # the second time its bits are still set from the first
             target.fill([3, 4])
-            await ticked(pilot, app)
-        assert in_region(app, target) == (0, 2)
-        await pilot.press("m")
-        await until(pilot, lambda: current(app).live.sample and "soft-dirty, re-arming" in header(app))
-        await ticked(pilot, app)
-        sample = current(app).live.sample
+            await two_ticks(dash)
+        assert in_region(dash, target) == (0, 2)
+        await dash.press("m")
+        await dash.until(lambda: dash.facts.live.sample and "soft-dirty, re-arming" in dash.header)
+        await two_ticks(dash)
+        sample = dash.facts.live.sample
         assert sample is not None
         assert sample.mode is RateMode.REARMING
 
         def is_written_again() -> bool:
             target.fill([3, 4])  # each time: a tick that shows it may be over before one looks
-            return in_region(app, target) == (2, 2)
+            return in_region(dash, target) == (2, 2)
 
-        await until(pilot, is_written_again)
-        await pilot.press("q")
-    assert app.desk.watched.join()
+        await dash.until(is_written_again)
 
 
 async def test_a_clear_by_another_program_is_told_and_the_next_link_is_a_full_one(
-    target: ScriptedTarget, until: Until, ticked: Ticked, tmp_path: Path
+    target: ScriptedTarget, dashboard: Dashboard, tmp_path: Path
 ) -> None:
-    app = dashboard(target, tmp_path / "chain")
-    async with run(app) as pilot:
-        await until(pilot, lambda: current(app).is_armed and current(app).live.sample)
-        await pilot.press("d")
-        await until(pilot, lambda: len(current(app).links) == 1)
-        await ticked(pilot, app)
+    async with dashboard(target.pid, directory=tmp_path / "chain", **OPTIONS) as dash:
+        await dash.link()
+        await two_ticks(dash)
         target.fill([7])
-        await pilot.press("d")
-        await until(pilot, lambda: len(current(app).links) == 2)
-        assert current(app).links[-1].pages_in_parent > 500
-        await ticked(pilot, app)
+        await dash.link()
+        assert dash.facts.links[-1].pages_in_parent > 500
+        await two_ticks(dash)
         target.fill([8])
         clear_soft_dirty(target.pid)
-        await until(pilot, lambda: any("another program" in line.text for line in current(app).log))
-        await pilot.press("d")
-        await until(pilot, lambda: len(current(app).links) == 3)
-        assert current(app).links[-1].pages_in_parent == 0
-        await pilot.press("D", "ctrl+s")
-        await until(pilot, lambda: len(current(app).links) == 4)
-        assert known(current(app).links[-1].stopped_us) > 0
-        await pilot.press("q")
-    assert app.desk.watched.join()
+        await dash.until(lambda: "another program" in dash.log)
+        await dash.link()
+        assert dash.facts.links[-1].pages_in_parent == 0
+        await dash.link("D", "ctrl+s")
+        assert known(dash.facts.links[-1].stopped_us) > 0
     assert verify(read_chain(tmp_path / "chain")) == ()

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,120 +12,76 @@ from engine.images.chain import read_chain, verify
 from engine.images.layout import LinkKind
 from engine.pageset import PAGE_SHIFT
 from tests.targets.scripted import ScriptedTarget
-from tests.tui.machine import Until
-from tui.app import DirtytopApp
-from tui.desk import Options
+from tests.tui.driver import Dash, Dashboard
 from tui.screens.links import LinksScreen
 from tui.screens.pick import PickScreen
 from tui.screens.watch import WatchScreen
-from tui.target import Stage, Target
+from tui.view.facts import Stage
 from widgets.area_table import AreaTable
 from widgets.process_table import ProcessTable
 
 
-def run(app: DirtytopApp) -> Any:
-    return app.run_test(size=(120, 40), notifications=True, tooltips=True)
-
-
-def current(app: DirtytopApp) -> Target:
-    target = app.desk.watched.current
-    assert target is not None
-    return target
-
-
-def since_armed_pages(app: DirtytopApp) -> int:
-    sample = current(app).live.sample
+def since_armed_pages(dash: Dash) -> int:
+    sample = dash.facts.live.sample
     return sample.totals.since_armed_pages if sample else 0
 
 
-def has_links(app: DirtytopApp, count: int) -> bool:
-    return len(current(app).links) == count
-
-
-@pytest.fixture(autouse=True)
-def _own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
 async def test_a_real_process_is_watched_pre_dumped_and_dumped_into_a_sound_chain(
-    target: ScriptedTarget, until: Until, tmp_path: Path
+    target: ScriptedTarget, dashboard: Dashboard, tmp_path: Path
 ) -> None:
     directory = tmp_path / "chain"
-    app = DirtytopApp(Options((target.pid,), arm=True, interval_s=0.2, directory=directory))
-    async with run(app) as pilot:
-        await until(pilot, lambda: current(app).is_armed and current(app).live.sample)
+    async with dashboard(target.pid, directory=directory, real=True) as dash:
         target.fill([1, 2, 3])
-        await until(pilot, lambda: since_armed_pages(app) >= 3)
-        await pilot.press("d")
-        await until(pilot, lambda: len(current(app).links) == 1)
+        await dash.until(lambda: since_armed_pages(dash) >= 3)
+        await dash.link()
         target.fill([7, 8])
-        await pilot.press("d")
-        await until(pilot, lambda: len(current(app).links) == 2)
-        await pilot.press("D", "ctrl+s")
-        await until(pilot, lambda: len(current(app).links) == 3)
-        await pilot.press("q")
-    assert app.desk.watched.join()
+        await dash.link()
+        await dash.link("D", "ctrl+s")
     chain = read_chain(directory)
     assert [link.kind for link in chain.links] == [LinkKind.PRE_DUMP, LinkKind.PRE_DUMP, LinkKind.DUMP]
     assert verify(chain) == ()
 
 
 async def test_a_link_of_a_real_process_is_opened_to_the_pages_that_were_written(
-    target: ScriptedTarget, until: Until, tmp_path: Path
+    target: ScriptedTarget, dashboard: Dashboard, tmp_path: Path
 ) -> None:
-    app = DirtytopApp(Options((target.pid,), arm=True, interval_s=0.2, directory=tmp_path / "chain"))
-    async with run(app) as pilot:
-        await until(pilot, lambda: current(app).is_armed and current(app).live.sample)
-        for number, pages in enumerate((range(100), [7, 8]), 1):
+    async with dashboard(target.pid, directory=tmp_path / "chain", real=True) as dash:
+        for pages in (range(100), [7, 8]):
             target.fill(pages)
-            await pilot.press("d")
-            await until(pilot, partial(has_links, app, number))
-        await pilot.press("l")
-        await until(pilot, lambda: isinstance(app.screen, LinksScreen))
-        table = app.screen.query_one(AreaTable)
-        await until(pilot, lambda: table.row_count)
-        sample = current(app).live.sample
+            await dash.link()
+        await dash.opens(LinksScreen, "l")
+        table = dash.one(AreaTable)
+        await dash.until(lambda: table.row_count)
+        sample = dash.facts.live.sample
         assert sample is not None
         maps = sample.processes[0].maps
         row = maps.index_at(target.base >> PAGE_SHIFT)
         assert row is not None
         assert table.move_cursor_to((target.pid, maps.vmas[row].start))
-        areas = app.desk.backend.read_areas(current(app).links[-1].path, {target.pid: maps})
+        areas = dash.app.desk.backend.read_areas(dash.facts.links[-1].path, {target.pid: maps})
         (region,) = (area for area in areas if area.start == maps.vmas[row].start)
         assert (region.written_pages, region.in_parent_pages) == (2, 510)
-        await pilot.press("escape", "q")
-    assert app.desk.watched.join()
+        await dash.press("escape")
 
 
-async def test_a_real_process_is_found_in_the_picker(target: ScriptedTarget, until: Until) -> None:
-    app = DirtytopApp(Options(interval_s=0.2))
-    async with run(app) as pilot:
-        assert isinstance(app.screen, PickScreen)
-        await until(pilot, lambda: app.screen.query_one(ProcessTable).row_count)
-        await pilot.press("slash", *str(target.pid), "enter", "enter")
-        await until(pilot, lambda: isinstance(app.screen, WatchScreen))
-        await until(pilot, lambda: current(app).live.sample)
-        assert current(app).pid == target.pid
-        await pilot.press("q")
-    assert app.desk.watched.join()
+async def test_a_real_process_is_found_in_the_picker(target: ScriptedTarget, dashboard: Dashboard) -> None:
+    async with dashboard(real=True) as dash:
+        assert dash.is_on(PickScreen)
+        await dash.until(lambda: dash.one(ProcessTable).row_count)
+        await dash.opens(WatchScreen, "slash", *str(target.pid), "enter", "enter")
+        assert dash.facts.pid == target.pid
 
 
-async def test_a_real_process_that_is_killed_is_shown_as_gone(target: ScriptedTarget, until: Until) -> None:
-    app = DirtytopApp(Options((target.pid,), arm=True, interval_s=0.1))
-    async with run(app) as pilot:
-        await until(pilot, lambda: current(app).live.sample)
+async def test_a_real_process_that_is_killed_is_shown_as_gone(
+    target: ScriptedTarget, dashboard: Dashboard
+) -> None:
+    async with dashboard(target.pid, interval_s=0.1, real=True) as dash:
         os.kill(target.pid, signal.SIGKILL)
-        await until(pilot, lambda: current(app).stage is Stage.GONE)
-        await pilot.press("q")
-    assert app.desk.watched.join()
+        await dash.until(lambda: dash.facts.stage is Stage.GONE)
 
 
-async def test_a_kernel_thread_is_refused_in_the_dashboard(until: Until) -> None:
-    kthreadd = 2
+async def test_a_kernel_thread_is_refused_in_the_dashboard(dashboard: Dashboard) -> None:
     if Path("/proc/2/comm").exists() and Path("/proc/2/comm").read_text().strip() != "kthreadd":
         pytest.skip("pid 2 is no kernel thread in this pid namespace")
-    app = DirtytopApp(Options((kthreadd,), arm=True))
-    async with run(app) as pilot:
-        await until(pilot, lambda: current(app).stage is Stage.REFUSED)
-        await pilot.press("q")
+    async with dashboard(2, real=True) as dash:
+        await dash.until(lambda: dash.facts.stage is Stage.REFUSED)

@@ -17,7 +17,6 @@ from engine.forecast.writes.expectation import CLOSE_LOOK_S
 from engine.images.layout import LinkKind
 from engine.tracking.sample import Event, EventKind, RateMode
 from tests.tui.machine import ScriptedMachine
-from tui.jobs import LinkJob
 from tui.messages import (
     CommandFailed,
     EventsSeen,
@@ -29,11 +28,12 @@ from tui.messages import (
     TargetOpened,
 )
 from tui.orders import ChainOrder, LinkRequest
-from tui.processes import ProcessesListed, ProcessWatcher
-from tui.sampler import HISTORY_POINTS, Sampler
-from tui.target import Target
-from tui.told import Told
-from tui.watchlist import WatchList
+from tui.targets.target import Target
+from tui.targets.told import Told
+from tui.targets.watchlist import WatchList
+from tui.threads.link_job import LinkJob
+from tui.threads.process_watcher import ProcessesListed, ProcessWatcher
+from tui.threads.sampler import HISTORY_POINTS, Sampler
 
 PID = 40
 SOON_S = 30.0

@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
 import textual
 from textual.pilot import Pilot
-from textual.widgets import Button
 
+from engine.checkpoint.claim import CLEARED
 from engine.checkpoint.link import Engine
 from engine.forecast.triggers.armed import Armed
 from engine.forecast.triggers.progress import TriggerProgress
 from engine.pageset import PageSet
 from engine.preflight.finding import Finding, Part, Place, Severity
 from engine.tracking.heat import Found, HeatColumn, HeatGrid
-from engine.tracking.sample import Event, EventKind, Sample, TrackerKind
-from tests.tui.machine import ADVICE, CRIU, MAPS, MEMORY, Launch, ScriptedMachine, Until
+from engine.tracking.sample import Event, EventKind, TrackerKind
+from tests.tui.driver import POSTGRES, SIZES, TRAINING, Dash, Launch
+from tests.tui.machine import ADVICE, CRIU, MAPS, MEMORY, ScriptedMachine
 from tests.widgets import scenes
 from tui import messages
-from tui.app import DirtytopApp
 from tui.directory import DirectoryReport
-from tui.sampler import chart_point
+from tui.screens.links import LinksScreen
 from tui.screens.tour import TourScreen
 from tui.settings import Settings
-from tui.target import Stage, Target
-from tui.told import Told
+from tui.targets.target import Target
+from tui.threads.sampler import chart_point
 from widgets.area_table import AreaTable
 from widgets.heat_map import HeatMap
 from widgets.process_table import ProcessTable
 
 MADE_WITH = "8.2.8"
-SIZES = [(80, 24), (120, 40), (200, 60)]
 TICKS = 40
 TREND = 10
-POSTGRES = 40
-TRAINING = 60
+CHAIN = Path("/var/lib/chain")
 
 pytestmark = [
     pytest.mark.skipif(
@@ -49,37 +46,81 @@ pytestmark = [
     pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}"),
 ]
 
-Compare = Callable[..., bool]
+Then = Callable[[Dash], Awaitable[object]]
 
 
-@pytest.fixture(autouse=True)
-def _same_everywhere(monkeypatch: pytest.MonkeyPatch, machine: ScriptedMachine, launch: Launch) -> None:
-    """No clock, no disk, no terminal of this machine's own."""
+class Same(Protocol):
+    """Whether a dashboard looks as in its picture."""
+
+    def __call__(
+        self, *keys: str, pids: tuple[int, ...] = ..., then: Then | None = None, **options: Any
+    ) -> bool:
+        """Each target is brought to its fortieth tick; keys are pressed; `then` is done."""
+
+
+@pytest.fixture
+def same(
+    snap_compare: Callable[..., bool],
+    launch: Launch,
+    machine: ScriptedMachine,
+    size: tuple[int, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Same:
+    """With no clock, no disk, no terminal of this machine's own."""
     machine.ticking.clear()
     monkeypatch.setenv("XDG_STATE_HOME", "/var/lib/state")
     monkeypatch.setattr(
-        "tui.screens.dump.examine_directory",
+        "tui.screens.dump.place_choice.examine_directory",
         lambda path, _, *, trusts: DirectoryReport(path, "", free_bytes=64 << 30),
     )
     for name in ("COLORTERM", "NO_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
 
+    def same(
+        *keys: str, pids: tuple[int, ...] = (POSTGRES,), then: Then | None = None, **options: Any
+    ) -> bool:
+        app = launch(*pids, **{"interval_s": 1.0, **options})
 
-def _is_shown(target: Target, sample: Sample) -> bool:
-    return target.live.sample is sample
+        async def show(pilot: Pilot[Any]) -> None:
+            dash = Dash(app, pilot, machine)
+            for target in dash.targets:
+                await _fill(dash, machine, target)
+            for key in keys:
+                await _press(dash, key)
+            if then is not None:
+                await then(dash)
+            app.clear_notifications()
+            await _settled(dash)
+
+        return snap_compare(app, terminal_size=size, run_before=show)
+
+    return same
 
 
-def _has_links(target: Target, count: int) -> bool:
-    return len(target.links) == count
+async def _fill(dash: Dash, machine: ScriptedMachine, target: Target) -> None:
+    await dash.until(lambda: target.facts.is_ready and machine.opened[target.pid].is_armed)
+    tracking = machine.opened[target.pid]
+    samples = [replace(tracking.sample(number), curve=scenes.curve()) for number in range(TICKS)]
+    history, heat = tuple(chart_point(sample, armed=True) for sample in samples), _heat()
+    for sample in samples[-TREND:]:
+        await dash.tick(sample, ADVICE, target, history=history, heat=heat)
 
 
-def _has_areas(app: DirtytopApp) -> bool:
-    return bool(app.screen.query(AreaTable)) and app.screen.query_one(AreaTable).row_count > 0
+async def _press(dash: Dash, key: str) -> None:
+    """What a key opens or makes may take a moment."""
+    if key == "d":
+        await dash.link(key)
+    else:
+        await dash.press(key)
+        await dash.until(lambda: not dash.is_on(LinksScreen) or dash.one(AreaTable).row_count)
 
 
-def _has_waited_enough(app: DirtytopApp, key: str) -> bool:
-    """What a key opens may have to read something first."""
-    return key != "l" or _has_areas(app)
+async def _settled(dash: Dash) -> None:
+    """Until the picture has stopped changing."""
+    before = ""
+    while (now := dash.app.export_screenshot()) != before:
+        before = now
+        await dash.pause(0.2)
 
 
 def _heat() -> tuple[HeatColumn, ...]:
@@ -100,196 +141,84 @@ def _heat() -> tuple[HeatColumn, ...]:
     )
 
 
-def filled(app: DirtytopApp, machine: ScriptedMachine, until: Until, *keys: str) -> Any:
-    """Brings every target to its fortieth tick, then presses these keys."""
-
-    async def fill(pilot: Pilot[Any]) -> None:
-        target = app.desk.watched.targets[0]
-        for each in app.desk.watched.targets:
-            await _tick(pilot, each)
-        await press(pilot, target)
-
-    async def _tick(pilot: Pilot[Any], target: Target) -> None:
-        await until(pilot, lambda: target.stage is Stage.WATCHED and machine.opened[target.pid].is_armed)
-        tracking = machine.opened[target.pid]
-        samples = [replace(tracking.sample(number), curve=scenes.curve()) for number in range(TICKS)]
-        history, heat = tuple(chart_point(sample, armed=True) for sample in samples), _heat()
-        for sample in samples[-TREND:]:
-            app.post_message(Told(target, messages.Sampled(sample, True, history, advice=ADVICE, heat=heat)))
-            await until(pilot, partial(_is_shown, target, sample))
-
-    async def press(pilot: Pilot[Any], target: Target) -> None:
-        for key in keys:
-            links = len(target.links) + (key == "d")
-            await pilot.press(key)
-            await until(pilot, partial(_has_links, target, links))
-            await until(pilot, partial(_has_waited_enough, app, key))
-        app.clear_notifications()
-        await settled(pilot, app)
-
-    return fill
-
-
-async def settled(pilot: Pilot[Any], app: DirtytopApp) -> None:
-    """Until the picture has stopped changing."""
-    before = ""
-    while (now := app.export_screenshot()) != before:
-        before = now
-        await pilot.pause(0.2)
-
-
-def test_the_dashboard(
-    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
-    app = launch(POSTGRES, interval_s=1.0)
-    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until))
+def test_the_dashboard(same: Same) -> None:
+    assert same()
 
 
 @pytest.mark.parametrize("plot", ["heat", "curve"])
-def test_the_dashboard_with_another_view(
-    snap_compare: Compare,
-    launch: Launch,
-    machine: ScriptedMachine,
-    until: Until,
-    size: tuple[int, int],
-    plot: str,
-) -> None:
-    app = launch(POSTGRES, interval_s=1.0, settings=Settings(plot=plot))
-    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until))
+def test_the_dashboard_with_another_view(same: Same, plot: str) -> None:
+    assert same(settings=Settings(plot=plot))
 
 
-def test_the_heat_map_without_colours_with_its_cursor(
-    snap_compare: Compare,
-    launch: Launch,
-    machine: ScriptedMachine,
-    until: Until,
-    size: tuple[int, int],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_heat_map_without_colours_with_its_cursor(same: Same, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    app = launch(POSTGRES, interval_s=1.0, settings=Settings(plot="heat", show_verdict=False))
-    fill = filled(app, machine, until)
 
-    async def looked_at(pilot: Pilot[Any]) -> None:
-        await fill(pilot)
-        app.screen.query_one(HeatMap).focus()
-        await pilot.press("home", "left", "left")
-        await settled(pilot, app)
+    async def look(dash: Dash) -> None:
+        dash.one(HeatMap).focus()
+        await dash.press("home", "left", "left")
 
-    assert snap_compare(app, terminal_size=size, run_before=looked_at)
+    assert same(then=look, settings=Settings(plot="heat", show_verdict=False))
 
 
-def test_several_targets(
-    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
-    app = launch(POSTGRES, TRAINING, interval_s=1.0)
-    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until))
+def test_several_targets(same: Same) -> None:
+    assert same(pids=(POSTGRES, TRAINING))
 
 
-def test_two_targets_side_by_side(
-    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
-    app = launch(POSTGRES, TRAINING, interval_s=1.0)
-    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until, "C"))
+def test_two_targets_side_by_side(same: Same) -> None:
+    assert same("C", pids=(POSTGRES, TRAINING))
 
 
-def test_the_tour(
-    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
-    app = launch(POSTGRES, interval_s=1.0)
-    fill = filled(app, machine, until)
+def test_the_tour(same: Same) -> None:
+    async def turn(dash: Dash) -> None:
+        await dash.opens(TourScreen, "T")
+        await dash.press("right", "right", "right")
 
-    async def turned(pilot: Pilot[Any]) -> None:
-        await fill(pilot)
-        await pilot.press("T")
-        await until(pilot, lambda: isinstance(app.screen, TourScreen))
-        await pilot.press("right", "right", "right")
-        await settled(pilot, app)
-
-    assert snap_compare(app, terminal_size=size, run_before=turned)
+    assert same(then=turn)
 
 
-def test_the_areas_of_a_link(
-    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
-    app = launch(POSTGRES, interval_s=1.0, directory=Path("/var/lib/chain"))
-    assert snap_compare(
-        app, terminal_size=size, run_before=filled(app, machine, until, "d", "d", "l", "enter")
-    )
+def test_the_areas_of_a_link(same: Same) -> None:
+    assert same("d", "d", "l", "enter", directory=CHAIN)
 
 
-def test_the_dashboard_with_a_chain(
-    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
-    app = launch(POSTGRES, interval_s=1.0, directory=Path("/var/lib/chain"))
-    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until, "d", "d"))
+def test_the_dashboard_with_a_chain(same: Same) -> None:
+    assert same("d", "d", directory=CHAIN)
 
 
-def test_the_dashboard_in_the_light_theme_and_paused(
-    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
-    app = launch(POSTGRES, interval_s=1.0, theme="dirtytop-light")
-    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until, "p"))
+def test_the_dashboard_in_the_light_theme_and_paused(same: Same) -> None:
+    assert same("p", theme="dirtytop-light")
 
 
-def test_the_dump_dialog(
-    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
-    app = launch(POSTGRES, interval_s=1.0, directory=Path("/var/lib/chain"))
-    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until, "d", "D"))
+def test_the_dump_dialog(same: Same) -> None:
+    assert same("d", "D", directory=CHAIN)
 
 
-def test_the_links_in_full(
-    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
-    app = launch(POSTGRES, interval_s=1.0, directory=Path("/var/lib/chain"))
-    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until, "d", "d", "l"))
+def test_the_links_in_full(same: Same) -> None:
+    assert same("d", "d", "l", directory=CHAIN)
 
 
-def test_the_help(
-    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
-    app = launch(POSTGRES, interval_s=1.0)
-    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until, "question_mark"))
+def test_the_help(same: Same) -> None:
+    assert same("question_mark")
 
 
-def test_the_picker(snap_compare: Compare, launch: Launch, until: Until, size: tuple[int, int]) -> None:
-    app = launch()
+def test_the_picker(same: Same) -> None:
+    async def tag(dash: Dash) -> None:
+        await dash.until(lambda: dash.one(ProcessTable).row_count)
+        await dash.press("down", "space")
 
-    async def listed(pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: app.screen.query_one(ProcessTable).row_count)
-        await pilot.press("down", "space")
-        await settled(pilot, app)
-
-    assert snap_compare(app, terminal_size=size, run_before=listed)
+    assert same(pids=(), then=tag, interval_s=0.2)
 
 
-def test_the_dump_dialog_with_criu_and_a_job_of_a_shell(
-    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
+def test_the_dump_dialog_with_criu_and_a_job_of_a_shell(same: Same, machine: ScriptedMachine) -> None:
     machine.reports = (MEMORY, replace(CRIU, needed_options=("shell-job",)))
-    app = launch(POSTGRES, interval_s=1.0, settings=Settings(engine="criu"))
-    fill = filled(app, machine, until, "D")
-
-    async def examined(pilot: Pilot[Any]) -> None:
-        await fill(pilot)
-        await until(pilot, lambda: app.desk.watched.targets[0].engines)
-        await settled(pilot, app)
-
-    assert snap_compare(app, terminal_size=size, run_before=examined)
+    assert same("D", then=_examined, settings=Settings(engine="criu"))
 
 
-def test_the_dump_dialog_with_what_pre_flight_has_found(
-    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
+def test_the_dump_dialog_with_what_pre_flight_has_found(same: Same, machine: ScriptedMachine) -> None:
+    to_save = "criu has to be told to save connections"
+    lost = "its other end is not in the tree, and is closed after a restore"
     findings = (
-        _found(
-            Severity.OPTION,
-            "TCP connection",
-            "criu has to be told to save connections",
-            "`--tcp-established`",
-        ),
-        _found(Severity.LOST, "pipe", "its other end is not in the tree, and is closed after a restore", ""),
+        _found(Severity.OPTION, "TCP connection", to_save, "`--tcp-established`"),
+        _found(Severity.LOST, "pipe", lost, ""),
         _found(Severity.NOTE, "security module", "after a restore it is confined as now", ""),
     )
     why = "io_uring: descriptor 9 of process 40 (postgres): no criu can save it"
@@ -298,15 +227,11 @@ def test_the_dump_dialog_with_what_pre_flight_has_found(
     )
     criu = replace(CRIU, needed_options=("tcp-established",), findings=findings)
     machine.reports = (MEMORY, criu, spliced)
-    app = launch(POSTGRES, interval_s=1.0, settings=Settings(engine="criu"))
-    fill = filled(app, machine, until, "D")
+    assert same("D", then=_examined, settings=Settings(engine="criu"))
 
-    async def examined(pilot: Pilot[Any]) -> None:
-        await fill(pilot)
-        await until(pilot, lambda: app.desk.watched.targets[0].engines)
-        await settled(pilot, app)
 
-    assert snap_compare(app, terminal_size=size, run_before=examined)
+async def _examined(dash: Dash) -> None:
+    await dash.until(lambda: dash.facts.engines)
 
 
 def _found(severity: Severity, title: str, why: str, hint: str) -> Finding:
@@ -315,65 +240,36 @@ def _found(severity: Severity, title: str, why: str, hint: str) -> Finding:
     return Finding(title, severity, Part.CRIU, title, why, hint, (place,), option)
 
 
-def test_a_chain_of_criu_broken_by_a_foreign_clear(
-    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
+def test_a_chain_of_criu_broken_by_a_foreign_clear(same: Same, machine: ScriptedMachine) -> None:
     machine.tracker = TrackerKind.SOFT_DIRTY
-    app = launch(POSTGRES, interval_s=1.0, directory=Path("/var/lib/chain"))
-    fill = filled(app, machine, until, "d", "d")
 
-    async def broken(pilot: Pilot[Any]) -> None:
-        await fill(pilot)
-        target = app.desk.watched.targets[0]
-        assert target.live.sample is not None
-        app.post_message(
-            Told(target, messages.Sampled(target.live.sample, True, target.live.history, lent=True))
-        )
-        await until(pilot, lambda: target.is_lent)
-        event = Event(
-            EventKind.FOREIGN_CLEAR,
-            POSTGRES,
-            "another program, or the process itself, cleared the soft-dirty bits",
-        )
-        app.post_message(Told(target, messages.EventsSeen((event,))))
-        await until(pilot, lambda: target.broken)
-        app.clear_notifications()
-        await settled(pilot, app)
+    async def clear(dash: Dash) -> None:
+        event = Event(EventKind.FOREIGN_CLEAR, POSTGRES, "another program cleared the soft-dirty bits")
+        dash.tell(messages.EventsSeen((event,)))
+        live = dash.facts.live
+        assert live.sample is not None
+        sample = replace(live.sample)
+        await dash.tick(sample, history=live.history, lent=True, why_full=CLEARED)
 
-    assert snap_compare(app, terminal_size=size, run_before=broken)
+    assert same("d", "d", then=clear, directory=CHAIN)
 
 
-def test_what_to_wait_for(
-    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
-    app = launch(POSTGRES, interval_s=1.0)
-    assert snap_compare(app, terminal_size=size, run_before=filled(app, machine, until, "w"))
+def test_what_to_wait_for(same: Same) -> None:
+    assert same("w")
 
 
-def test_a_trigger_is_set(
-    snap_compare: Compare, launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
-    app = launch(POSTGRES, interval_s=1.0)
-    fill = filled(app, machine, until, "w", "ctrl+s")
-
-    async def arm(pilot: Pilot[Any]) -> None:
-        await fill(pilot)
-        target = app.desk.watched.targets[0]
-        await until(pilot, lambda: not app.screen.query_one("#make", Button).disabled)
-        await pilot.press("ctrl+s")
-        await until(pilot, lambda: target.wait is not None and not target.wait.is_measuring)
-        assert target.wait is not None
+def test_a_trigger_is_set(same: Same, machine: ScriptedMachine) -> None:
+    async def arm(dash: Dash) -> None:
+        await dash.go_on()
+        await dash.until(lambda: dash.facts.wait is not None and not dash.facts.wait.is_measuring)
+        assert dash.facts.wait is not None
         sample = machine.opened[POSTGRES].sample(TICKS)
-        armed = Armed(target.wait.trigger, sample.time_s - 18)
         advice = replace(
             ADVICE,
             forecast=replace(ADVICE.forecast, time_s=sample.time_s),
-            armed=armed,
+            armed=Armed(dash.facts.wait.trigger, sample.time_s - 18),
             gauges=(TriggerProgress("stop 140 ms", "< 100 ms", 0.71),),
         )
-        history = target.live.history
-        app.post_message(Told(target, messages.Sampled(sample, True, history, advice=advice)))
-        await until(pilot, partial(_is_shown, target, sample))
-        await settled(pilot, app)
+        await dash.tick(sample, advice, history=dash.facts.live.history)
 
-    assert snap_compare(app, terminal_size=size, run_before=arm)
+    assert same("w", "ctrl+s", then=arm)

@@ -3,126 +3,86 @@
 from __future__ import annotations
 
 import pytest
-from textual.widgets import Static
 
-from tests.tui.machine import Launch, ScriptedMachine, Until, current, run, toasts
-from tui.app import DirtytopApp
+from tests.tui.driver import POSTGRES, SIZES, Dashboard
 from tui.screens.help import HelpScreen
 from tui.screens.pick import PickScreen
 from tui.screens.tour import CARDS, TourScreen
 from tui.screens.watch import WatchScreen
 from tui.settings import Settings
 
-POSTGRES = 40
-SIZES = [(80, 24), (120, 40), (200, 60)]
 
-
-def card(app: DirtytopApp) -> str:
-    return str(app.screen.query_one("#card", Static).content)
-
-
-async def test_who_comes_for_the_first_time_is_shown_four_cards(
-    launch: Launch, machine: ScriptedMachine, until: Until
-) -> None:
-    app = launch(greets=True)
-    async with run(app) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, TourScreen))
+async def test_who_comes_for_the_first_time_is_shown_four_cards(dashboard: Dashboard) -> None:
+    async with dashboard(greets=True) as dash:
+        await dash.opens(TourScreen)
         for each in CARDS:
-            assert card(app).startswith(each.title)
-            await pilot.press("right")
-        await until(pilot, lambda: isinstance(app.screen, PickScreen))
-    assert not app.remembered().show_tour
+            await dash.sees(each.title)
+            await dash.press("right")
+        await dash.opens(PickScreen)
+    assert not dash.app.remembered().show_tour
 
 
 @pytest.mark.parametrize("keys", ["escape", "q", "T"])
-async def test_it_is_skipped_for_ever_with_one_key(
-    launch: Launch, machine: ScriptedMachine, until: Until, keys: str
-) -> None:
-    app = launch(greets=True)
-    async with run(app) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, TourScreen))
-        await pilot.press(keys)
-        await until(pilot, lambda: isinstance(app.screen, PickScreen))
-    again = launch(greets=True, settings=app.remembered())
-    async with run(again) as pilot:
-        await pilot.pause()
-        assert isinstance(again.screen, PickScreen)
-        assert not toasts(again)
+async def test_it_is_skipped_for_ever_with_one_key(dashboard: Dashboard, keys: str) -> None:
+    async with dashboard(greets=True) as dash:
+        await dash.opens(TourScreen)
+        await dash.opens(PickScreen, keys)
+    async with dashboard(greets=True, settings=dash.app.remembered()) as again:
+        await again.pause()
+        assert again.is_on(PickScreen)
+        assert not again.toasts
 
 
-async def test_enter_goes_on_and_left_goes_back(
-    launch: Launch, machine: ScriptedMachine, until: Until
-) -> None:
-    app = launch(greets=True)
-    async with run(app) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, TourScreen))
-        await pilot.press("enter")
-        await until(pilot, lambda: card(app).startswith(CARDS[1].title))
-        await pilot.press("space")
-        await until(pilot, lambda: card(app).startswith(CARDS[2].title))
-        await pilot.press("left", "left", "left")
-        assert card(app).startswith(CARDS[0].title)
-        await pilot.click("#next")
-        await until(pilot, lambda: card(app).startswith(CARDS[1].title))
-        await pilot.click("#skip")
-        await until(pilot, lambda: isinstance(app.screen, PickScreen))
+async def test_enter_goes_on_and_left_goes_back(dashboard: Dashboard) -> None:
+    async with dashboard(greets=True) as dash:
+        await dash.opens(TourScreen)
+        await dash.press("enter")
+        await dash.sees(CARDS[1].title)
+        await dash.press("space")
+        await dash.sees(CARDS[2].title)
+        await dash.press("left", "left", "left")
+        await dash.sees(CARDS[0].title)
+        await dash.click("#next")
+        await dash.sees(CARDS[1].title)
+        await dash.click("#skip")
+        await dash.opens(PickScreen)
 
 
-async def test_who_named_a_process_is_only_told_of_it_and_only_once(
-    launch: Launch, machine: ScriptedMachine, until: Until
-) -> None:
-    app = launch(POSTGRES, greets=True)
-    async with run(app) as pilot:
-        await until(pilot, lambda: current(app).live.sample)
-        assert isinstance(app.screen, WatchScreen)
-        assert "T is a tour" in toasts(app)
-    again = launch(POSTGRES, greets=True, settings=app.remembered())
-    async with run(again) as pilot:
-        await until(pilot, lambda: current(again).live.sample)
-        assert not toasts(again)
+async def test_who_named_a_process_is_only_told_of_it_and_only_once(dashboard: Dashboard) -> None:
+    async with dashboard(POSTGRES, greets=True) as dash:
+        assert dash.is_on(WatchScreen)
+        assert "T is a tour" in dash.toasts
+    async with dashboard(POSTGRES, greets=True, settings=dash.app.remembered()) as again:
+        assert not again.toasts
 
 
-async def test_it_is_found_again_in_the_help_and_in_the_palette(
-    launch: Launch, machine: ScriptedMachine, until: Until
-) -> None:
-    app = launch(POSTGRES, settings=Settings(show_tour=False))
-    async with run(app) as pilot:
-        await until(pilot, lambda: current(app).live.sample)
-        await pilot.press("question_mark")
-        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
-        assert any("tour of four cards" in str(static.content) for static in app.screen.query(Static))
-        await pilot.press("T")
-        await until(pilot, lambda: isinstance(app.screen, TourScreen))
-        await pilot.press("escape")
-        await until(pilot, lambda: isinstance(app.screen, WatchScreen))
-        await pilot.press("ctrl+p", *"tour")
-        await pilot.pause(0.5)
-        await pilot.press("enter")
-        await until(pilot, lambda: isinstance(app.screen, TourScreen))
+async def test_it_is_found_again_in_the_help_and_in_the_palette(dashboard: Dashboard) -> None:
+    async with dashboard(POSTGRES, settings=Settings(show_tour=False)) as dash:
+        await dash.opens(HelpScreen, "question_mark")
+        await dash.sees("tour of four cards")
+        await dash.opens(TourScreen, "T")
+        await dash.opens(WatchScreen, "escape")
+        await dash.press("ctrl+p", *"tour")
+        await dash.pause(0.5)
+        await dash.opens(TourScreen, "enter")
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_every_card_fits(
-    launch: Launch, machine: ScriptedMachine, until: Until, size: tuple[int, int]
-) -> None:
-    app = launch(greets=True)
-    async with run(app, size) as pilot:
-        await until(pilot, lambda: isinstance(app.screen, TourScreen))
+async def test_every_card_fits(dashboard: Dashboard, size: tuple[int, int]) -> None:
+    async with dashboard(greets=True, size=size) as dash:
+        await dash.opens(TourScreen)
         for number in range(len(CARDS)):
             if number:
-                await pilot.press("right")
-            await pilot.pause()
-            dialog = app.screen.query_one(".tour")
+                await dash.press("right")
+            await dash.pause()
+            dialog = dash.one(".tour")
             assert dialog.region.height <= size[1]
             assert not dialog.max_scroll_y
-            assert app.screen.query_one("#next").region.bottom < dialog.region.bottom
+            assert dash.one("#next").region.bottom < dialog.region.bottom
 
 
-async def test_a_tour_that_nobody_asked_for_is_not_shown(
-    launch: Launch, machine: ScriptedMachine, until: Until
-) -> None:
-    app = launch()
-    async with run(app) as pilot:
-        await pilot.pause()
-        assert isinstance(app.screen, PickScreen)
-    assert app.remembered().show_tour
+async def test_a_tour_that_nobody_asked_for_is_not_shown(dashboard: Dashboard) -> None:
+    async with dashboard() as dash:
+        await dash.pause()
+        assert dash.is_on(PickScreen)
+    assert dash.app.remembered().show_tour

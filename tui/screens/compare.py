@@ -11,11 +11,11 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.changes import Change, What
-from tui.comparing import curve_of, name_of, pairs_of, sentence, trend_of
 from tui.desk import Desk
 from tui.keys import HELP, key
-from tui.target import Target
+from tui.targets.target import Target
+from tui.view.comparing import curve_of, name_of, pairs_of, sentence
+from tui.view.shown import Shown, TargetView
 from widgets.curve_pair import CurvePair
 from widgets.side_by_side import SideBySide
 from widgets.target_trends import TargetTrends
@@ -37,6 +37,7 @@ class CompareScreen(ModalScreen[None]):
         self._desk = desk
         self._first = first
         self._second = second
+        self._shown: tuple[TargetView, TargetView] | None = None
 
     def compose(self) -> ComposeResult:
         """The answer, then what it follows from."""
@@ -51,24 +52,21 @@ class CompareScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Follow both."""
-        self._show()
-        self._desk.changed.subscribe(self, self._changed, immediate=True)
+        self.watch(self.app, "shown", self._follow)
 
-    def _changed(self, change: Change) -> None:
-        if change.what is What.TARGETS and not self._are_watched():
+    def _follow(self, shown: Shown) -> None:
+        first, second = (shown.of(each.facts.number) for each in (self._first, self._second))
+        if first is None or second is None:
             self.dismiss()
-        elif change.target in (self._first, self._second):
-            self._show()
+        elif (first, second) != self._shown:
+            self._shown = first, second
+            self._show(first, second)
 
-    def _are_watched(self) -> bool:
-        watched = self._desk.watched.targets
-        return self._first in watched and self._second in watched
-
-    def _show(self) -> None:
-        first, second = self._first, self._second
+    def _show(self, one: TargetView, other: TargetView) -> None:
+        first, second = one.facts, other.facts
         text, is_known = sentence(first, second)
         self.query_one("#answer", Static).update(Content.styled(text, "bold" if is_known else "$text-muted"))
-        self.query_one(TargetTrends).show_targets([trend_of(first), trend_of(second)], None)
+        self.query_one(TargetTrends).show_targets([one.trend, other.trend], None)
         self.query_one(SideBySide).show_pairs((name_of(first), name_of(second)), pairs_of(first, second))
         self.query_one(CurvePair).show_curves([curve_of(first), curve_of(second)])
 
@@ -76,12 +74,12 @@ class CompareScreen(ModalScreen[None]):
         """Compare with another."""
         others = [target for target in self._desk.watched.targets if target is not self._first]
         self._second = others[(others.index(self._second) + step) % len(others)]
-        self._show()
+        self._desk.changed()
 
     def action_arm(self) -> None:
         """Arm what is not armed; one that is stays as it is."""
         if self._desk.options.readonly:
             return
         for target in (self._first, self._second):
-            if target.sampler is not None and not target.is_armed and not target.is_lent:
+            if target.sampler is not None and not target.facts.is_armed and not target.facts.is_lent:
                 target.sampler.arm()

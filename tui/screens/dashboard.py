@@ -10,18 +10,15 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from engine.forecast.advisor import Advice
 from engine.pageset import PAGE_SIZE
-from engine.printable import printable
 from engine.tracking.curve import NO_CURVE
 from engine.tracking.sample import RateMode
 from engine.units import say_duration
-from tui.changes import Change, What
-from tui.comparing import trend_of
 from tui.desk import Desk
 from tui.screens.filter_bar import FilterBar
 from tui.screens.target_strip import TargetStrip
-from tui.target import Stage, Target, View
+from tui.view.facts import Look
+from tui.view.shown import Banner, ChainShown, Past, Shown, TargetView
 from widgets.chain_view import ChainView
 from widgets.curve_chart import CurveChart
 from widgets.event_log import EventLog
@@ -50,7 +47,7 @@ _CUMULATIVE_TITLES: Final = {
 _OFF: Final = "-off"
 _AWAY: Final = "-away"
 _AGE_S: Final = 1.0
-"""How often the age of a paused view is told anew."""
+"""How often the age of a paused view is told."""
 _HIGH: Final = 34
 """Lines from which the verdict has room for large letters."""
 
@@ -63,9 +60,7 @@ class Dashboard(Vertical):
         self.table = VmaTable(id="table")
         self.filter_bar = FilterBar(self.table, "part of a name, a permission or an address")
         self._desk = desk
-        self._target: Target | None = None
-        self._shown: View | None = None
-        self._said = ("", "")
+        self._shown: TargetView | None = None
         self._plot = "chart"
 
     def compose(self) -> ComposeResult:
@@ -100,10 +95,9 @@ class Dashboard(Vertical):
         self._show_hot_only(settings.hot_only)
         if settings.vma_sort:
             self.table.sort_by(settings.vma_sort.removeprefix("-"), settings.vma_sort.startswith("-"))
-        self._desk.changed.subscribe(self, self._changed, immediate=True)
+        self.watch(self.app, "shown", self._show)
         self.watch(self.screen, "maximized", self._fit, init=False)
-        self.set_interval(_AGE_S, self._tell_age)
-        self._show_target()
+        self.set_interval(_AGE_S, self._grow_older)
 
     def on_resize(self) -> None:
         """Where there is little room, the verdict takes two lines."""
@@ -112,6 +106,10 @@ class Dashboard(Vertical):
     def _fit(self) -> None:
         verdict = self.query_one(VerdictPanel)
         verdict.compact = self.app.size.height < _HIGH and self.screen.maximized is not verdict
+
+    def _grow_older(self) -> None:
+        if self._shown is not None and self._shown.facts.paused is not None:
+            self._desk.changed()
 
     # What the user changes.
 
@@ -144,35 +142,13 @@ class Dashboard(Vertical):
         self.query_one("#upper").set_class(plot != "chart", "-tall")
         if had_focus:
             self.plot.focus()
-        if self._target is not None:
-            self._show_plot(self._target)
+        if self._shown is not None:
+            self._show_plot(self._shown.past)
 
     @property
     def plot(self) -> Widget:
         """The one of the three that is in view."""
         return self.query_one(f"#{self._plot}")
-
-    def _show_plot(self, target: Target) -> None:
-        """Draw the one in view: the others may wait."""
-        view, sample = target.view, target.view.sample
-        for chart in (self.query_one(HeatMap), self.query_one(CurveChart)):
-            chart.empty_text = _why_no_past(target, self._desk.options.readonly)
-        if self._plot == "chart":
-            self.query_one(RateChart).show_history(view.history, target.marks)
-        elif self._plot == "heat":
-            self.query_one(HeatMap).show_history(view.heat, sample)
-        elif sample is None:
-            self.query_one(CurveChart).show_curve(NO_CURVE, PAGE_SIZE)
-        else:
-            forecast, costs = view.advice.forecast, view.advice.costs
-            self.query_one(CurveChart).show_curve(
-                sample.curve,
-                sample.page_bytes,
-                time_s=sample.time_s,
-                forecast=forecast,
-                budget_bytes=costs.bytes_within(forecast.budget_s) if costs is not None else None,
-                links=target.marks,
-            )
 
     def toggle_hot_only(self) -> None:
         """Only what was written in the last tick, or everything."""
@@ -185,89 +161,94 @@ class Dashboard(Vertical):
         self.table.border_subtitle = Content("hot only") if hot_only else ""
         self.filter_bar.show_count()
 
-    # What happens.
+    # What is shown.
 
-    def _changed(self, change: Change) -> None:
-        if change.what is What.TARGETS:
-            self._show_target()
-        elif change.target is not self._target:
-            self._show_strip()
-        elif self._target is not None:
-            self._show_part(self._target, change.what)
-            if change.what in (What.SAMPLE, What.STATUS):
-                self._show_strip()
-
-    def _show_part(self, target: Target, what: What) -> None:
-        match what:
-            case What.SAMPLE:
-                self._show_sample(target)
-            case What.STATUS:
-                self._show_status(target)
-                self.query_one(ChainView).show_warning(target.broken)
-            case What.LINKS:
-                self._show_links(target)
-            case What.PROGRESS:
-                self.query_one(ChainView).show_progress(target.progress)
-            case What.LOG:
-                line = target.log[-1]
-                self.query_one(EventLog).add(line.clock, line.text, line.severity)
-
-    def _show_target(self) -> None:
-        """Everything anew: another target is in view."""
-        target = self._desk.watched.current
-        self._show_strip()
-        if target is not self._target:
-            self._target, self._shown = target, None
-            self.table.clear()
-            log = self.query_one(EventLog)
-            log.clear()
-            for line in target.log if target else ():
-                log.add(line.clock, line.text, line.severity)
-        if target is None:
+    def _show(self, shown: Shown) -> None:
+        """Each panel is given its part; a part that is as before costs nothing."""
+        before, view = self._shown, shown.current
+        self._shown = view
+        self._show_targets(shown)
+        if view is None:
             self._show_nothing()
             return
-        self._show_sample(target)
-        self._show_links(target)
-        self.query_one(ChainView).show_progress(target.progress)
+        self._show_budget(shown.stop_budget_s)
+        if before is None or before.facts.number != view.facts.number:
+            self.table.clear()
+            self.query_one(EventLog).clear()
+            self._show_target(view, None)
+        elif view is not before:
+            self._show_target(view, before)
+
+    def _show_target(self, view: TargetView, before: TargetView | None) -> None:
+        """Show a target; `before`: what was shown of it so far."""
+        self.query_one(TargetHeader).show_status(view.status)
+        self._show_trigger(view)
+        if before is None or view.chain != before.chain:
+            self._show_chain(view.chain)
+        self.query_one(EventLog).show_log(view.facts.log.lines, view.facts.log.count)
+        if before is None or view.banner != before.banner:  # a banner lays out the whole screen
+            self._say(view.banner)
+        if before is None or view.past != before.past:
+            self._show_plot(view.past)
+        if before is None or view.past.look is not before.past.look:
+            self._show_look(view.past.look)
+        panel = self.query_one(VerdictPanel)
+        if panel.empty_text != view.no_forecast_text:
+            panel.empty_text = view.no_forecast_text
+
+    def _show_look(self, look: Look) -> None:
+        """What a tick has found."""
+        panel = self.query_one(VerdictPanel)
+        panel.show_forecast(look.advice.forecast)
+        panel.show_truth(look.advice.truth)
+        self.query_one(TotalsBar).show_sample(look.sample)
+        if look.sample is not None:
+            self._name_rates(look.sample.mode)
+            self.table.show_sample(look.sample)
+            self.filter_bar.show_count()
 
     def _show_nothing(self) -> None:
+        self.table.clear()
+        self.query_one(EventLog).clear()
         self.query_one(TargetHeader).show_status(None)
         self.query_one(TotalsBar).show_sample(None)
         self.query_one(RateChart).show_history(())
         self.query_one(HeatMap).show_history((), None)
         self.query_one(CurveChart).show_curve(NO_CURVE, PAGE_SIZE)
         self.query_one(VerdictPanel).show_forecast(None)
-        self.query_one(ChainView).show_links(())
-        self.query_one(ChainView).show_warning("")
-        self.query_one(ChainView).show_progress(None)
+        chain = self.query_one(ChainView)
+        chain.show_links(())
+        chain.show_warning("")
+        chain.show_progress(None)
         self.table.empty_text = "nothing is watched: o picks a process"
-        self._say("nothing is watched: o picks a process", "information")
+        self._say(Banner("nothing is watched: o picks a process"))
 
-    def _show_sample(self, target: Target) -> None:
-        self._show_status(target)
-        view = target.view
-        if view is self._shown:
-            return
-        self._shown = view
-        self.query_one(TotalsBar).show_sample(view.sample)
-        self._show_advice(target, view.advice)
-        self._show_plot(target)
-        if view.sample is not None:
-            self._name_rates(view.sample.mode)
-            self.table.show_sample(view.sample)
-            self.filter_bar.show_count()
+    def _show_plot(self, past: Past) -> None:
+        """Draw the one in view: the others may wait."""
+        look = past.look
+        sample, forecast, costs = look.sample, look.advice.forecast, look.advice.costs
+        for chart in (self.query_one(HeatMap), self.query_one(CurveChart)):
+            chart.empty_text = past.empty_text
+        if self._plot == "chart":
+            self.query_one(RateChart).show_history(look.history, past.marks)
+        elif self._plot == "heat":
+            self.query_one(HeatMap).show_history(look.heat, sample)
+        elif sample is None:
+            self.query_one(CurveChart).show_curve(NO_CURVE, PAGE_SIZE)
+        else:
+            self.query_one(CurveChart).show_curve(
+                sample.curve,
+                sample.page_bytes,
+                time_s=sample.time_s,
+                forecast=forecast,
+                budget_bytes=costs.bytes_within(forecast.budget_s) if costs is not None else None,
+                links=past.marks,
+            )
 
-    def _show_advice(self, target: Target, advice: Advice) -> None:
-        panel = self.query_one(VerdictPanel)
-        panel.empty_text = _why_unknown(target, self._desk.options.readonly)
-        panel.show_forecast(advice.forecast)
-        panel.show_truth(advice.truth)
-
-    def _show_trigger(self, target: Target) -> None:
-        """As of the last tick, even while the view is frozen: it may fire any time."""
-        advice, panel = target.live.advice, self.query_one(VerdictPanel)
-        armed = advice.armed if target.wait is not None else None
-        panel.show_trigger(armed, advice.decision, advice.forecast.time_s, advice.gauges)
+    def _show_trigger(self, view: TargetView) -> None:
+        advice = view.facts.live.advice
+        trigger = view.armed, advice.decision, advice.forecast.time_s, advice.gauges
+        self.query_one(VerdictPanel).show_trigger(*trigger)
 
     def _name_rates(self, mode: RateMode) -> None:
         """Where ticks only read, a page counts once: when it is first written after arming."""
@@ -275,100 +256,35 @@ class Dashboard(Vertical):
         for panel in _CUMULATIVE_TITLES:
             self.query_one(f"#{panel}").border_title = Content(titles[panel])
 
-    def _show_links(self, target: Target) -> None:
+    def _show_chain(self, shown: ChainShown) -> None:
         chain = self.query_one(ChainView)
-        chain.show_links(target.links)
-        chain.show_warning(target.broken)
-        chain.next_text = _what_next(target)
-        chain.border_subtitle = Content(printable(target.directory.name)) if target.directory else ""
-        self._show_plot(target)
+        chain.show_links(shown.links)
+        chain.show_warning(shown.warning)
+        chain.show_progress(shown.progress)
+        chain.next_text = shown.next_text
+        chain.border_subtitle = Content(shown.name) if shown.name else ""
 
-    def _show_strip(self) -> None:
-        watched = self._desk.watched
-        self.query_one(TargetStrip).show_targets(watched.targets, watched.current)
+    def _show_targets(self, shown: Shown) -> None:
+        self.query_one(TargetStrip).show_targets(shown.targets, shown.at)
         trends = self.query_one(TargetTrends)
-        trends.set_class(len(watched.targets) < 2, "-single")
-        if len(watched.targets) > 1:
-            at = watched.targets.index(watched.current) if watched.current is not None else None
-            trends.show_targets([trend_of(target) for target in watched.targets], at)
+        trends.set_class(len(shown.targets) < 2, "-single")
+        if len(shown.targets) > 1:
+            trends.show_targets([view.trend for view in shown.targets], shown.at)
 
-    def _tell_age(self) -> None:
-        if self._target is not None and self._target.is_paused:
-            self._show_status(self._target)
-
-    def _show_budget(self) -> None:
-        text = f"stop budget {say_duration(self._desk.stop_budget_s)} · b less · B more"
+    def _show_budget(self, budget_s: float) -> None:
+        text = f"stop budget {say_duration(budget_s)} · b less · B more"
         panel = self.query_one(VerdictPanel)
         if str(panel.border_subtitle) != text:
             panel.border_subtitle = Content(text)
 
-    def _show_status(self, target: Target) -> None:
-        self._show_budget()
-        self.query_one(TargetHeader).show_status(target.status(self._desk.clock.monotonic()))
-        self._show_trigger(target)
-        self._say(*_banner(target, self._desk.options.readonly))
-
-    def _say(self, text: str, severity: str) -> None:
-        if (text, severity) == self._said:  # a banner told anew would lay out the whole screen anew
-            return
-        self._said = text, severity
+    def _say(self, said: Banner) -> None:
         banner = self.query_one("#banner", Static)
-        banner.update(Content(text))
-        banner.display = bool(text)
-        banner.set_classes(f"-{severity}")
+        banner.update(Content(said.text))
+        banner.display = bool(said.text)
+        banner.set_classes(f"-{said.severity}")
 
 
 def _reachable(panel: Widget) -> Widget:
     """A panel that Tab goes to, so that it can be given the whole screen."""
     panel.can_focus = True
     return panel
-
-
-def _why_unknown(target: Target, readonly: bool) -> str:
-    """What is to be done, or waited for, while nothing is foreseen."""
-    if readonly:
-        return "Read-only: there is no forecast of what a dump would cost."
-    if not target.is_armed:
-        return "Press a to arm: after a few ticks this tells what a dump would cost."
-    return "A few ticks more, and a look at the disk: then this tells what a dump costs."
-
-
-def _why_no_past(target: Target, readonly: bool) -> str:
-    """What is to be done, or waited for, while there is nothing to draw."""
-    if target.is_armed:
-        return "Armed: with the next ticks it shows here which memory is written, and how much of it."
-    if readonly:
-        return "Read-only: nothing is armed, so nothing shows here."
-    return "Nothing is tracked yet. Press a to arm: then it shows here which memory is written."
-
-
-def _what_next(target: Target) -> str:
-    """What a chain is for, step by step."""
-    if target.open_chain is not None:
-        steps = "d adds what changed", "D ends it", "l opens it"
-    elif target.newest_restorable is not None:
-        steps = "ended", "y copies its restore", "l opens it"
-    else:
-        steps = "ended", "l opens it", "d begins another"
-    # Lines are broken between steps and not within them.
-    return " · ".join(step.replace(" ", "\N{NO-BREAK SPACE}") for step in steps)
-
-
-def _banner(target: Target, readonly: bool) -> tuple[str, str]:
-    """What stands between the user and live figures, and how bad it is."""
-    match target.stage:
-        case Stage.OPENING:
-            return f"opening process {target.pid} …", "information"
-        case Stage.REFUSED:
-            error = target.error
-            hint = f" — {error.hint}" if error and error.hint else ""
-            return printable(f"{error.message if error else 'cannot be watched'}{hint}"), "error"
-        case Stage.GONE:
-            return "The target has exited. What was seen of it stays; o picks another process.", "warning"
-    if target.is_paused:
-        return "paused: sampling goes on; p shows what happens again", "warning"
-    if readonly:
-        return "read-only: nothing is armed, nothing is dumped", "information"
-    if not target.is_armed:
-        return "not armed: a shows every write from then on", "information"
-    return "", "information"

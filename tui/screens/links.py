@@ -23,12 +23,11 @@ from engine.errors import BadImage
 from engine.images.areas import Area
 from engine.printable import printable
 from engine.units import format_count, format_duration, say_bytes
-from tui.changes import Change, What
 from tui.desk import Desk
 from tui.keys import HELP, key
 from tui.screens.maker_log import show_maker_log
 from tui.screens.restore import copy_restore
-from tui.target import Target
+from tui.targets.target import Target
 from tui.words import link_name, restore_command, stopped, verdict
 from widgets.area_table import AreaTable
 from widgets.chain_flow import ChainFlow
@@ -70,12 +69,13 @@ class LinksScreen(ModalScreen[None]):
         super().__init__()
         self._desk = desk
         self._target = target
+        self._links: tuple[LinkResult, ...] = ()
         self._shown: LinkResult | None = None
 
     def compose(self) -> ComposeResult:
         """The flow, the figures, the areas."""
         with Vertical(classes="dialog wide links") as dialog:
-            dialog.border_title = Content(f"chain of {self._target.command} {self._target.pid}")
+            dialog.border_title = Content(f"chain of {self._target.name}")
             dialog.border_subtitle = Content("←→ another link · Enter its areas · y copies its restore · Esc")
             yield ChainFlow(id="flow")
             with VerticalScroll(id="facts", can_focus=False):
@@ -85,23 +85,21 @@ class LinksScreen(ModalScreen[None]):
     def on_mount(self) -> None:
         """Begin with the newest link, and follow the chain."""
         self.app.clear_notifications()  # one of them tells what is told here, over it
-        self._show_links()
-        self._desk.changed.subscribe(self, self._changed, immediate=True)
-
-    def _changed(self, change: Change) -> None:
-        if change.target is not self._target:
-            return
-        if change.what is What.LINKS:
-            self._show_links()
-        elif change.what is What.PROGRESS:
-            self.query_one(ChainFlow).show_progress(self._target.progress)
+        self.watch(self.app, "shown", self._show_links)
 
     def _show_links(self) -> None:
-        sample = self._target.live.sample
-        flow = self.query_one(ChainFlow)
-        flow.show_links(self._target.links, *((sample.page_bytes,) if sample else ()))
-        flow.show_progress(self._target.progress)
-        self._show_link()
+        facts, flow = self._target.facts, self.query_one(ChainFlow)
+        if facts.links != self._links:
+            self._links = facts.links
+            flow.show_links(facts.links, *self._page_bytes)
+            self._show_link()
+        flow.show_progress(facts.progress)
+
+    @property
+    def _page_bytes(self) -> tuple[int, ...]:
+        """How large a page is, if that is known."""
+        sample = self._target.facts.live.sample
+        return (sample.page_bytes,) if sample is not None else ()
 
     @on(ChainFlow.Moved)
     def _show_link(self) -> None:
@@ -116,7 +114,7 @@ class LinksScreen(ModalScreen[None]):
         table.border_title = Content(f"areas of {link_name(link)}")
         table.empty_text = "reading its images …"
         table.show_areas(())
-        sample = self._target.live.sample
+        sample = self._target.facts.live.sample
         maps = {process.pid: process.maps for process in sample.processes} if sample else {}
 
         def read() -> None:
@@ -135,17 +133,16 @@ class LinksScreen(ModalScreen[None]):
             self.query_one("#facts Static", Static).update(link_facts(self._shown, width))
 
     def on_resize(self) -> None:
-        """Break lines anew, once the dialog has its new size."""
+        """Break lines again, once the dialog has its new size."""
         self.call_after_refresh(self._tell_facts)
 
     @on(AreasRead)
     def _areas_read(self, message: AreasRead) -> None:
         if message.link is not self._shown:
             return
-        sample = self._target.live.sample
         table = self.query_one(AreaTable)
         table.empty_text = printable(message.problem) or "it holds no pages"
-        table.show_areas(message.areas, *((sample.page_bytes,) if sample else ()))
+        table.show_areas(message.areas, *self._page_bytes)
 
     # What can be done.
 
@@ -170,7 +167,7 @@ class LinksScreen(ModalScreen[None]):
 
     @property
     def _chosen(self) -> LinkResult:
-        return self.query_one(ChainFlow).cursor_link or self._target.links[-1]
+        return self.query_one(ChainFlow).cursor_link or self._target.facts.links[-1]
 
     def action_sort(self, step: int) -> None:
         """Sort the areas by the next column."""

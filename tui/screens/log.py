@@ -9,10 +9,8 @@ from textual.binding import Binding, BindingType
 from textual.content import Content
 from textual.screen import ModalScreen
 
-from tui.changes import Change, What
-from tui.desk import Desk
 from tui.keys import key
-from tui.target import Target
+from tui.targets.target import Target
 from widgets.event_log import EventLog
 
 
@@ -27,29 +25,24 @@ class LogScreen(ModalScreen[None]):
         Binding("pagedown", "scroll(10)", "Page down", show=False),
     ]
 
-    def __init__(self, desk: Desk, target: Target) -> None:
+    def __init__(self, target: Target) -> None:
         super().__init__()
-        self._desk = desk
         self._target = target
 
     def compose(self) -> ComposeResult:
         """The log alone."""
         log = EventLog(wraps=True, classes="dialog wide")
-        log.border_title = Content(f"events of {self._target.command} {self._target.pid}")
+        log.border_title = Content(f"events of {self._target.name}")
         log.border_subtitle = Content("↑↓ move · Esc closes")
         yield log
 
     def on_mount(self) -> None:
         """Fill in what there is."""
-        log = self.query_one(EventLog)
-        for line in self._target.log:
-            log.add(line.clock, line.text, line.severity)
-        self._desk.changed.subscribe(self, self._changed, immediate=True)
+        self.watch(self.app, "shown", self._show)
 
-    def _changed(self, change: Change) -> None:
-        if change.target is self._target and change.what is What.LOG:
-            line = self._target.log[-1]
-            self.query_one(EventLog).add(line.clock, line.text, line.severity)
+    def _show(self) -> None:
+        log = self._target.facts.log
+        self.query_one(EventLog).show_log(log.lines, log.count)
 
     def action_scroll(self, lines: int) -> None:
         """Move by so many lines."""

@@ -15,9 +15,9 @@ from textual.widgets import Footer, Static
 from engine.processes import ProcessRow
 from tui import keys
 from tui.desk import Desk
-from tui.processes import ProcessesListed, ProcessWatcher
 from tui.screens.filter_bar import FilterBar
-from tui.told import TargetsPicked
+from tui.targets.told import TargetsPicked
+from tui.threads.process_watcher import ProcessesListed, ProcessWatcher
 from widgets.line_table import LineTable
 from widgets.process_table import ProcessIdentity, ProcessTable
 

@@ -12,8 +12,8 @@ from textual.content import Content
 from textual.message import Message
 from textual.widget import Widget
 
-from tui.comparing import trend_of
-from tui.target import Stage, Target
+from tui.view.facts import Facts
+from tui.view.shown import TargetView
 from widgets.target_trends import TargetTrend
 from widgets.trend import scaled_bars
 
@@ -46,11 +46,11 @@ class TargetStrip(Widget):
         self._trends: list[TargetTrend] = []
         self._current = -1
 
-    def show_targets(self, targets: Sequence[Target], current: Target | None) -> None:
-        """Show these; hidden if there is no choice."""
-        self._names = [_name(number, target) for number, target in enumerate(targets, 1)]
-        self._trends = [trend_of(target) for target in targets] if len(targets) > 1 else []
-        self._current = targets.index(current) if current is not None else -1
+    def show_targets(self, targets: Sequence[TargetView], current: int | None) -> None:
+        """Show these; hidden if there is no choice. `current` is the index of the one in view."""
+        self._names = [_name(number, target.facts) for number, target in enumerate(targets, 1)]
+        self._trends = [target.trend for target in targets]
+        self._current = current if current is not None else -1
         self.set_class(len(self._names) < 2, "-single")
         self.refresh()
 
@@ -90,15 +90,19 @@ def _cells(labels: Sequence[_Label], first: int) -> int:
     return sum(cell_len(label.text) for label in labels) + (len(_MORE) if first else 0)
 
 
-def _name(number: int, target: Target) -> str:
+def _name(number: int, target: Facts) -> str:
     name = target.command or "…"
     if len(name) > _NAME_CELLS:
         name = name[: _NAME_CELLS - 1] + "…"
-    if target.stage in (Stage.GONE, Stage.REFUSED):
-        mark = "✕ "
-    else:
-        mark = "◆ " if target.is_busy else "◇ " if target.wait is not None else ""
-    return f" {number} {mark}{name} {target.pid} "
+    return f" {number} {_mark(target)}{name} {target.pid} "
+
+
+def _mark(target: Facts) -> str:
+    if target.is_over:
+        return "✕ "
+    if target.is_busy:
+        return "◆ "
+    return "◇ " if target.wait is not None else ""
 
 
 def _style(is_current: bool) -> str:

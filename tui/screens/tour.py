@@ -86,7 +86,7 @@ class TourScreen(ModalScreen[None]):
         self._at = 0
 
     def compose(self) -> ComposeResult:
-        """One card, filled anew as one goes on."""
+        """One card, which is filled with the next one's text."""
         with Vertical(classes="dialog tour") as dialog:
             dialog.border_subtitle = Content("→ next · ← back · Esc skips it for good · T brings it back")
             yield Static("", id="card", markup=False)

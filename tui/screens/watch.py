@@ -10,32 +10,31 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widgets import Footer
 
-from engine.forecast.triggers.conditions import Trigger
 from engine.images.layout import LinkKind
 from engine.tracking.sample import RateMode
-from engine.units import say_bytes
 from tui import keys
-from tui.changes import Change, What
 from tui.desk import Desk
-from tui.orders import ChainOrder, LinkRequest, Wait
 from tui.screens.dashboard import Dashboard
 from tui.screens.maker_log import show_maker_log
+from tui.screens.making_links import MakingLinks
+from tui.screens.questions import before_breaking_chain, before_letting_go
 from tui.screens.restore import copy_restore
 from tui.screens.target_strip import TargetStrip
 from tui.settings import INTERVALS_S, STOP_BUDGETS_S, next_above, next_below
-from tui.target import Target
+from tui.targets.target import Target
+from tui.view.facts import Facts
+from tui.view.shown import Shown
 from tui.words import lent_text
 from widgets.heat_map import HeatMap
 from widgets.line_table import LineTable
 from widgets.target_trends import TargetTrends
 
-_ACTS: Final = frozenset({"arm", "pre_dump", "dump", "when", "next_mode"})
 _NARROW: Final = 90
 """Cells below which the footer has no room for all."""
 
 
 class WatchScreen(Screen[None]):
-    """Shows the target in view, and acts on it."""
+    """Shows the target in view; its keys act on that target."""
 
     AUTO_FOCUS = "VmaTable"
     BINDINGS: ClassVar[list[BindingType]] = [*keys.WATCH]
@@ -44,12 +43,17 @@ class WatchScreen(Screen[None]):
         super().__init__()
         self._desk = desk
         self._dashboard = Dashboard(desk)
+        self._can: dict[str, bool | None] = {}
         self._heat_leads = False
 
     @property
     def target(self) -> Target | None:
         """The target in view."""
         return self._desk.watched.current
+
+    @property
+    def _facts(self) -> Facts | None:
+        return self.target.facts if self.target is not None else None
 
     def compose(self) -> ComposeResult:
         """The panels, and the keys."""
@@ -58,10 +62,11 @@ class WatchScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """What the keys can do depends on the target."""
-        self._desk.changed.subscribe(self, self._changed, immediate=True)
+        self.watch(self.app, "shown", self._show)
 
-    def _changed(self, change: Change) -> None:
-        if change.what in (What.TARGETS, What.STATUS):
+    def _show(self, shown: Shown) -> None:
+        if shown.can != self._can:
+            self._can = dict(shown.can)
             self.refresh_bindings()
             self._fit_footer()
 
@@ -71,67 +76,39 @@ class WatchScreen(Screen[None]):
 
     def _fit_footer(self) -> None:
         """In a narrow terminal the menu makes room for the key that cancels."""
-        has_cancel = bool(self.check_action("cancel", ()))
+        has_cancel = self._can.get("cancel", True)
         self.query_one(Footer).show_command_palette = not (has_cancel and self.app.size.width < _NARROW)
-
-    # What can be done.
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what makes no sense here, dim what makes none now."""
-        target = self.target
-        if action in _ACTS and self._desk.options.readonly:
-            return False
-        if action in _ACTS and (target is None or not target.is_ready):
-            return None
-        if action in ("pre_dump", "dump", "when"):
-            return None if target is None or target.is_busy else True
-        if action == "cancel":
-            return target is not None and (target.is_busy or target.wait is not None)
-        if action == "next_mode":
-            return target is not None and len(target.modes) > 1
-        if action == "turn":
-            return len(self._desk.watched.targets) > 1
-        if action == "copy_restore":
-            return target is not None and target.newest_restorable is not None
-        if action == "maker_log":
-            return target is not None and (target.failed_log is not None or bool(target.links))
-        if action == "links":
-            return target is not None and bool(target.links)
         if action == "clear_filter":
             return self._dashboard.filter_bar.is_open
-        return True
+        return self._can.get(action, True)
+
+    # Tracking.
 
     def action_arm(self) -> None:
         """See writes from now on. Nothing is lost by it, but a chain of CRIU's is asked about first."""
         target = self.target
         if target is None or target.sampler is None:
             return
-        if not target.is_lent:
-            target.sampler.arm()
-            return
-        from tui.screens.confirm import ConfirmScreen
-
         sampler = target.sampler
-        question = ConfirmScreen(
-            "Arm, and break CRIU's chain?",
-            f"Arming clears the soft-dirty bits that the next link of CRIU's chain{_in(target)} relies on."
-            f" Nothing is lost, but that link will be a full one: about {say_bytes(target.whole_bytes)}"
-            f" instead of {say_bytes(target.next_bytes)}.",
-            confirm="Arm anyway",
-            refuse="Leave it",
-        )
+        if not target.facts.is_lent:
+            sampler.arm()
+            return
+        question = before_breaking_chain(target.facts)
         self.app.push_screen(question, lambda sure: sampler.arm(even_if_lent=True) if sure else None)
 
     def action_next_mode(self) -> None:
         """Go to the tracker's next mode."""
         target = self.target
-        if target is None or target.sampler is None or target.live.sample is None:
+        if target is None or target.sampler is None or target.facts.live.sample is None:
             return
-        if target.is_lent:
-            self._desk.tell(f"{lent_text(target.chain_directory)}.", title="Mode", severity="warning")
+        facts, sample = target.facts, target.facts.live.sample
+        if facts.is_lent:
+            self._desk.tell(f"{lent_text(facts.chain_directory)}.", title="Mode", severity="warning")
             return
-        at = target.modes.index(target.live.sample.mode) + 1
-        mode = target.modes[at % len(target.modes)]
+        mode = facts.modes[(facts.modes.index(sample.mode) + 1) % len(facts.modes)]
         target.sampler.set_mode(mode)
         does = "a tick only reads" if mode is RateMode.CUMULATIVE else "every tick clears: true rates"
         self._desk.note(target, f"{mode.value}: {does}")
@@ -139,19 +116,16 @@ class WatchScreen(Screen[None]):
     def action_shorter(self) -> None:
         """Tick more often."""
         if self.target is not None:
-            self._set_interval(self.target, next_below(INTERVALS_S, self.target.interval_s))
+            self._set_interval(self.target, next_below(INTERVALS_S, self.target.facts.interval_s))
 
     def action_longer(self) -> None:
         """Tick less often."""
         if self.target is not None:
-            self._set_interval(self.target, next_above(INTERVALS_S, self.target.interval_s))
+            self._set_interval(self.target, next_above(INTERVALS_S, self.target.facts.interval_s))
 
     def _set_interval(self, target: Target, interval_s: float) -> None:
-        target.interval_s = interval_s
-        if target.sampler is not None:
-            target.sampler.set_interval(interval_s)
+        target.set_interval(interval_s)
         self._desk.remember(interval_s=interval_s)
-        self._desk.announce(target, What.STATUS)
 
     def action_less_budget(self) -> None:
         """Allow a shorter stop."""
@@ -165,96 +139,53 @@ class WatchScreen(Screen[None]):
         """Freeze the view, or show what happens again."""
         if self.target is not None:
             self.target.pause(self._desk.clock.monotonic())
-            self._desk.announce(self.target, What.SAMPLE)
+
+    # Links.
+
+    @property
+    def _links(self) -> MakingLinks:
+        return MakingLinks(self.app, self._desk)
 
     def action_pre_dump(self) -> None:
         """Add a link to the chain under way; without one, ask where to begin it."""
-        target = self.target
-        if target is None or target.is_busy:
-            return
-        if target.wait is not None:
-            self._desk.tell(
-                f"The trigger {target.wait.trigger} makes the pre-dumps that pay. c cancels it, D dumps now.",
-                title="Pre-dump",
-            )
-            return
-        if target.open_chain is not None:
-            self._make(target, LinkRequest(LinkKind.PRE_DUMP))
-            return
-        directory = self._desk.first_directory(target)
-        if directory is not None:
-            self._make(target, LinkRequest(LinkKind.PRE_DUMP, ChainOrder(directory, self._desk.engine)))
-        else:
-            self._ask(target, LinkKind.PRE_DUMP)
+        if self.target is not None and not self.target.facts.is_busy:
+            self._links.pre_dump(self.target)
 
     def action_dump(self) -> None:
         """Ask where and how, then end the chain."""
-        if self.target is not None and not self.target.is_busy:
-            self._ask(self.target, LinkKind.DUMP)
+        if self.target is not None and not self.target.facts.is_busy:
+            self._links.ask(self.target, LinkKind.DUMP)
 
     def action_when(self) -> None:
         """Ask what to wait for, then where and how to dump."""
-        target = self.target
-        if target is None or target.is_busy:
-            return
-        from tui.screens.when import WhenScreen
-
-        def chosen(trigger: Trigger | None) -> None:
-            if trigger is not None:
-                self._ask(target, LinkKind.DUMP, trigger)
-
-        self.app.push_screen(WhenScreen(self._desk, target), chosen)
-
-    def _ask(self, target: Target, kind: LinkKind, trigger: Trigger | None = None) -> None:
-        from tui.screens.dump import DumpScreen
-
-        def answered(answer: LinkRequest | Wait | None) -> None:
-            if answer is not None:
-                self._make(target, answer)
-
-        self.app.push_screen(DumpScreen(self._desk, target, kind, trigger), answered)
-
-    def _make(self, target: Target, answer: LinkRequest | Wait) -> None:
-        if not target.is_ready or target.is_busy:  # it may have exited while the dialog was open
-            self._desk.tell("The target is gone or busy; nothing was written.", severity="warning")
-            return
-        if isinstance(answer, Wait):
-            self._desk.triggers.arm(target, answer)
-            return
-        self._desk.triggers.disarm(target, "it is dumped now")
-        self._desk.watched.make_link(target, answer)
-        self._desk.announce(target, What.STATUS)
+        if self.target is not None and not self.target.facts.is_busy:
+            self._links.ask_when(self.target)
 
     def action_cancel(self) -> None:
         """Have the running link given up, and the trigger cancelled."""
-        target = self.target
-        if target is None:
-            return
-        self._desk.triggers.disarm(target, "by you")
-        if target.job is not None:
-            target.job.cancel()
-            self._desk.note(target, "cancelling …")
+        if self.target is not None:
+            self._links.cancel(self.target)
 
     def action_links(self) -> None:
         """Show the chain's links in full."""
-        if self.target is not None and self.target.links:
+        if self.target is not None and self.target.facts.links:
             from tui.screens.links import LinksScreen
 
             self.app.push_screen(LinksScreen(self._desk, self.target))
 
     def action_copy_restore(self) -> None:
         """Put the command that makes the target again into the clipboard."""
-        if self.target is not None and self.target.newest_restorable is not None:
-            copy_restore(self.app, self._desk, self.target.newest_restorable)
+        if self._facts is not None and self._facts.newest_restorable is not None:
+            copy_restore(self.app, self._desk, self._facts.newest_restorable)
 
     def action_maker_log(self) -> None:
         """Show the log of the program that made the last link, or failed to."""
-        target = self.target
-        if target is None:
+        facts = self._facts
+        if facts is None:
             return
-        path = target.failed_log
-        if path is None and target.links:
-            path = self._desk.backend.find_log(target.links[-1].path)
+        path = facts.failed_log
+        if path is None and facts.links:
+            path = self._desk.backend.find_log(facts.links[-1].path)
         show_maker_log(self.app, self._desk, path)
 
     def action_log(self) -> None:
@@ -262,7 +193,7 @@ class WatchScreen(Screen[None]):
         if self.target is not None:
             from tui.screens.log import LogScreen
 
-            self.app.push_screen(LogScreen(self._desk, self.target))
+            self.app.push_screen(LogScreen(self.target))
 
     def action_filter(self) -> None:
         """Type a filter."""
@@ -345,7 +276,6 @@ class WatchScreen(Screen[None]):
     def action_turn(self, step: int) -> None:
         """Bring another target into view."""
         self._desk.watched.turn(step)
-        self._desk.announce(self.target, What.TARGETS)
 
     def action_compare(self) -> None:
         """The target in view beside the next one."""
@@ -361,41 +291,21 @@ class WatchScreen(Screen[None]):
     @on(TargetStrip.Chosen)
     @on(TargetTrends.Chosen)
     def _chosen(self, event: TargetStrip.Chosen | TargetTrends.Chosen) -> None:
-        self._desk.watched.current = self._desk.watched.targets[event.index]
-        self._desk.announce(self.target, What.TARGETS)
+        watched = self._desk.watched
+        watched.bring_into_view(watched.targets[event.index])
 
     def action_unwatch(self) -> None:
         """Let the target in view go; asks if a link of it is being made, or a trigger is set."""
         target = self.target
         if target is None:
             return
-        if not target.is_busy and target.wait is None:
+        question = before_letting_go(target.facts)
+        if question is None:
             self._unwatch(target)
-            return
-        from tui.screens.confirm import ConfirmScreen
-
-        if target.is_busy:
-            question = ConfirmScreen(
-                "Stop watching while a link is being made?",
-                "It is cancelled, and what it wrote is removed. The target runs on.",
-                confirm="Cancel it and stop",
-                refuse="Go on",
-            )
         else:
-            question = ConfirmScreen(
-                "Stop watching while a trigger is set?",
-                "No dump will be made. The links so far stay, and the target runs on.",
-                confirm="Cancel it and stop",
-                refuse="Go on",
-            )
-        self.app.push_screen(question, lambda sure: self._unwatch(target) if sure else None)
+            self.app.push_screen(question, lambda sure: self._unwatch(target) if sure else None)
 
     def _unwatch(self, target: Target) -> None:
         self._desk.watched.unwatch(target)
-        self._desk.announce(self.target, What.TARGETS)
         if self.target is None:
             self.action_pick()
-
-
-def _in(target: Target) -> str:
-    return f" in {target.chain_directory}" if target.chain_directory is not None else ""

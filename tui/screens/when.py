@@ -28,12 +28,12 @@ from engine.forecast.triggers.text import BadTrigger, parse_condition, parse_dur
 from engine.forecast.writes.rhythm import State
 from engine.printable import printable
 from engine.units import exact_duration, say_duration
-from tui.changes import Change, What
 from tui.desk import Desk
 from tui.keys import key
 from tui.screens.choice import Choice, Tick
-from tui.target import Target
-from tui.wait import AT_DEADLINE
+from tui.targets.target import Target
+from tui.view.facts import Facts
+from tui.view.wait import AT_DEADLINE
 
 _KINDS: Final[dict[type[Condition], tuple[str, str, str]]] = {
     StopBelow: ("stop", "when the stop is under", "stop<{}"),
@@ -51,7 +51,7 @@ class WhenScreen(ModalScreen[Trigger | None]):
     """Gives the trigger, or None.
 
     Args:
-        desk: tells of ticks, which change what is said beside the choices.
+        desk: for the clock.
         target: what is to be dumped.
     """
 
@@ -62,18 +62,15 @@ class WhenScreen(ModalScreen[Trigger | None]):
 
     def __init__(self, desk: Desk, target: Target) -> None:
         super().__init__()
-        self._desk = desk
         self._target = target
-        advice = target.live.advice
+        advice = target.facts.live.advice
         self._suggested = suggest(advice.forecast, advice.rhythm, desk.clock.local_time())
 
     def compose(self) -> ComposeResult:
         """A line for each thing to wait for, then how long."""
         values = _values(self._suggested)
         with Vertical(classes="dialog") as dialog:
-            dialog.border_title = Content(
-                f"when to dump {printable(self._target.command)} {self._target.pid}"
-            )
+            dialog.border_title = Content(f"when to dump {printable(self._target.name)}")
             dialog.border_subtitle = Content("Esc cancels · Enter goes on")
             with Horizontal(id="kinds"):
                 yield RadioSet(
@@ -112,21 +109,16 @@ class WhenScreen(ModalScreen[Trigger | None]):
     def on_mount(self) -> None:
         """Say what is the case, now and at each tick."""
         self.app.clear_notifications()  # a toast would cover the buttons
-        self._desk.changed.subscribe(self, self._changed, immediate=True)
-        self._tell()
+        self.watch(self.app, "shown", self._tell)
         self._check()
         self.query_one("#take").focus()
-
-    def _changed(self, change: Change) -> None:
-        if change.what is What.SAMPLE and change.target is self._target and self.is_mounted:
-            self._tell()
 
     def _tell(self) -> None:
         try:
             limit_s = parse_duration(self.query_one("#stop", Input).value)
         except BadTrigger:
             limit_s = 0.0
-        for name, text in _present(self._target, limit_s).items():
+        for name, text in _present(self._target.facts, limit_s).items():
             self.query_one(f"#now-{name}", Static).update(Content.styled(text, "$foreground 60%"))
 
     # What is answered.
@@ -169,7 +161,7 @@ class WhenScreen(ModalScreen[Trigger | None]):
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
-        """Who types a value means to wait for it."""
+        """A user who types a value means to wait for it."""
         name = event.input.id or ""
         if event.input.has_focus and name in {each for each, _, _ in _KINDS.values()}:
             self.query_one(f"#kind-{name}", RadioButton).value = True
@@ -199,9 +191,9 @@ def _short(seconds: float) -> str:
     return f"{seconds / 60:.0f}min" if seconds % 60 == 0 else exact_duration(seconds)
 
 
-def _present(target: Target, limit_s: float) -> dict[str, str]:
+def _present(facts: Facts, limit_s: float) -> dict[str, str]:
     """What is the case now, for each thing that can be waited for; `limit_s` is that of the stop."""
-    advice = target.live.advice
+    advice = facts.live.advice
     forecast, rhythm = advice.forecast, advice.rhythm
     stop = every = "not known yet"
     if forecast.plans:

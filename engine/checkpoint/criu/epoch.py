@@ -80,7 +80,7 @@ class LentEpoch:
 
     @property
     def why_armed(self) -> str:
-        """That the bits were cleared by arming since they were lent, or since the epoch began; empty: they were not."""
+        """That arming has cleared the bits since they were lent or the epoch began; empty if it has not."""
         shares_epochs = abilities_of(self._session.tracker).shares_epochs
         is_armed_since = shares_epochs and self._session.arms > self._arms
         return "the target was armed since the last link" if is_armed_since else ""

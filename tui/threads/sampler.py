@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from engine.errors import DirtytopError
 from engine.forecast.advisor import NO_ADVICE, Advisor
@@ -24,7 +24,6 @@ from engine.forecast.triggers.armed import Action
 from engine.tracking.heat import HeatColumn
 from engine.tracking.sample import RateMode, Sample
 from tui.backend import Tracking
-from tui.jobs import LinkJob
 from tui.messages import (
     CommandFailed,
     EventsSeen,
@@ -36,11 +35,15 @@ from tui.messages import (
     TriggerRefused,
 )
 from tui.orders import Wait
+from tui.threads.link_job import LinkJob
 from tui.waiting import INTERVAL_S, see_every_write
 from widgets.rate_chart import ChartPoint
 
+if TYPE_CHECKING:  # heavy, and only named here
+    from engine.checkpoint.chain import Chain
+
 ADVICE_S: Final = 0.45
-"""Advice is given anew no more often: it takes some 15 ms of CPU. Less than `INTERVAL_S`, so that a trigger
+"""Advice is given no more often: it takes some 15 ms of CPU. Less than `INTERVAL_S`, so that a trigger
 which waits is shown every tick."""
 HEAT_COLUMNS: Final = 600
 """How many ticks the heat map remembers; a column is a few KiB."""
@@ -86,7 +89,14 @@ class _StopWaiting:
     keeps_chain: bool
 
 
-_Command = _Arm | _SetMode | _SetInterval | _WaitFor | _StopWaiting | _Stop
+@dataclass(frozen=True, slots=True)
+class _Follow:
+    """Ask this chain at every tick what its next link will be."""
+
+    chain: Chain
+
+
+_Command = _Arm | _SetMode | _SetInterval | _WaitFor | _StopWaiting | _Follow | _Stop
 
 
 class Sampler:
@@ -114,6 +124,7 @@ class Sampler:
         """Sees every tick while armed; jobs tell it of links."""
         self._advice = NO_ADVICE
         self._wait: Wait | None = None
+        self._chain: Chain | None = None
         self._mode_before: RateMode | None = None
         self._opening = opening
         self._post = post
@@ -131,7 +142,7 @@ class Sampler:
         self._thread.start()
 
     def arm(self, *, even_if_lent: bool = False) -> None:
-        """Have the target armed, or armed anew; the next tick follows at once.
+        """Have the target armed, or armed once more; the next tick follows at once.
 
         Args:
             even_if_lent: clear soft-dirty bits even if a chain of CRIU's relies on them.
@@ -161,6 +172,10 @@ class Sampler:
         """
         self._commands.put(_StopWaiting(keeps_chain))
 
+    def follow(self, chain: Chain) -> None:
+        """Tell with every tick whether the next link of this chain will be a full one."""
+        self._commands.put(_Follow(chain))
+
     def stop(self, job: LinkJob | None = None) -> None:
         """Ask it to let go of the target, once `job` no longer needs it; see `join`."""
         self._commands.put(_Stop(job))
@@ -169,7 +184,7 @@ class Sampler:
     def held(self, timeout_s: float) -> Iterator[bool]:
         """Keep it from touching the target meanwhile; False if it could not be kept in time.
 
-        Whoever suspends this program must do so while no target is stopped for a tick.
+        This program must not be suspended while a target is stopped for a tick.
         """
         kept = self._turn.acquire(timeout=timeout_s)
         try:
@@ -223,6 +238,8 @@ class Sampler:
                         driver.at_once()
                     case _StopWaiting(keeps_chain):
                         self._stop_waiting(tracking, keeps_chain=keeps_chain)
+                    case _Follow(chain):
+                        self._chain = chain
                 waits = self._wait is not None
                 driver.interval_s = min(self._interval_s, INTERVAL_S) if waits else self._interval_s
             if not self._tell(driver.tick(), tracking):
@@ -293,7 +310,8 @@ class Sampler:
         if armed and sample.number > 0:
             self._heat.append(sample.heat)
         history, heat = tuple(self._history), tuple(self._heat)
-        self._post(Sampled(sample, armed, history, lent=lent, advice=self._advice, heat=heat))
+        why_full = self._chain.why_full if self._chain is not None else ""
+        self._post(Sampled(sample, armed, history, lent, self._advice, heat, why_full))
         return True
 
 

@@ -23,7 +23,7 @@ def deadline_text(trigger: Trigger) -> str:
     return f", at most {say_duration(trigger.deadline_s)}, then {AT_DEADLINE[trigger.at_deadline]}"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """A wait that was begun, and how far it is."""
 

@@ -9,6 +9,7 @@ next link is a full one then, and nothing is lost.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from engine.checkpoint.link import LinkResult
@@ -16,11 +17,12 @@ from engine.errors import Cancelled, DirtytopError
 from engine.forecast.triggers.armed import Action, Decision
 from engine.images.layout import LinkKind
 from engine.printable import printable
-from tui.changes import Tell, What
 from tui.orders import LinkRequest, Wait
-from tui.target import Severity, Target
-from tui.wait import Waiting, deadline_text
-from tui.watchlist import WatchList
+from tui.targets.target import Target
+from tui.targets.tell import Tell
+from tui.targets.watchlist import WatchList
+from tui.view.wait import Waiting, deadline_text
+from widgets.event_log import Severity
 
 
 class Room(Protocol):
@@ -28,9 +30,6 @@ class Room(Protocol):
 
     watched: WatchList
     tell: Tell
-
-    def announce(self, target: Target | None, *what: What) -> None:
-        """Tell the screens what has changed."""
 
     def note(self, target: Target, text: str, severity: Severity = "information") -> None:
         """Add a line to a target's event log."""
@@ -46,23 +45,22 @@ class Triggers:
 
     def arm(self, target: Target, wait: Wait) -> None:
         """Wait for this, in place of whatever was waited for; first find out what its links would cost."""
-        if target.wait is not None:
+        if target.facts.wait is not None:
             self.disarm(target, "another takes its place")
-        target.wait = Waiting(wait)
+        target.set_wait(Waiting(wait))
         self._desk.note(target, f"trigger set: {wait.trigger}{deadline_text(wait.trigger)}")
         order = wait.request.chain
         if order is not None:
             self._desk.watched.measure(target, order, wait)
         else:
             self.measured(target, wait)  # by the links of the chain under way
-        self._desk.announce(target, What.STATUS, What.TARGETS)
 
     def disarm(self, target: Target, why: str, severity: Severity = "information") -> None:
         """Wait for nothing any more; a link that is being made is not given up by it."""
-        wait = target.wait
+        wait = target.facts.wait
         if wait is None:
             return
-        target.wait = None
+        target.set_wait(None)
         self._desk.watched.stop_measuring(target)
         if target.sampler is not None:
             target.sampler.stop_waiting(keeps_chain=not wait.has_begun and target.open_chain is not None)
@@ -70,10 +68,9 @@ class Triggers:
         if severity != "information":
             self._desk.tell(
                 printable(f"{why}. The trigger was {wait.trigger}."),
-                title=f"Trigger cancelled · {target.command} {target.pid}",
+                title=f"Trigger cancelled · {target.name}",
                 severity=severity,
             )
-        self._desk.announce(target, What.STATUS, What.TARGETS)
 
     # What threads find.
 
@@ -81,7 +78,7 @@ class Triggers:
         """What its links would cost is known: from now on it waits."""
         waiting = self._current(target, wait)
         if waiting is not None and target.sampler is not None:
-            waiting.is_measuring = False
+            target.set_wait(replace(waiting, is_measuring=False))
             target.sampler.wait_for(wait)
 
     def refused(self, target: Target, wait: Wait, error: DirtytopError) -> None:
@@ -95,8 +92,8 @@ class Triggers:
         waiting = self._current(target, wait)
         if waiting is None:  # it was decided before it was cancelled
             return
-        if target.is_busy:  # the last link is made, but nobody here has been told yet
-            waiting.held = decision
+        if target.facts.is_busy:  # the last link is made, but nobody here has been told yet
+            target.set_wait(replace(waiting, held=decision))
             return
         if decision.action is Action.GIVE_UP:
             self.disarm(target, decision.reason, "warning")
@@ -104,25 +101,24 @@ class Triggers:
         request = waiting.next_link(decision.action)
         self._desk.note(target, f"trigger {wait.trigger}: {decision.action.value}, {decision.reason}")
         self._desk.watched.make_link(target, request)
-        self._desk.announce(target, What.STATUS, What.TARGETS)
 
     def _current(self, target: Target, wait: Wait) -> Waiting | None:
         """How far a wait is; None if it is not the one that the target has."""
-        return target.wait if target.wait is not None and target.wait.order is wait else None
+        waiting = target.facts.wait
+        return waiting if waiting is not None and waiting.order is wait else None
 
-    # What becomes of links, whoever asked for them.
+    # What becomes of links, the user's too.
 
     def link_made(self, target: Target, result: LinkResult) -> None:
         """Count it; a dump is what was waited for."""
-        wait = target.wait
+        wait = target.facts.wait
         if wait is None:
             return
-        wait.has_begun = True
+        target.set_wait(replace(wait, has_begun=True, held=None))
         if result.kind is LinkKind.DUMP:
             self.disarm(target, "it has dumped")
         elif wait.held is not None:
-            decision, wait.held = wait.held, None
-            self.decided(target, wait.order, decision)
+            self.decided(target, wait.order, wait.held)
 
     def link_not_made(self, target: Target, request: LinkRequest, error: DirtytopError) -> None:
         """Do not try again and again."""
@@ -133,6 +129,7 @@ class Triggers:
 
     def target_lost(self, target: Target, why: str) -> None:
         """It has exited or cannot be sampled. If its link is being made, that tells how it went."""
-        if not target.is_busy:
-            there = f"; complete so far: {len(target.links)} links" if target.links else ""
+        links = target.facts.links
+        if not target.facts.is_busy:
+            there = f"; complete so far: {len(links)} links" if links else ""
             self.disarm(target, f"{why}, and nothing was dumped{there}", "warning")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from tui.messages import NEWEST_COUNTS, OfTarget
-from tui.target import Target
+from tui.targets.target import Target
 
 if TYPE_CHECKING:  # heavy, and only named here
     from widgets.process_table import ProcessIdentity

@@ -6,11 +6,8 @@ everything as it is. Killing the target is asked about once more.
 
 from __future__ import annotations
 
-import os
 import threading
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
@@ -20,7 +17,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.screen import ModalScreen
-from textual.widgets import Button, Checkbox, Input, RadioButton, RadioSet, Static
+from textual.widgets import Button, Input, RadioButton, RadioSet, Static
 
 from engine.checkpoint.kinds import kind_of
 from engine.checkpoint.link import After, Engine
@@ -28,21 +25,20 @@ from engine.forecast.triggers.conditions import Trigger
 from engine.images.layout import LinkKind
 from engine.printable import printable
 from engine.units import say_bytes
-from tui.changes import Change, What
 from tui.desk import Desk
-from tui.directory import DirectoryReport, examine_directory
 from tui.keys import key
 from tui.orders import ChainOrder, LinkRequest, Wait
-from tui.screens.choice import Choice, Tick
+from tui.screens.choice import Choice
 from tui.screens.confirm import ConfirmScreen
-from tui.screens.engine_choice import EngineChoice
-from tui.screens.findings import Findings
-from tui.target import Target
-from tui.wait import deadline_text
-from tui.words import AFTER, KINDS, going_on_text, killed_text, link_name
+from tui.screens.dump.engine_choice import EngineChoice
+from tui.screens.dump.findings import Findings
+from tui.screens.dump.place_choice import PlaceChoice
+from tui.targets.target import Target
+from tui.view.facts import Facts
+from tui.view.wait import deadline_text
+from tui.words import AFTER, KINDS, killed_text, link_name
 
-if TYPE_CHECKING:
-    from engine.checkpoint.earlier import EarlierChain
+if TYPE_CHECKING:  # heavy, and only named here
     from engine.checkpoint.engines import EngineReport
 
 _BUTTON = {LinkKind.PRE_DUMP: "Pre-dump", LinkKind.DUMP: "Dump"}
@@ -65,13 +61,6 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         key("ctrl+t", "when", "When", "checkpoint.choose_when", "Not now, but when it pays: choose when"),
     ]
 
-    class Examined(Message):
-        """What is known of the directory."""
-
-        def __init__(self, report: DirectoryReport) -> None:
-            super().__init__()
-            self.report = report
-
     class EnginesExamined(Message):
         """What can make links of the target."""
 
@@ -85,11 +74,14 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
         self._desk = desk
         self._target = target
         self._kind = kind
-        self._chain = target.open_chain
-        # A path the user chose may hold what cannot be typed or shown; the line shows it printable.
-        self._path = desk.default_directory(target)
-        self._report: DirectoryReport | None = None
+        self._chain = target.facts.open_chain
         self._engines = EngineChoice(desk.backend.engines(), kind, desk.engine)
+        self._place = PlaceChoice(
+            desk.default_directory(target),
+            desk.backend,
+            target.tracking,
+            trusts=desk.options.trusts_directory,
+        )
 
     # What is asked.
 
@@ -101,7 +93,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
                 yield Static("parent", markup=False, classes="label")
                 yield RadioSet(
                     Choice(Content(self._going_on()), value=True, id="go-on"),
-                    Choice(Content(self._starting_anew()), id="anew"),
+                    Choice(Content(self._new_chain()), id="anew"),
                     id="chain-choice",
                     compact=True,
                 )
@@ -111,12 +103,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
                 )
             yield self._engines
             yield Findings()
-            yield Static("directory", markup=False, classes="label")
-            with Horizontal(classes="row"):
-                yield Input(printable(str(self._path)), id="directory", compact=True, select_on_focus=False)
-                yield Button(Content("Browse"), id="browse", compact=True)
-            yield Tick("", id="there", compact=True)
-            yield Static("", id="space", markup=False)
+            yield self._place
             if self._kind is LinkKind.DUMP:
                 yield Static("the target, once dumped", markup=False, classes="label")
                 yield RadioSet(
@@ -136,23 +123,27 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
     def on_mount(self) -> None:
         """Put the focus where Enter does no harm, and look at the directory."""
         self.app.clear_notifications()  # a toast would cover the buttons
-        is_harmless = self._kind is LinkKind.PRE_DUMP or self._trigger is not None
-        self.query_one("#make" if is_harmless else "#cancel").focus()
+        self.query_one("#make" if self._is_harmless else "#cancel").focus()
         self._entitle()
-        self.query_one("#there").display = False
-        if self._target.engines:
-            self._engines.show_reports(self._target.engines)
+        if self._facts.engines:
+            self._engines.show_reports(self._facts.engines)
         self._follow_choice()
         self._examine_engines()
-        self._desk.changed.subscribe(self, self._sampled, immediate=True)
+        self.watch(self.app, "shown", self._follow_target)
 
-    def _sampled(self, change: Change) -> None:
+    @property
+    def _facts(self) -> Facts:
+        return self._target.facts
+
+    @property
+    def _is_harmless(self) -> bool:
+        return self._kind is LinkKind.PRE_DUMP or self._trigger is not None
+
+    def _follow_target(self) -> None:
         """What would be written follows what the target writes meanwhile."""
-        if change.what is not What.SAMPLE or change.target is not self._target or not self.is_mounted:
-            return
         if self._chain is not None:
             self.query_one("#go-on", RadioButton).label = Content(self._going_on())
-            self.query_one("#anew", RadioButton).label = Content(self._starting_anew())
+            self.query_one("#anew", RadioButton).label = Content(self._new_chain())
         self._show_state()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -161,46 +152,29 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
 
     def _entitle(self) -> None:
         """Say what is done, and when."""
-        title = f"{KINDS[self._kind]} of {printable(self._target.command)} {self._target.pid}"
+        title = f"{KINDS[self._kind]} of {printable(self._target.name)}"
         if self._trigger is not None:
             title += f" · {self._trigger}{deadline_text(self._trigger)}"
             self.query_one("#make", Button).label = Content("Set the trigger")
         self.query_one(".dialog").border_title = Content(title)
 
     def _going_on(self) -> str:
-        last = self._target.links[-1]
-        if self._target.broken:
-            return f"go on: link {last.number + 1}, a full one ({say_bytes(self._target.next_bytes)})"
+        last = self._facts.links[-1]
+        if self._facts.why_full:
+            return f"go on: link {last.number + 1}, a full one ({say_bytes(self._facts.next_bytes)})"
         return (
             f"go on: link {last.number + 1}, on top of {link_name(last)}"
-            f" (writes about {say_bytes(self._target.next_bytes)})"
+            f" (writes about {say_bytes(self._facts.next_bytes)})"
         )
 
-    def _starting_anew(self) -> str:
-        return f"a new chain, without a parent (writes about {say_bytes(self._target.whole_bytes)})"
+    def _new_chain(self) -> str:
+        return f"a new chain, without a parent (writes about {say_bytes(self._facts.whole_bytes)})"
 
     # What is answered.
 
     @property
     def _goes_on(self) -> bool:
         return self._chain is not None and self.query_one("#go-on", RadioButton).value
-
-    @property
-    def _where(self) -> Path:
-        return self._chain.directory if self._chain is not None and self._goes_on else self._path
-
-    @property
-    def _needed_bytes(self) -> int:
-        return self._target.next_bytes if self._goes_on else self._target.whole_bytes
-
-    @property
-    def _earlier(self) -> EarlierChain | None:
-        """The chain in the directory, if one can go on with it."""
-        return None if self._goes_on or self._report is None else self._report.earlier
-
-    @property
-    def _is_there(self) -> bool:
-        return self._earlier is not None and self.query_one("#there", Tick).value
 
     @property
     def _after(self) -> After:
@@ -211,24 +185,13 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
     @on(RadioSet.Changed, "#chain-choice")
     def _follow_choice(self) -> None:
         goes_on = self._goes_on
-        line = self.query_one("#directory", Input)
-        line.disabled = self.query_one("#browse").disabled = goes_on
-        line.value = printable(str(self._where))
         self._engines.display = not goes_on
         if self._chain is not None:
             self.query_one("#engine").display = goes_on
-        self._examine()
-
-    @on(Input.Changed, "#directory")
-    def _typed(self, event: Input.Changed) -> None:
-        if not self._goes_on and event.value != printable(str(self._path)):
-            self._path = Path(os.path.expanduser(event.value.strip()))
-        self._examine()
-
-    # What is found out, each in a thread of its own: a directory on a server that is gone, or a
-    # program that does not answer, would hold up everything else.
+        self._place.fix(self._chain.directory if self._chain is not None and goes_on else None)
 
     def _examine_engines(self) -> None:
+        """Ask them in a thread: a program that does not answer would hold up everything else."""
         tracking = self._target.tracking
         if tracking is None:
             return
@@ -240,88 +203,31 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
 
     @on(EnginesExamined)
     def _engines_examined(self, message: EnginesExamined) -> None:
-        self._target.engines = message.reports
+        self._target.examined(message.reports)
         self._engines.show_reports(message.reports)
         self._show_state()
 
-    def _examine(self) -> None:
-        path, tracking = self._where, self._target.tracking
-        self._report = None
-        self._show_state()
-        if tracking is None:
-            return
-        find_chain = partial(self._desk.backend.examine_chain, tracking)
-        trusts = self._desk.options.trusts_directory
-
-        def look() -> None:
-            self.post_message(self.Examined(examine_directory(path, find_chain, trusts=trusts)))
-
-        threading.Thread(target=look, name="examine directory", daemon=True).start()
-
-    @on(Examined)
-    def _examined(self, message: Examined) -> None:
-        if message.report.path == self._where:
-            self._report = message.report
-            self._show_state()
-
     @on(EngineChoice.Changed)
-    @on(Checkbox.Changed, "#there")
+    @on(PlaceChoice.Changed)
     def _show_state(self) -> None:
         """Whether it can be done as it stands, and what speaks against it."""
-        earlier = self._earlier
-        there = self.query_one("#there", Tick)
-        there.display = earlier is not None
-        if earlier is not None:
-            there.label = Content(going_on_text(earlier))
-        self._engines.force(earlier.engine if earlier is not None and there.value else None)
+        earlier = self._place.earlier
+        self._engines.force(earlier.engine if earlier is not None and self._place.is_there else None)
         maker = self._report_of(self._maker)
         self.query_one(Findings).show_findings(maker.findings if maker is not None else ())
-        problem = self._problem()
-        self.query_one("#make").disabled = bool(problem) or not self._where.is_absolute()
-        is_harmless = self._kind is LinkKind.PRE_DUMP or self._trigger is not None
-        if is_harmless and self.focused is None and not problem:
-            self.query_one("#make").focus()
-        report = self._report
-        if problem:
-            said = Content.styled(f"✗ {problem}", "$error")
-        elif report is None:
-            said = Content()
-        else:
-            needed, free = say_bytes(self._needed_bytes), say_bytes(report.free_bytes)
-            is_enough = report.free_bytes >= self._needed_bytes
-            said = Content.styled(
-                f"{'✓' if is_enough else '!'} {free} free, about {needed} needed",
-                "$success" if is_enough else "$warning",
-            )
-        self.query_one("#space", Static).update(said)
-
-    def _problem(self) -> str:
-        if self._goes_on:
-            return ""
-        if self._report is not None and self._report.problem:
-            return self._report.problem
-        if self._earlier is not None and not self._is_there:
-            return "it holds a chain already: go on with it, or choose another directory"
-        return self._engines.problem
+        problem = "" if self._goes_on else self._place.problem or self._engines.problem
+        make = self.query_one("#make")
+        make.disabled = bool(problem) or not self._place.is_possible
+        if self._is_harmless and self.focused is None and not problem:
+            make.focus()
+        needed_bytes = self._facts.next_bytes if self._goes_on else self._facts.whole_bytes
+        self._place.show_state(problem, needed_bytes)
 
     # What is done.
 
-    @on(Button.Pressed, "#browse")
     def action_browse(self) -> None:
         """Choose the directory in a tree."""
-        if self._goes_on:
-            return
-        from tui.screens.browse import BrowseScreen
-
-        self.app.push_screen(BrowseScreen(self._path), self._browsed)
-
-    def _browsed(self, chosen: Path | None) -> None:
-        if chosen is None:
-            return
-        # What is chosen is where the chain's own directory is made, unless it is empty itself.
-        self._path = chosen / self._path.name
-        self.query_one("#directory", Input).value = printable(str(self._path))
-        self._examine()
+        self._place.browse()
 
     @on(Button.Pressed, "#when")
     def action_when(self) -> None:
@@ -354,7 +260,7 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
             return
         when = f" when the trigger fires ({self._trigger})" if self._trigger is not None else ""
         question = ConfirmScreen(
-            f"Kill {self._target.command} {self._target.pid}{when}?",
+            f"Kill {self._target.name}{when}?",
             killed_text(is_restorable=self._is_restorable, is_asked=self._trigger is None),
             confirm="Set it, dump and kill" if self._trigger is not None else "Dump and kill",
             refuse="Cancel",
@@ -373,9 +279,10 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
             return
         engine = self._engines.engine
         self._desk.remember(engine=engine.value)
-        if self._path != self._desk.first_directory(self._target):  # that was for this run alone
-            self._desk.remember(last_directory=str(self._path.parent))
-        order = ChainOrder(self._path, engine, self._engines.options, is_there=self._is_there)
+        path = self._place.path
+        if path != self._desk.first_directory(self._target):  # that was for this run alone
+            self._desk.remember(last_directory=str(path.parent))
+        order = ChainOrder(path, engine, self._engines.options, is_there=self._place.is_there)
         self._give(LinkRequest(self._kind, order, self._after))
 
     def _give(self, request: LinkRequest) -> None:
@@ -393,9 +300,9 @@ class DumpScreen(ModalScreen[LinkRequest | Wait | None]):
 
     @property
     def _maker(self) -> Engine:
-        """Who makes the link."""
+        """The maker of the link."""
         return self._chain.engine if self._chain is not None and self._goes_on else self._engines.engine
 
     def _report_of(self, engine: Engine) -> EngineReport | None:
         """What is known of an engine."""
-        return next((report for report in self._target.engines if report.engine is engine), None)
+        return next((report for report in self._facts.engines if report.engine is engine), None)

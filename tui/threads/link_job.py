@@ -72,14 +72,14 @@ class LinkJob:
         try:
             chain = self._chain()
         except DirtytopError as error:
-            self._post(LinkNotMade(self.request, error))
+            self._post(LinkNotMade(self.request, error, self._why_full))
             return
         try:
             result = self._make(chain)
         except DirtytopError as error:
             self._post(self._failure(chain, error, began_s))
         else:
-            self._post(LinkMade(chain, result))
+            self._post(LinkMade(chain, result, chain.why_full))
 
     def _chain(self) -> Chain:
         """The chain under way, or the one that is to take its place. A slow disk may make this wait."""
@@ -107,8 +107,12 @@ class LinkJob:
         log = self._backend.find_log(chain.next_path, began_s)
         if chain is not self._under_way:
             chain.close()
-            return LinkNotMade(self.request, error, log=log)
-        return LinkNotMade(self.request, error, why_full=chain.why_full, log=log)
+        return LinkNotMade(self.request, error, self._why_full, log)
+
+    @property
+    def _why_full(self) -> str:
+        """Why the next link of the chain that stays will be a full one."""
+        return self._under_way.why_full if self._under_way is not None else ""
 
     def _progress(self, progress: LinkProgress) -> None:
         self._post(LinkProgressed(progress))

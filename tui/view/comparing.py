@@ -1,12 +1,10 @@
-"""What is told of several targets at once: a line with a trend for each, and two side by side."""
+"""What is told of two targets side by side."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from typing import Final
-
-import numpy as np
 
 from engine.forecast.plans.comparison import Harder, compare
 from engine.forecast.plans.rounds import Plan
@@ -15,58 +13,33 @@ from engine.forecast.writes.rhythm import State
 from engine.printable import printable
 from engine.tracking.curve import NO_CURVE
 from engine.units import NOTHING, say_bytes, say_duration, say_times
-from tui.target import Stage, Target
+from tui.view.facts import Facts
+from tui.view.made import TREND_TICKS
 from widgets.curve_pair import NamedCurve
 from widgets.measured import has_rates, is_tracked
 from widgets.side_by_side import Pair
-from widgets.target_header import TargetState
-from widgets.target_trends import TargetTrend
 
-_TREND_TICKS: Final = 60
 _FIGURE_CELLS: Final = 12
 """Figures are justified in, so that those of a column stand below one another."""
 _SPANS: Final = ((1.0, "written within 1 s"), (10.0, "within 10 s"), (60.0, "within 1 min"))
 
 
-def name_of(target: Target) -> str:
+def name_of(target: Facts) -> str:
     """As in "postgres 40"."""
     return f"{printable(target.command) or '…'} {target.pid}"
 
 
-def trend_of(target: Target) -> TargetTrend:
-    """A target in one line."""
-    view, forecast = target.view, target.view.advice.forecast
-    rates = np.array([point.bytes_per_s for point in view.history[-_TREND_TICKS:]], np.float32)
-    if target.stage in (Stage.GONE, Stage.REFUSED):
-        state = TargetState.GONE
-    elif target.is_paused:
-        state = TargetState.PAUSED
-    else:
-        state = TargetState.ARMED if target.is_armed else TargetState.NOT_ARMED
-    return TargetTrend(
-        target.pid,
-        target.command or "…",
-        state,
-        np.nan_to_num(rates, nan=0.0),
-        float(target.pending_bytes),
-        forecast.verdict,
-        forecast.best.stopped_s.mid if forecast.plans else None,
-        target.is_busy,
-        target.wait is not None,
-    )
-
-
-def curve_of(target: Target) -> NamedCurve:
+def curve_of(target: Facts) -> NamedCurve:
     """Its working-set curve, as of the tick in view."""
-    sample = target.view.sample
+    sample = target.look.sample
     if sample is None or not is_tracked(sample):
         return NamedCurve(name_of(target))
     return NamedCurve(name_of(target), sample.curve, sample.page_bytes)
 
 
-def sentence(first: Target, second: Target) -> tuple[str, bool]:
+def sentence(first: Facts, second: Facts) -> tuple[str, bool]:
     """Which of the two is harder to dump, and whether that is known."""
-    found = compare(first.view.advice.forecast, second.view.advice.forecast)
+    found = compare(first.look.advice.forecast, second.look.advice.forecast)
     match found.harder:
         case Harder.FIRST:
             return f"{name_of(first)} is harder to dump: {found.why}", True
@@ -80,10 +53,10 @@ def sentence(first: Target, second: Target) -> tuple[str, bool]:
     return "Not known yet: a few more ticks are needed, and a look at how fast the disk is", False
 
 
-def pairs_of(first: Target, second: Target) -> list[Pair]:
+def pairs_of(first: Facts, second: Facts) -> list[Pair]:
     """Figure by figure, from what is in memory to what a dump would cost."""
     both = first, second
-    forecasts = first.view.advice.forecast, second.view.advice.forecast
+    forecasts = first.look.advice.forecast, second.look.advice.forecast
     pairs = [
         _pair("pending", [float(target.pending_bytes) for target in both], say_bytes),
         _pair("writing now", [_rate(target) for target in both], _say_rate),
@@ -124,26 +97,26 @@ def _stop(plan: Plan | None) -> float:
     return plan.stopped_s.mid if plan is not None else math.nan
 
 
-def _rate(target: Target) -> float:
-    sample = target.view.sample
+def _rate(target: Facts) -> float:
+    sample = target.look.sample
     return sample.bytes_per_s if sample is not None and has_rates(sample) else math.nan
 
 
-def _peak(target: Target) -> float:
-    rates = [point.bytes_per_s for point in target.view.history[-_TREND_TICKS:]]
+def _peak(target: Facts) -> float:
+    rates = [point.bytes_per_s for point in target.look.history[-TREND_TICKS:]]
     return max((rate for rate in rates if not math.isnan(rate)), default=math.nan)
 
 
-def _within(target: Target, span_s: float) -> float:
-    sample = target.view.sample
+def _within(target: Facts, span_s: float) -> float:
+    sample = target.look.sample
     curve = sample.curve if sample is not None else NO_CURVE
     if sample is None or not is_tracked(sample) or curve.window_s < span_s:
         return math.nan
     return curve.at(span_s) * sample.page_bytes
 
 
-def _rhythm(target: Target) -> str:
-    rhythm = target.view.advice.rhythm
+def _rhythm(target: Facts) -> str:
+    rhythm = target.look.advice.rhythm
     if rhythm.state in (State.UNKNOWN, State.STEADY):
         return NOTHING if rhythm.state is State.UNKNOWN else "steady"
     return f"in a {rhythm.state.value} for {say_duration(rhythm.lasted_s)}"

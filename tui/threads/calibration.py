@@ -20,7 +20,7 @@ class Calibration:
     Args:
         tracking: the target.
         advisor: learns what was found.
-        order: where links would go, and who would make them.
+        order: where links would go, and which engine would make them.
         backend: does it.
         post: where messages go; must be safe to call from a thread.
         wait: the trigger for which it is done, if it is for one.
@@ -63,7 +63,7 @@ class Calibration:
                 self._post(DiskProbed(self._order.directory))
             self._backend.calibrate(self._tracking, self._advisor, self._order, self._cancelled.is_set)
         except Cancelled:
-            return  # whoever asked for it no longer wants to know
+            return  # nobody wants to know any more
         except DirtytopError as error:
             self._post(CostsNotMeasured(error, self._wait))
         else:

@@ -15,13 +15,13 @@ from engine.forecast.stop_budget import STOP_BUDGET_S
 from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
 from engine.tracking.sample import TrackerKind
 from tui.backend import Backend, Tracking
-from tui.calibration import Calibration
-from tui.jobs import LinkJob
 from tui.messages import Post
 from tui.orders import ChainOrder, LinkRequest, Wait
-from tui.sampler import Sampler
-from tui.target import Stage, Target
-from tui.told import Told
+from tui.targets.target import Target, nobody
+from tui.targets.told import Told
+from tui.threads.calibration import Calibration
+from tui.threads.link_job import LinkJob
+from tui.threads.sampler import Sampler
 
 JOIN_S: Final = 5.0
 """How long leaving waits for a job to give up and for targets to be let go."""
@@ -35,6 +35,7 @@ class WatchList:
         post: where samplers and jobs send their messages; safe to call from a thread.
         tracker: for every target; None lets the engine choose.
         cost_budget: what tracking may cost each of them.
+        changed: called whenever anything else is known of them, or others are watched or in view.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class WatchList:
         post: Callable[[Message], object],
         tracker: TrackerKind | None,
         cost_budget: CostBudget = DEFAULT_BUDGET,
+        changed: Callable[[], None] = nobody,
     ) -> None:
         self.targets: list[Target] = []
         self.current: Target | None = None
@@ -50,18 +52,19 @@ class WatchList:
         self._post = post
         self._tracker = tracker
         self._cost_budget = cost_budget
+        self._changed = changed
         self._leaving: list[Sampler | LinkJob | Calibration] = []
         self._calibrations: dict[Target, Calibration] = {}
 
     @property
     def busy(self) -> list[Target]:
         """Those with a pre-dump or dump under way."""
-        return [target for target in self.targets if target.is_busy]
+        return [target for target in self.targets if target.facts.is_busy]
 
     @property
     def waiting(self) -> list[Target]:
         """Those with a trigger set."""
-        return [target for target in self.targets if target.wait is not None]
+        return [target for target in self.targets if target.facts.wait is not None]
 
     def watch(
         self,
@@ -75,17 +78,22 @@ class WatchList:
     ) -> Target:
         """Watch a process and bring it into view; one that is watched already only comes into view."""
         for target in self.targets:
-            if target.pid == pid and target.stage in (Stage.OPENING, Stage.WATCHED):
-                self.current = target
+            if target.pid == pid and not target.facts.is_over:
+                self.bring_into_view(target)
                 return target
-        target = Target(pid, start_ticks=start_ticks, command=command, interval_s=interval_s)
+        target = Target(pid, command, interval_s, self._changed)
         opening = partial(self._open, pid, start_ticks)
         target.sampler = Sampler(pid, opening, self._post_of(target), interval_s=interval_s, arm=arm)
         target.sampler.advisor.set_budget(stop_budget_s)
         self.targets.append(target)
-        self.current = target
+        self.bring_into_view(target)
         target.sampler.start()
         return target
+
+    def bring_into_view(self, target: Target) -> None:
+        """Make one of them the one in view."""
+        self.current = target
+        self._changed()
 
     def _post_of(self, target: Target) -> Post:
         """Where a thread's messages go, with whose they are."""
@@ -105,12 +113,13 @@ class WatchList:
         if self.current is target:
             self.current = self.targets[min(at, len(self.targets) - 1)] if self.targets else None
         self._leave(target)
+        self._changed()
 
     def turn(self, step: int) -> None:
         """Bring the next (1) or the previous (-1) target into view."""
         if self.current is not None:
             at = self.targets.index(self.current) + step
-            self.current = self.targets[at % len(self.targets)]
+            self.bring_into_view(self.targets[at % len(self.targets)])
 
     def make_link(self, target: Target, request: LinkRequest) -> None:
         """Start a pre-dump or dump of a target that has none under way."""
@@ -118,15 +127,10 @@ class WatchList:
         sampler = target.sampler
         if sampler is None or sampler.tracking is None:
             return
-        target.job = LinkJob(
-            sampler.tracking,
-            request,
-            target.open_chain,
-            sampler.advisor,
-            self._backend,
-            self._post_of(target),
-        )
-        target.job.start()
+        post = self._post_of(target)
+        job = LinkJob(sampler.tracking, request, target.open_chain, sampler.advisor, self._backend, post)
+        target.begin(job)
+        job.start()
 
     def calibrate(self, target: Target, order: ChainOrder) -> None:
         """Find out, once, what links of a target would cost; meanwhile ticks go on."""
