@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.widgets import scenes
-from tests.widgets.conftest import Stage
+from tests.widgets.stage import Stage
 from widgets.curve_pair import CurvePair, NamedCurve
 
 WIDTH, HEIGHT = 60, 14
@@ -23,11 +23,11 @@ def lines_of(pair: CurvePair, style: str) -> list[int]:
     ]
 
 
-async def test_the_one_that_writes_more_is_drawn_above_the_other(stage: type[Stage]) -> None:
+async def test_the_one_that_writes_more_is_drawn_above_the_other() -> None:
     pair = CurvePair()
     more = scenes.curve()
     less = replace(more, pages=more.pages // 4)
-    async with stage(pair).run_test(size=(WIDTH + 4, HEIGHT + 2)):
+    async with Stage(pair).run_test(size=(WIDTH + 4, HEIGHT + 2)):
         pair.show_curves([NamedCurve("postgres 40", more), NamedCurve("[x[/] 60", less)])
         headline = text_of(pair)[0]
         assert "── postgres 40" in headline
@@ -36,9 +36,9 @@ async def test_the_one_that_writes_more_is_drawn_above_the_other(stage: type[Sta
         assert {len(line) for line in text_of(pair)} == {WIDTH}
 
 
-async def test_one_that_is_not_known_leaves_the_other_alone(stage: type[Stage]) -> None:
+async def test_one_that_is_not_known_leaves_the_other_alone() -> None:
     pair = CurvePair()
-    async with stage(pair).run_test(size=(WIDTH + 4, HEIGHT + 2)):
+    async with Stage(pair).run_test(size=(WIDTH + 4, HEIGHT + 2)):
         pair.show_curves([NamedCurve("a"), NamedCurve("b")])
         assert "Press a to arm both" in " ".join(" ".join(text_of(pair)).split())
         pair.show_curves([NamedCurve("a"), NamedCurve("b", scenes.curve())])

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from textual.app import App
 from textual.message import Message
 from textual.widget import Widget
 
@@ -13,6 +10,7 @@ from engine.checkpoint.link import LinkProgress
 from engine.forecast.plans.verdict import Verdict
 from engine.forecast.triggers.progress import TriggerProgress
 from tests.widgets import scenes
+from tests.widgets.stage import Stage
 from widgets.big_letters import big_word, huge_word
 from widgets.chain_flow import ChainFlow
 from widgets.curve_chart import CurveChart
@@ -21,7 +19,6 @@ from widgets.rate_chart import ChartMark
 from widgets.target_trends import TargetTrends
 from widgets.verdict_panel import VerdictPanel
 
-Stage = Callable[[Widget], App[None]]
 SIZES = [(200, 60), (120, 40), (80, 24), (40, 9), (24, 5), (8, 4)]
 
 
@@ -39,9 +36,9 @@ WORDS = {
 
 
 @pytest.mark.parametrize("verdict", Verdict)
-async def test_the_verdict_is_a_word_large_or_small(verdict: Verdict, stage: Stage) -> None:
+async def test_the_verdict_is_a_word_large_or_small(verdict: Verdict) -> None:
     panel = VerdictPanel()
-    async with stage(panel).run_test(size=(100, 40)) as pilot:
+    async with Stage(panel).run_test(size=(100, 40)) as pilot:
         panel.show_forecast(scenes.FORECASTS[verdict])
         await pilot.pause()
         assert text_of(panel)[0].startswith(big_word(WORDS[verdict])[0].rstrip())
@@ -52,9 +49,9 @@ async def test_the_verdict_is_a_word_large_or_small(verdict: Verdict, stage: Sta
         assert len(text_of(panel)) <= 3
 
 
-async def test_the_panel_tells_the_stop_its_range_the_bytes_and_the_plan(stage: Stage) -> None:
+async def test_the_panel_tells_the_stop_its_range_the_bytes_and_the_plan() -> None:
     panel = VerdictPanel()
-    async with stage(panel).run_test(size=(100, 40)) as pilot:
+    async with Stage(panel).run_test(size=(100, 40)) as pilot:
         panel.show_forecast(scenes.FORECASTS[Verdict.PRE_DUMP])
         await pilot.pause()
         text = "\n".join(text_of(panel))
@@ -65,11 +62,12 @@ async def test_the_panel_tells_the_stop_its_range_the_bytes_and_the_plan(stage: 
 
 @pytest.mark.parametrize(("size", "is_low"), [((80, 6), True), ((120, 10), False), ((200, 14), False)])
 async def test_verdict_stop_and_bytes_are_large_at_every_size(
-    size: tuple[int, int], is_low: bool, stage: Stage
+    size: tuple[int, int],
+    is_low: bool,
 ) -> None:
     panel = VerdictPanel()
     panel.compact = is_low
-    async with stage(panel).run_test(size=size) as pilot:
+    async with Stage(panel).run_test(size=size) as pilot:
         panel.show_forecast(scenes.FORECASTS[Verdict.PRE_DUMP])
         panel.styles.height = "100%"
         await pilot.pause()
@@ -80,10 +78,10 @@ async def test_verdict_stop_and_bytes_are_large_at_every_size(
         assert any("pre-dump twice, then dump: stops for 14 ms" in line for line in text_of(panel))
 
 
-async def test_a_low_panel_that_is_given_the_screen_tells_all(stage: Stage) -> None:
+async def test_a_low_panel_that_is_given_the_screen_tells_all() -> None:
     panel = VerdictPanel()
     panel.compact = True
-    async with stage(panel).run_test(size=(80, 24)) as pilot:
+    async with Stage(panel).run_test(size=(80, 24)) as pilot:
         panel.show_forecast(scenes.FORECASTS[Verdict.PRE_DUMP])
         panel.show_truth(scenes.TRUTH)
         panel.styles.height = "100%"
@@ -93,9 +91,9 @@ async def test_a_low_panel_that_is_given_the_screen_tells_all(stage: Stage) -> N
     assert "said 12.1 MiB, was 11.7 MiB" in text
 
 
-async def test_figures_stay_where_they_are_when_the_verdict_changes(stage: Stage) -> None:
+async def test_figures_stay_where_they_are_when_the_verdict_changes() -> None:
     panel = VerdictPanel()
-    async with stage(panel).run_test(size=(120, 12)) as pilot:
+    async with Stage(panel).run_test(size=(120, 12)) as pilot:
         places = set()
         for verdict in (Verdict.DUMP_NOW, Verdict.PRE_DUMP, Verdict.WAIT):
             panel.show_forecast(scenes.FORECASTS[verdict])
@@ -104,9 +102,9 @@ async def test_figures_stay_where_they_are_when_the_verdict_changes(stage: Stage
     assert len(places) == 1
 
 
-async def test_a_trigger_has_a_bar_that_tells_how_near_it_is(stage: Stage) -> None:
+async def test_a_trigger_has_a_bar_that_tells_how_near_it_is() -> None:
     panel = VerdictPanel()
-    async with stage(panel).run_test(size=(120, 12)) as pilot:
+    async with Stage(panel).run_test(size=(120, 12)) as pilot:
         panel.show_forecast(scenes.FORECASTS[Verdict.PRE_DUMP])
         for fraction, full in ((0.25, 6), (1.0, 24)):
             panel.show_trigger(
@@ -118,17 +116,17 @@ async def test_a_trigger_has_a_bar_that_tells_how_near_it_is(stage: Stage) -> No
             assert bar.count("█") == full
 
 
-async def test_waiting_is_about_the_plan_in_the_lull(stage: Stage) -> None:
+async def test_waiting_is_about_the_plan_in_the_lull() -> None:
     panel = VerdictPanel()
-    async with stage(panel).run_test(size=(100, 40)) as pilot:
+    async with Stage(panel).run_test(size=(100, 40)) as pilot:
         panel.show_forecast(scenes.FORECASTS[Verdict.WAIT])
         await pilot.pause()
         assert any("12.1 MiB" in line for line in text_of(panel))
 
 
-async def test_below_the_verdict_is_how_right_the_last_ones_were_and_what_is_armed(stage: Stage) -> None:
+async def test_below_the_verdict_is_how_right_the_last_ones_were_and_what_is_armed() -> None:
     panel = VerdictPanel()
-    async with stage(panel).run_test(size=(100, 40)) as pilot:
+    async with Stage(panel).run_test(size=(100, 40)) as pilot:
         panel.show_forecast(scenes.FORECASTS[Verdict.PRE_DUMP])
         panel.show_truth(scenes.TRUTH)
         panel.show_trigger(scenes.TRIGGER, scenes.WAITING, 118.0)
@@ -143,10 +141,10 @@ async def test_below_the_verdict_is_how_right_the_last_ones_were_and_what_is_arm
 
 
 @pytest.mark.parametrize("size", SIZES)
-async def test_every_panel_fills_any_size(size: tuple[int, int], stage: Stage) -> None:
+async def test_every_panel_fills_any_size(size: tuple[int, int]) -> None:
     panel, chart, flow, targets = VerdictPanel(), CurveChart(), ChainFlow(), TargetTrends()
     for widget in (panel, chart, flow, targets):
-        async with stage(widget).run_test(size=size) as pilot:
+        async with Stage(widget).run_test(size=size) as pilot:
             for is_filled in (False, True):
                 if is_filled:
                     panel.show_forecast(scenes.FORECASTS[Verdict.PRE_DUMP])
@@ -158,9 +156,9 @@ async def test_every_panel_fills_any_size(size: tuple[int, int], stage: Stage) -
                 assert {strip.cell_length for strip in strips} <= {widget.content_size.width}
 
 
-async def test_the_curve_has_the_budget_rounds_and_links_on_it(stage: Stage) -> None:
+async def test_the_curve_has_the_budget_rounds_and_links_on_it() -> None:
     chart = CurveChart()
-    async with stage(chart).run_test(size=(120, 20)):
+    async with Stage(chart).run_test(size=(120, 20)):
         assert "Press a to arm" in " ".join(text_of(chart))
         chart.show_curve(
             scenes.curve(),
@@ -176,9 +174,9 @@ async def test_the_curve_has_the_budget_rounds_and_links_on_it(stage: Stage) -> 
     assert any("stop budget 100 ms" in line and LEVEL in line for line in rest)
 
 
-async def test_a_budget_far_above_the_curve_is_told_in_words(stage: Stage) -> None:
+async def test_a_budget_far_above_the_curve_is_told_in_words() -> None:
     chart = CurveChart()
-    async with stage(chart).run_test(size=(120, 20)):
+    async with Stage(chart).run_test(size=(120, 20)):
         chart.show_curve(scenes.curve(), 4096, budget_bytes=float(900 * scenes.MIB))
         assert "budget 900.0 MiB" in text_of(chart)[0]
         assert LEVEL not in "".join(text_of(chart))
@@ -190,7 +188,7 @@ def test_an_axis_of_spans_is_labelled_at_round_ones() -> None:
     ]  # fmt: skip
 
 
-async def test_a_link_is_opened_by_key_and_by_click(stage: Stage) -> None:
+async def test_a_link_is_opened_by_key_and_by_click() -> None:
     flow = ChainFlow()
     opened: list[ChainFlow.Opened] = []
 
@@ -198,7 +196,7 @@ async def test_a_link_is_opened_by_key_and_by_click(stage: Stage) -> None:
         if isinstance(message, ChainFlow.Opened) and message not in opened:
             opened.append(message)
 
-    async with stage(flow).run_test(size=(100, 12), message_hook=note) as pilot:
+    async with Stage(flow).run_test(size=(100, 12), message_hook=note) as pilot:
         flow.show_links(scenes.links())
         flow.focus()
         await pilot.press("left", "enter")
@@ -207,9 +205,9 @@ async def test_a_link_is_opened_by_key_and_by_click(stage: Stage) -> None:
     assert [message.link.number for message in opened] == [2, 1]
 
 
-async def test_a_link_tells_bytes_parent_and_stop(stage: Stage) -> None:
+async def test_a_link_tells_bytes_parent_and_stop() -> None:
     flow = ChainFlow()
-    async with stage(flow).run_test(size=(100, 12)):
+    async with Stage(flow).run_test(size=(100, 12)):
         assert "Press d to pre-dump" in " ".join(text_of(flow))
         flow.show_links(scenes.links()[:2])
         flow.show_progress(LinkProgress("copying", 64 << 20, 128 << 20))
@@ -219,7 +217,7 @@ async def test_a_link_tells_bytes_parent_and_stop(stage: Stage) -> None:
     assert "50%" in text
 
 
-async def test_targets_share_a_scale_and_a_click_chooses_one(stage: Stage) -> None:
+async def test_targets_share_a_scale_and_a_click_chooses_one() -> None:
     targets = TargetTrends()
     chosen: list[TargetTrends.Chosen] = []
 
@@ -227,7 +225,7 @@ async def test_targets_share_a_scale_and_a_click_chooses_one(stage: Stage) -> No
         if isinstance(message, TargetTrends.Chosen) and message not in chosen:
             chosen.append(message)
 
-    async with stage(targets).run_test(size=(160, 12), message_hook=note) as pilot:
+    async with Stage(targets).run_test(size=(160, 12), message_hook=note) as pilot:
         targets.show_targets(scenes.trends(), 0)
         await pilot.pause()
         header, first, second, third = text_of(targets)
@@ -242,10 +240,10 @@ async def test_targets_share_a_scale_and_a_click_chooses_one(stage: Stage) -> No
 
 
 @pytest.mark.parametrize("width", [80, 50, 30])
-async def test_in_four_lines_what_to_press_next_is_said_whole(width: int, stage: Stage) -> None:
+async def test_in_four_lines_what_to_press_next_is_said_whole(width: int) -> None:
     panel = VerdictPanel()
     panel.compact = True
-    async with stage(panel).run_test(size=(width, 24)) as pilot:
+    async with Stage(panel).run_test(size=(width, 24)) as pilot:
         panel.styles.border = ("none", "black")
         panel.styles.height = 4
         await pilot.pause()

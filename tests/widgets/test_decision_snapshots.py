@@ -6,14 +6,12 @@ from collections.abc import Callable
 
 import pytest
 import textual
-from textual.app import App
 from textual.pilot import Pilot
 from textual.widget import Widget
 
 from engine.forecast.plans.verdict import Verdict
-from engine.kernel.maps import Maps
-from engine.tracking.sample import Sample
 from tests.widgets import scenes
+from tests.widgets.stage import MAPS, Stage, sample_of
 from tui.theme import THEMES
 from widgets.chain_flow import ChainFlow
 from widgets.curve_chart import CurveChart
@@ -34,14 +32,13 @@ pytestmark = [
 ]
 
 Compare = Callable[..., bool]
-Stage = Callable[..., App[None]]
 
 at_each_size = pytest.mark.parametrize("size", SIZES, ids=["80x24", "120x40", "200x60"])
 in_each_look = pytest.mark.parametrize("look", LOOKS)
 
 
 @pytest.fixture
-def compare(stage: Stage, snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
+def compare(snap_compare: Compare, monkeypatch: pytest.MonkeyPatch) -> Callable[..., bool]:
     """Fill widgets once they are mounted, and compare their picture with the one kept."""
     for name in ("NO_COLOR", "COLUMNS", "LINES", "TEXTUAL_THEME"):
         monkeypatch.delenv(name, raising=False)
@@ -51,7 +48,7 @@ def compare(stage: Stage, snap_compare: Compare, monkeypatch: pytest.MonkeyPatch
     ) -> bool:
         if look == "no colour":
             monkeypatch.setenv("NO_COLOR", "1")
-        app = stage(*widgets)
+        app = Stage(*widgets)
         for theme in THEMES:
             app.register_theme(theme)
         app.theme = "dirtytop-dark" if look == "no colour" else look
@@ -68,18 +65,12 @@ def compare(stage: Stage, snap_compare: Compare, monkeypatch: pytest.MonkeyPatch
 
 @at_each_size
 @in_each_look
-def test_heat_map(
-    compare: Compare,
-    some_maps: Maps,
-    sample_of: Callable[..., Sample],
-    size: tuple[int, int],
-    look: str,
-) -> None:
+def test_heat_map(compare: Compare, size: tuple[int, int], look: str) -> None:
     heat_map = HeatMap()
-    sample = sample_of((some_maps, [0, 0, 0, 400, 0, 0, 3000, 300, *[0] * 7]))
+    sample = sample_of((MAPS, [0, 0, 0, 400, 0, 0, 3000, 300, *[0] * 7]))
 
     def fill() -> None:
-        heat_map.show_history(scenes.heat_of(some_maps), sample)
+        heat_map.show_history(scenes.heat_of(MAPS), sample)
         heat_map.focus()
 
     assert compare([heat_map], fill, size, look, "down", "down", "left", "left")

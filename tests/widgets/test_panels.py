@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from textual.app import App
 from textual.widget import Widget
 
 from engine.checkpoint.link import Engine, LinkProgress, LinkResult
 from engine.images.layout import LinkKind
-from engine.kernel.maps import Maps
-from engine.tracking.sample import RateMode, Sample, TrackerKind
+from engine.tracking.sample import RateMode, TrackerKind
+from tests.widgets.stage import MAPS, Stage, sample_of
 from widgets.big_figures import big
 from widgets.chain_view import ChainView
 from widgets.event_log import EventLog
@@ -22,9 +20,6 @@ from widgets.plot import CURVE
 from widgets.rate_chart import ChartMark, ChartPoint, RateChart
 from widgets.target_header import TargetHeader, TargetState, TargetStatus
 from widgets.totals_bar import TotalsBar
-
-Stage = Callable[[Widget], App[None]]
-SampleOf = Callable[..., Sample]
 
 HOSTILE = "[bold red]x[/foo]\x1b]0;PWNED\x07[@click=app.quit]y\n日本語" * 3
 MIB = 1 << 20
@@ -51,9 +46,9 @@ def status(state: TargetState = TargetState.ARMED, command: str = "postgres: che
     )
 
 
-async def test_the_header_names_target_tracker_interval_and_cost(stage: Stage) -> None:
+async def test_the_header_names_target_tracker_interval_and_cost() -> None:
     header = TargetHeader()
-    async with stage(header).run_test(size=(80, 24)) as pilot:
+    async with Stage(header).run_test(size=(80, 24)) as pilot:
         assert text_of(header) == ["no target", ""]
         header.show_status(status(command="postgres"))
         await pilot.pause()
@@ -64,17 +59,17 @@ async def test_the_header_names_target_tracker_interval_and_cost(stage: Stage) -
 
 
 @pytest.mark.parametrize("state", TargetState)
-async def test_the_badge_says_the_state_in_words(state: TargetState, stage: Stage) -> None:
+async def test_the_badge_says_the_state_in_words(state: TargetState) -> None:
     header = TargetHeader()
-    async with stage(header).run_test(size=(100, 10)):
+    async with Stage(header).run_test(size=(100, 10)):
         header.show_status(status(state))
         assert text_of(header)[0].strip().startswith(state.value)
 
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 120, 200])
-async def test_a_hostile_command_is_literal_and_cut_in_the_header(width: int, stage: Stage) -> None:
+async def test_a_hostile_command_is_literal_and_cut_in_the_header(width: int) -> None:
     header = TargetHeader()
-    async with stage(header).run_test(size=(width, 12), notifications=True) as pilot:
+    async with Stage(header).run_test(size=(width, 12), notifications=True) as pilot:
         header.show_status(status(command=HOSTILE))
         await pilot.pause()
         strips = [header.render_line(y) for y in range(header.content_size.height)]
@@ -85,13 +80,11 @@ async def test_a_hostile_command_is_literal_and_cut_in_the_header(width: int, st
             assert "[bold" in strips[0].text
 
 
-async def test_totals_are_four_figures_in_two_lines_or_large(
-    stage: Stage, sample_of: SampleOf, some_maps: Maps
-) -> None:
+async def test_totals_are_four_figures_in_two_lines_or_large() -> None:
     written = [0] * 14 + [512]
-    sample = sample_of((some_maps, written))
+    sample = sample_of((MAPS, written))
     bar = TotalsBar()
-    async with stage(bar).run_test(size=(80, 24)) as pilot:
+    async with Stage(bar).run_test(size=(80, 24)) as pilot:
         assert text_of(bar)[1].split() == ["–", "–", "–", "–"]
         bar.show_sample(sample)
         await pilot.pause()
@@ -110,10 +103,10 @@ async def test_totals_are_four_figures_in_two_lines_or_large(
         assert len(text_of(bar)) == 2
 
 
-async def test_what_is_not_measured_yet_is_a_dash(stage: Stage, sample_of: SampleOf, some_maps: Maps) -> None:
-    at_once = replace(sample_of((some_maps, [900] * 15)), number=0, elapsed_s=0.002, interval_s=0.0002)
+async def test_what_is_not_measured_yet_is_a_dash() -> None:
+    at_once = replace(sample_of((MAPS, [900] * 15)), number=0, elapsed_s=0.002, interval_s=0.0002)
     totals = TotalsBar()
-    async with stage(totals).run_test(size=(80, 24)) as pilot:
+    async with Stage(totals).run_test(size=(80, 24)) as pilot:
         totals.show_sample(at_once)
         await pilot.pause()
         assert text_of(totals)[1].split()[2] == "–", "written in a fraction of a millisecond"
@@ -122,7 +115,7 @@ async def test_what_is_not_measured_yet_is_a_dash(stage: Stage, sample_of: Sampl
         await pilot.pause()
         assert text_of(totals)[1].split()[2:4] == ["–", "–"], "not armed"
     header = TargetHeader()
-    async with stage(header).run_test(size=(80, 24)) as pilot:
+    async with Stage(header).run_test(size=(80, 24)) as pilot:
         header.show_status(replace(status(), interval_measured_s=math.nan, cost_fraction=math.nan))
         await pilot.pause()
         assert "(measured    – s)" in text_of(header)[1]
@@ -142,19 +135,21 @@ def points(count: int) -> list[ChartPoint]:
 )
 @pytest.mark.parametrize("count", [0, 1, 2, 50, 5000])
 async def test_the_chart_fills_any_size_with_any_history(
-    width: int, height: int, count: int, stage: Stage
+    width: int,
+    height: int,
+    count: int,
 ) -> None:
     chart = RateChart()
-    async with stage(chart).run_test(size=(width, height)) as pilot:
+    async with Stage(chart).run_test(size=(width, height)) as pilot:
         chart.show_history(points(count), [ChartMark(count - 1.0, "1"), ChartMark(count - 10.0, "■")])
         await pilot.pause()
         strips = [chart.render_line(y) for y in range(chart.content_size.height)]
         assert all(strip.cell_length == chart.content_size.width for strip in strips)
 
 
-async def test_the_chart_says_what_it_waits_for_and_then_the_latest_and_the_peak(stage: Stage) -> None:
+async def test_the_chart_says_what_it_waits_for_and_then_the_latest_and_the_peak() -> None:
     chart = RateChart()
-    async with stage(chart).run_test(size=(120, 13)) as pilot:
+    async with Stage(chart).run_test(size=(120, 13)) as pilot:
         assert any("waiting for the first tick" in line for line in text_of(chart))
         chart.show_history(points(50), [ChartMark(30.0, "1")])
         await pilot.pause()
@@ -166,9 +161,9 @@ async def test_the_chart_says_what_it_waits_for_and_then_the_latest_and_the_peak
 
 
 @pytest.mark.parametrize("height", [13, 6])
-async def test_the_chart_does_not_mind_gaps(height: int, stage: Stage) -> None:
+async def test_the_chart_does_not_mind_gaps(height: int) -> None:
     chart = RateChart()
-    async with stage(chart).run_test(size=(60, height)) as pilot:
+    async with Stage(chart).run_test(size=(60, height)) as pilot:
         chart.show_history([ChartPoint(float(at), math.nan, math.inf) for at in range(20)])
         await pilot.pause()
         assert not set("".join(text_of(chart))) & (CURVE - {"⠀"} | set("▁▂▃▄▅▆▇█"))
@@ -182,9 +177,9 @@ def link(number: int, kind: LinkKind = LinkKind.PRE_DUMP, *, restorable: bool = 
     )  # fmt: skip
 
 
-async def test_the_chain_teaches_shows_its_flow_and_its_links(stage: Stage) -> None:
+async def test_the_chain_teaches_shows_its_flow_and_its_links() -> None:
     chain = ChainView()
-    async with stage(chain).run_test(size=(120, 12)) as pilot:
+    async with Stage(chain).run_test(size=(120, 12)) as pilot:
         assert text_of(chain)[0] == "no image yet: press d to pre-dump"
         chain.show_links([link(1), link(2), link(3, LinkKind.DUMP, restorable=True)])
         await pilot.pause()
@@ -201,18 +196,18 @@ async def test_the_chain_teaches_shows_its_flow_and_its_links(stage: Stage) -> N
         assert rows[2].endswith("restorable")
 
 
-async def test_in_a_narrow_chain_size_and_stop_stay_and_the_hint_is_whole(stage: Stage) -> None:
+async def test_in_a_narrow_chain_size_and_stop_stay_and_the_hint_is_whole() -> None:
     chain = ChainView()
-    async with stage(chain).run_test(size=(32, 8)) as pilot:
+    async with Stage(chain).run_test(size=(32, 8)) as pilot:
         assert " ".join(text_of(chain)).split() == ["no", "image", "yet:", "press", "d", "to", "pre-dump"]
         chain.show_links([link(1), link(2, LinkKind.DUMP)])
         await pilot.pause()
         assert text_of(chain)[2:4] == [" 1   47.0 MiB    14.2 ms", " ■   47.0 MiB    14.2 ms"]
 
 
-async def test_progress_is_a_bar_with_stage_and_bytes(stage: Stage) -> None:
+async def test_progress_is_a_bar_with_stage_and_bytes() -> None:
     chain = ChainView()
-    async with stage(chain).run_test(size=(80, 12)) as pilot:
+    async with Stage(chain).run_test(size=(80, 12)) as pilot:
         chain.show_progress(LinkProgress("copying [b]", 128 * MIB, 512 * MIB))
         await pilot.pause()
         bar, stage_line, *_ = text_of(chain)
@@ -229,9 +224,9 @@ async def test_progress_is_a_bar_with_stage_and_bytes(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(120, 10), (44, 6), (32, 4), (20, 3), (8, 3)])
-async def test_a_long_chain_in_little_room_shows_the_newest(width: int, height: int, stage: Stage) -> None:
+async def test_a_long_chain_in_little_room_shows_the_newest(width: int, height: int) -> None:
     chain = ChainView()
-    async with stage(chain).run_test(size=(width, height)) as pilot:
+    async with Stage(chain).run_test(size=(width, height)) as pilot:
         chain.show_links([link(number) for number in range(1, 41)])
         chain.show_progress(LinkProgress("copying", 1, 2))
         await pilot.pause()
@@ -241,9 +236,9 @@ async def test_a_long_chain_in_little_room_shows_the_newest(width: int, height: 
             assert any(strip.text.split()[:1] == ["40"] for strip in strips)
 
 
-async def test_events_are_literal_bounded_and_followed(stage: Stage) -> None:
+async def test_events_are_literal_bounded_and_followed() -> None:
     log = EventLog()
-    async with stage(log).run_test(size=(80, 6), notifications=True) as pilot:
+    async with Stage(log).run_test(size=(80, 6), notifications=True) as pilot:
         assert text_of(log)[0] == "nothing has happened yet"
         for at in range(600):
             log.add("12:00:00", f"event {at}")
@@ -269,12 +264,12 @@ async def test_events_are_literal_bounded_and_followed(stage: Stage) -> None:
         assert text_of(log)[0] == "nothing has happened yet"
 
 
-async def test_a_log_that_wraps_shows_all_of_an_event(stage: Stage) -> None:
+async def test_a_log_that_wraps_shows_all_of_an_event() -> None:
     log = EventLog(wraps=True)
     said = (
         "dump 3: 143.3 MiB written, target stopped for 50.1 ms, 574 ms in all, to /var/lib/dirtytop/chain/3"
     )
-    async with stage(log).run_test(size=(50, 12), notifications=True) as pilot:
+    async with Stage(log).run_test(size=(50, 12), notifications=True) as pilot:
         log.add("12:00:00", said, "warning")
         await pilot.pause()
         lines = text_of(log)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from textual import on
 from textual.app import App, ComposeResult
 
+from tests.widgets.stage import Process
 from widgets.process_table import ProcessIdentity, ProcessRow, ProcessTable
-
-MakeProcess = Callable[..., ProcessRow]
 
 
 class Picker(App[None]):
@@ -31,16 +29,16 @@ class Picker(App[None]):
 
 
 @pytest.fixture
-def family(process: MakeProcess) -> tuple[ProcessRow, ...]:
+def family() -> tuple[ProcessRow, ...]:
     """1 → 10 → (11 → 12, 13); 1 → 20; 2 is a kernel thread."""
     return (
-        process(1, 0, "/sbin/init", rss_bytes=5),
-        process(2, 0, "[kthreadd]", rss_bytes=0, untrackable="kernel thread"),
-        process(10, 1, "/usr/bin/postgres -D /data", rss_bytes=40, cpu_percent=3.0),
-        process(11, 10, "postgres: writer", rss_bytes=30, user="bob"),
-        process(12, 11, "postgres: helper", rss_bytes=20, untrackable="traced by 99 (gdb)"),
-        process(13, 10, "postgres: 日本語", rss_bytes=50),
-        process(20, 1, "java -jar x.jar", rss_bytes=60, cpu_percent=99.0),
+        Process(1, 0, "/sbin/init", rss_bytes=5),
+        Process(2, 0, "[kthreadd]", rss_bytes=0, untrackable="kernel thread"),
+        Process(10, 1, "/usr/bin/postgres -D /data", rss_bytes=40, cpu_percent=3.0),
+        Process(11, 10, "postgres: writer", rss_bytes=30, user="bob"),
+        Process(12, 11, "postgres: helper", rss_bytes=20, untrackable="traced by 99 (gdb)"),
+        Process(13, 10, "postgres: 日本語", rss_bytes=50),
+        Process(20, 1, "java -jar x.jar", rss_bytes=60, cpu_percent=99.0),
     )
 
 
@@ -158,7 +156,7 @@ async def test_what_cannot_be_tracked_cannot_be_tagged_and_says_why(family: tupl
 
 
 async def test_tags_follow_processes_that_come_and_go(
-    family: tuple[ProcessRow, ...], process: MakeProcess
+    family: tuple[ProcessRow, ...],
 ) -> None:
     app = Picker()
     async with app.run_test(size=(120, 20)) as pilot:
@@ -166,11 +164,11 @@ async def test_tags_follow_processes_that_come_and_go(
         table.show_processes(family)
         table.move_cursor_to(ProcessIdentity(10, 100))
         table.toggle_tag()
-        table.show_processes((*family, process(30, 13, "new child")))
+        table.show_processes((*family, Process(30, 13, "new child")))
         assert 30 in table.tagged_pids
         table.show_processes([row for row in family if row.pid != 10])
         assert table.tagged_pids == frozenset()
-        reused = process(10, 1, "another program", start_ticks=999)
+        reused = Process(10, 1, "another program", start_ticks=999)
         table.show_processes([reused, *(row for row in family if row.pid != 10)])
         await pilot.pause()
         assert table.tagged_pids == frozenset(), "the pid is used again; the tag was of another process"
@@ -178,26 +176,26 @@ async def test_tags_follow_processes_that_come_and_go(
 
 
 async def test_the_cursor_sticks_to_its_process_as_the_list_refreshes(
-    family: tuple[ProcessRow, ...], process: MakeProcess
+    family: tuple[ProcessRow, ...],
 ) -> None:
     app = Picker()
     async with app.run_test(size=(120, 20)):
         table = app.table
         table.show_processes(family)
         assert table.cursor_identity == ProcessIdentity(20, 100)
-        table.show_processes((process(5, 1, "huge", rss_bytes=1 << 40), *family))
+        table.show_processes((Process(5, 1, "huge", rss_bytes=1 << 40), *family))
         assert table.cursor_identity == ProcessIdentity(20, 100), "even if it was never moved"
         assert table.cursor_row is not None
         assert table.cursor_row.command == "java -jar x.jar"
         reused = [
-            process(20, 1, "another", rss_bytes=1, start_ticks=999) if row.pid == 20 else row
+            Process(20, 1, "another", rss_bytes=1, start_ticks=999) if row.pid == 20 else row
             for row in family
         ]
         table.show_processes(reused)
         assert table.cursor_identity != ProcessIdentity(20, 999)
 
 
-async def test_hostile_commands_are_literal(process: MakeProcess) -> None:
+async def test_hostile_commands_are_literal() -> None:
     hostile = [
         "[bold red]x[/foo]",
         "\x1b]0;PWNED\x07",
@@ -213,7 +211,7 @@ async def test_hostile_commands_are_literal(process: MakeProcess) -> None:
     app = Picker()
     async with app.run_test(size=(100, 20), notifications=True) as pilot:
         app.table.sort_by("pid", False)
-        rows = [process(at + 1, at, command) for at, command in enumerate(hostile)]
+        rows = [Process(at + 1, at, command) for at, command in enumerate(hostile)]
         for app.table.as_tree in (False, True):
             app.table.show_processes(rows)
             await pilot.pause()
@@ -227,11 +225,11 @@ async def test_hostile_commands_are_literal(process: MakeProcess) -> None:
             assert "two␊lines" in text
 
 
-async def test_a_circle_of_parents_which_a_race_can_show_loses_nobody(process: MakeProcess) -> None:
+async def test_a_circle_of_parents_which_a_race_can_show_loses_nobody() -> None:
     app = Picker()
     async with app.run_test(size=(100, 20)):
         app.table.as_tree = True
-        app.table.show_processes([process(5, 7), process(6, 5), process(7, 6), process(8, 7), process(9, 9)])
+        app.table.show_processes([Process(5, 7), Process(6, 5), Process(7, 6), Process(8, 7), Process(9, 9)])
         assert sorted(pids_of(app.table)) == [5, 6, 7, 8, 9]
         app.table.move_cursor_to(ProcessIdentity(5, 100))
         app.table.toggle_tag()
@@ -239,10 +237,10 @@ async def test_a_circle_of_parents_which_a_race_can_show_loses_nobody(process: M
 
 
 @pytest.mark.parametrize("width", range(70, 96))
-async def test_a_program_is_named_whole_before_its_directory_is(width: int, process: MakeProcess) -> None:
+async def test_a_program_is_named_whole_before_its_directory_is(width: int) -> None:
     app = Picker()
     async with app.run_test(size=(width, 5)):
         app.table.show_processes(
-            [process(7, 1, "/opt/work/python/bin/python -m http.server --directory /srv")]
+            [Process(7, 1, "/opt/work/python/bin/python -m http.server --directory /srv")]
         )
         assert "python " in text_of(app.table)[1] or "python…" in text_of(app.table)[1]

@@ -12,14 +12,13 @@ from typing import Final
 
 import pytest
 import textual
-from textual.app import App
 from textual.pilot import Pilot
 from textual.widget import Widget
 
 from engine.checkpoint.link import Engine, LinkProgress, LinkResult
 from engine.images.layout import LinkKind
-from engine.kernel.maps import Maps
 from engine.tracking.sample import RateMode, Sample, TrackerKind
+from tests.widgets.stage import MAPS, Process, Stage, sample_of
 from widgets.chain_view import ChainView
 from widgets.event_log import EventLog
 from widgets.process_table import ProcessIdentity, ProcessRow, ProcessTable
@@ -38,7 +37,6 @@ pytestmark = pytest.mark.skipif(
 SIZES: Final = [(80, 24), (120, 40), (200, 60)]
 MIB: Final = 1 << 20
 
-Stage = Callable[..., App[None]]
 Compare = Callable[..., bool]
 Fill = Callable[[], None]
 
@@ -52,13 +50,13 @@ def same_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def compare(stage: Stage, snap_compare: Compare) -> Callable[..., bool]:
+def compare(snap_compare: Compare) -> Callable[..., bool]:
     """Fill widgets once they are mounted, and compare their picture with the one kept."""
 
     def compare_filled(
         widgets: list[Widget], fill: Fill, size: tuple[int, int], theme: str = "textual-dark"
     ) -> bool:
-        app = stage(*widgets)
+        app = Stage(*widgets)
         app.theme = theme
 
         async def before(pilot: Pilot[None]) -> None:
@@ -71,9 +69,9 @@ def compare(stage: Stage, snap_compare: Compare) -> Callable[..., bool]:
 
 
 @pytest.fixture
-def ticks(sample_of: Callable[..., Sample], some_maps: Maps) -> list[Sample]:
+def ticks() -> list[Sample]:
     """Twenty ticks in which a few VMAs are written steadily, in bursts, or once."""
-    count = len(some_maps.vmas)
+    count = len(MAPS.vmas)
 
     def written(tick: int) -> list[int]:
         pages = [0] * count
@@ -84,28 +82,28 @@ def ticks(sample_of: Callable[..., Sample], some_maps: Maps) -> list[Sample]:
         pages[12] = 3 if tick == 15 else 0
         return pages
 
-    return [sample_of((some_maps, written(tick)), number=tick) for tick in range(1, 21)]
+    return [sample_of((MAPS, written(tick)), number=tick) for tick in range(1, 21)]
 
 
 @pytest.fixture
-def family(process: Callable[..., ProcessRow]) -> list[ProcessRow]:
+def family() -> list[ProcessRow]:
     gib = 1 << 30
     postgres = "/usr/lib/postgresql/16/bin/postgres -D /var/lib/postgresql/16/main"
     return [
-        process(1, 0, "/sbin/init", 12 * MIB, user="root"),
-        process(2, 0, "[kthreadd]", 0, user="root", untrackable="kernel thread"),
-        process(15, 2, "[kworker/0:1]", 0, 0.1, user="root", untrackable="kernel thread"),
-        process(812, 1, "/usr/sbin/sshd -D", 8 * MIB, user="root"),
-        process(2210, 812, "sshd: alice@pts/0", 9 * MIB),
-        process(2214, 2210, "-bash", 6 * MIB, 0.3),
-        process(4242, 1, postgres, 900 * MIB, 12.5, user="postgres"),
-        process(4250, 4242, "postgres: checkpointer", 1200 * MIB, 45.1, user="postgres"),
-        process(4252, 4250, "postgres: 日本語データベース", 30 * MIB, 3.0, user="postgres"),
-        process(5000, 2214, "java -Xmx16g -jar service.jar", 7 * gib, 198.7, threads=77),
-        process(
+        Process(1, 0, "/sbin/init", 12 * MIB, user="root"),
+        Process(2, 0, "[kthreadd]", 0, user="root", untrackable="kernel thread"),
+        Process(15, 2, "[kworker/0:1]", 0, 0.1, user="root", untrackable="kernel thread"),
+        Process(812, 1, "/usr/sbin/sshd -D", 8 * MIB, user="root"),
+        Process(2210, 812, "sshd: alice@pts/0", 9 * MIB),
+        Process(2214, 2210, "-bash", 6 * MIB, 0.3),
+        Process(4242, 1, postgres, 900 * MIB, 12.5, user="postgres"),
+        Process(4250, 4242, "postgres: checkpointer", 1200 * MIB, 45.1, user="postgres"),
+        Process(4252, 4250, "postgres: 日本語データベース", 30 * MIB, 3.0, user="postgres"),
+        Process(5000, 2214, "java -Xmx16g -jar service.jar", 7 * gib, 198.7, threads=77),
+        Process(
             5101, 2214, "./a.out [bold]x[/foo] \x1b]0;PWNED\x07", MIB, untrackable="traced by 5100 (gdb)"
         ),
-        process(1234567, 1, "/lib/systemd/systemd-resolved", 22 * MIB, user="systemd-resolve"),
+        Process(1234567, 1, "/lib/systemd/systemd-resolved", 22 * MIB, user="systemd-resolve"),
     ]
 
 

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from textual.app import App
-from textual.widget import Widget
 
-from engine.kernel.maps import Maps
-from engine.tracking.sample import Sample
+from tests.widgets.stage import MAPS, Stage, maps_of, sample_of
 from widgets.trend import BARS, TrendRing, bars, tall_bars
 from widgets.vma_rows import MapsIndex
 from widgets.vma_table import VmaIdentity, VmaTable
-
-Stage = Callable[[Widget], App[None]]
-SampleOf = Callable[..., Sample]
-ParseMaps = Callable[[str], Maps]
 
 THREE = """\
 10000-20000 rw-p 00000000 00:00 0 [heap]
@@ -34,12 +26,10 @@ def starts_of(table: VmaTable) -> list[int]:
     return [identity.start for identity in table.shown_identities if isinstance(identity, VmaIdentity)]
 
 
-async def test_the_hottest_come_first_and_equals_by_address(
-    stage: Stage, sample_of: SampleOf, parse_maps: ParseMaps
-) -> None:
+async def test_the_hottest_come_first_and_equals_by_address() -> None:
     table = VmaTable()
-    async with stage(table).run_test(size=(120, 20)):
-        maps = parse_maps(THREE)
+    async with Stage(table).run_test(size=(120, 20)):
+        maps = maps_of(THREE)
         table.show_sample(sample_of((maps, [0, 0, 9])))
         assert starts_of(table) == [0x50000, 0x10000, 0x30000]
         table.show_sample(sample_of((maps, [5, 0, 5])))
@@ -48,12 +38,10 @@ async def test_the_hottest_come_first_and_equals_by_address(
         assert starts_of(table) == [0x30000, 0x10000, 0x50000]
 
 
-async def test_the_cursor_follows_its_vma_through_ticks_once_it_was_moved(
-    stage: Stage, sample_of: SampleOf, parse_maps: ParseMaps
-) -> None:
+async def test_the_cursor_follows_its_vma_through_ticks_once_it_was_moved() -> None:
     table = VmaTable()
-    async with stage(table).run_test(size=(120, 20)) as pilot:
-        maps = parse_maps(THREE)
+    async with Stage(table).run_test(size=(120, 20)) as pilot:
+        maps = maps_of(THREE)
         table.focus()
         table.show_sample(sample_of((maps, [3, 2, 1])))
         table.show_sample(sample_of((maps, [1, 2, 3])))
@@ -62,18 +50,16 @@ async def test_the_cursor_follows_its_vma_through_ticks_once_it_was_moved(
         assert table.cursor_identity == VmaIdentity(4242, 0x10000)
         table.show_sample(sample_of((maps, [3, 2, 1])))
         assert (table.cursor_identity, table.cursor_index) == (VmaIdentity(4242, 0x10000), 0)
-        grown = parse_maps(THREE.replace("10000-20000", "10000-24000").replace("50000-60000", "4f000-60000"))
+        grown = maps_of(THREE.replace("10000-20000", "10000-24000").replace("50000-60000", "4f000-60000"))
         table.show_sample(sample_of((grown, [1, 2, 3])))
         assert (table.cursor_identity, table.cursor_index) == (VmaIdentity(4242, 0x10000), 2)
 
 
-async def test_a_filter_finds_names_kinds_perms_and_addresses(
-    stage: Stage, sample_of: SampleOf, parse_maps: ParseMaps
-) -> None:
+async def test_a_filter_finds_names_kinds_perms_and_addresses() -> None:
     table = VmaTable()
-    async with stage(table).run_test(size=(120, 20)):
+    async with Stage(table).run_test(size=(120, 20)):
         table.sort_by("address", False)
-        table.show_sample(sample_of((parse_maps(THREE), [0, 0, 9])))
+        table.show_sample(sample_of((maps_of(THREE), [0, 0, 9])))
         found = {}
         for text in (
             "LIBC",
@@ -103,12 +89,10 @@ async def test_a_filter_finds_names_kinds_perms_and_addresses(
         }
 
 
-async def test_hot_only_leaves_what_was_written_in_the_last_tick(
-    stage: Stage, sample_of: SampleOf, parse_maps: ParseMaps
-) -> None:
+async def test_hot_only_leaves_what_was_written_in_the_last_tick() -> None:
     table = VmaTable()
-    async with stage(table).run_test(size=(120, 20)):
-        maps = parse_maps(THREE)
+    async with Stage(table).run_test(size=(120, 20)):
+        maps = maps_of(THREE)
         table.show_sample(sample_of((maps, [0, 0, 9])))
         table.hot_only = True
         assert starts_of(table) == [0x50000]
@@ -120,12 +104,10 @@ async def test_hot_only_leaves_what_was_written_in_the_last_tick(
         assert table.shown_count == 3
 
 
-async def test_a_pid_is_shown_once_there_is_more_than_one_process(
-    stage: Stage, sample_of: SampleOf, parse_maps: ParseMaps
-) -> None:
+async def test_a_pid_is_shown_once_there_is_more_than_one_process() -> None:
     table = VmaTable()
-    async with stage(table).run_test(size=(120, 20)) as pilot:
-        maps, other = parse_maps(THREE), parse_maps(THREE)
+    async with Stage(table).run_test(size=(120, 20)) as pilot:
+        maps, other = maps_of(THREE), maps_of(THREE)
         table.show_sample(sample_of((maps, [0, 0, 9])))
         await pilot.pause()
         assert "pid" not in table.visible_columns
@@ -142,9 +124,9 @@ async def test_a_pid_is_shown_once_there_is_more_than_one_process(
         )
 
 
-async def test_the_end_of_the_target_and_its_forgetting_are_said(stage: Stage, sample_of: SampleOf) -> None:
+async def test_the_end_of_the_target_and_its_forgetting_are_said() -> None:
     table = VmaTable()
-    async with stage(table).run_test(size=(80, 10)):
+    async with Stage(table).run_test(size=(80, 10)):
         assert "waiting for the first tick" in text_of(table)[2]
         table.show_sample(sample_of())
         assert "has exited" in text_of(table)[2]
@@ -172,23 +154,24 @@ async def test_the_end_of_the_target_and_its_forgetting_are_said(stage: Stage, s
 )
 @pytest.mark.parametrize("descending", [False, True])
 async def test_every_column_sorts_and_loses_no_row(
-    column: str, descending: bool, stage: Stage, sample_of: SampleOf, some_maps: Maps
+    column: str,
+    descending: bool,
 ) -> None:
     table = VmaTable()
-    async with stage(table).run_test(size=(200, 30)):
-        written = [at % 4 for at in range(len(some_maps.vmas))]
-        table.show_sample(sample_of((some_maps, written), (some_maps, written)))
+    async with Stage(table).run_test(size=(200, 30)):
+        written = [at % 4 for at in range(len(MAPS.vmas))]
+        table.show_sample(sample_of((MAPS, written), (MAPS, written)))
         table.sort_by(column, descending)
-        assert len(set(table.shown_identities)) == len(table.shown_identities) == 2 * len(some_maps.vmas)
+        assert len(set(table.shown_identities)) == len(table.shown_identities) == 2 * len(MAPS.vmas)
 
 
 @pytest.mark.parametrize("width", [30, 80, 100, 120, 200])
 async def test_hostile_names_are_literal_and_never_overflow(
-    width: int, stage: Stage, sample_of: SampleOf, some_maps: Maps
+    width: int,
 ) -> None:
     table = VmaTable()
-    async with stage(table).run_test(size=(width, 30), notifications=True) as pilot:
-        table.show_sample(sample_of((some_maps, [0] * len(some_maps.vmas))))
+    async with Stage(table).run_test(size=(width, 30), notifications=True) as pilot:
+        table.show_sample(sample_of((MAPS, [0] * len(MAPS.vmas))))
         await pilot.pause()
         strips = [table.render_line(y) for y in range(table.size.height)]
         assert {strip.cell_length for strip in strips} == {table.scrollable_content_region.width}
@@ -201,14 +184,12 @@ async def test_hostile_names_are_literal_and_never_overflow(
             assert not any(style.meta.get("@click") for strip in strips for _, style, _ in strip if style)
 
 
-async def test_at_80_columns_the_essential_ones_are_there_and_at_200_all(
-    stage: Stage, sample_of: SampleOf, some_maps: Maps
-) -> None:
-    sample = sample_of((some_maps, [0] * len(some_maps.vmas)))
+async def test_at_80_columns_the_essential_ones_are_there_and_at_200_all() -> None:
+    sample = sample_of((MAPS, [0] * len(MAPS.vmas)))
     shown = {}
     for width in (80, 120, 200):
         table = VmaTable()
-        async with stage(table).run_test(size=(width, 24)):
+        async with Stage(table).run_test(size=(width, 24)):
             table.show_sample(sample)
             shown[width] = set(table.visible_columns)
     assert shown[80] == {"address", "size", "rate", "trend", "armed", "name"}
@@ -216,17 +197,15 @@ async def test_at_80_columns_the_essential_ones_are_there_and_at_200_all(
     assert shown[200] == shown[120] | {"written", "age", "kind"}
 
 
-async def test_65000_vmas_show_the_right_rows(
-    stage: Stage, sample_of: SampleOf, parse_maps: ParseMaps
-) -> None:
+async def test_65000_vmas_show_the_right_rows() -> None:
     count = 65_000
-    maps = parse_maps(
+    maps = maps_of(
         "\n".join(
             f"{at * 0x3000:x}-{at * 0x3000 + 0x2000:x} rw-p 00000000 00:00 0" for at in range(1, count + 1)
         )
     )
     table = VmaTable()
-    async with stage(table).run_test(size=(200, 30)) as pilot:
+    async with Stage(table).run_test(size=(200, 30)) as pilot:
         for seed in range(3):
             written = np.random.default_rng(seed).integers(0, 1 << 40, count)
             table.show_sample(sample_of((maps, written.tolist()), number=seed + 1))
@@ -236,9 +215,9 @@ async def test_65000_vmas_show_the_right_rows(
         assert table.shown_count == count
 
 
-def test_a_trend_is_kept_by_the_vma_when_the_maps_change(parse_maps: ParseMaps, sample_of: SampleOf) -> None:
-    before = MapsIndex(sample_of((parse_maps(THREE), [0, 0, 0])).processes)
-    changed = parse_maps(
+def test_a_trend_is_kept_by_the_vma_when_the_maps_change() -> None:
+    before = MapsIndex(sample_of((maps_of(THREE), [0, 0, 0])).processes)
+    changed = maps_of(
         "8000-9000 rw-p 00000000 00:00 0\n"
         "10000-24000 rw-p 00000000 00:00 0 [heap]\n"
         "4f000-60000 rw-p 00000000 00:00 0 [stack]"
@@ -257,11 +236,9 @@ def test_a_trend_is_kept_by_the_vma_when_the_maps_change(parse_maps: ParseMaps, 
     assert ring.of(2).tolist() == [300, 400, 500, 9]
 
 
-def test_the_same_sample_shown_again_adds_nothing_to_the_trend(
-    sample_of: SampleOf, parse_maps: ParseMaps
-) -> None:
+def test_the_same_sample_shown_again_adds_nothing_to_the_trend() -> None:
     table = VmaTable()
-    sample = sample_of((parse_maps(THREE), [4, 0, 0]))
+    sample = sample_of((maps_of(THREE), [4, 0, 0]))
     for _ in range(3):
         table.show_sample(sample)
     assert table._trends.of(0).tolist()[-2:] == [0, 4 * 4096]
@@ -278,12 +255,10 @@ def test_bars_show_anything_and_blank_only_nothing() -> None:
     assert set("".join(tall_bars(np.array([np.nan, 1.0], np.float32), 2, 3))) <= set(BARS)
 
 
-async def test_the_first_tick_has_no_rates_and_changes_no_unit(
-    stage: Stage, sample_of: SampleOf, parse_maps: ParseMaps
-) -> None:
-    at_once = replace(sample_of((parse_maps(THREE), [0, 0, 9])), number=0, elapsed_s=2e-6, interval_s=1e-6)
+async def test_the_first_tick_has_no_rates_and_changes_no_unit() -> None:
+    at_once = replace(sample_of((maps_of(THREE), [0, 0, 9])), number=0, elapsed_s=2e-6, interval_s=1e-6)
     table = VmaTable()
-    async with stage(table).run_test(size=(120, 20)):
+    async with Stage(table).run_test(size=(120, 20)):
         table.show_sample(at_once)
         assert "rate MiB/s" in text_of(table)[0]
         assert starts_of(table)[0] == 0x50000, "what was written comes first all the same"

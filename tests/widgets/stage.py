@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 from textual.app import App, ComposeResult
 from textual.widget import Widget
 
 from engine.kernel.maps import Maps, parse_line
 from engine.tracking.sample import ProcessSample, RateMode, Sample, Totals, TrackerKind
 
-MAPS = """\
+_LINES = """\
 55d0c1a00000-55d0c1a52000 r--p 00000000 fd:00 1001 /usr/lib/postgresql/16/bin/postgres
 55d0c1a52000-55d0c2180000 r-xp 00052000 fd:00 1001 /usr/lib/postgresql/16/bin/postgres
 55d0c2180000-55d0c2290000 rw-p 00780000 fd:00 1001 /usr/lib/postgresql/16/bin/postgres
@@ -36,6 +34,10 @@ def maps_of(text: str) -> Maps:
     """Of lines of `maps`, without the space that the kernel writes where a name would follow."""
     lines = (line if line.count(" ") > 4 else f"{line} " for line in text.split("\n"))
     return Maps.of(tuple(parse_line(line.encode()) for line in lines))
+
+
+MAPS = maps_of(_LINES)
+"""Of a database, with names in other scripts and hostile ones."""
 
 
 @dataclass(frozen=True)
@@ -67,46 +69,18 @@ class Stage(App[None]):
         yield from self._widgets
 
 
-@pytest.fixture
-def stage() -> type[Stage]:
-    return Stage
-
-
-@pytest.fixture
-def process() -> type[Process]:
-    return Process
-
-
-@pytest.fixture
-def parse_maps() -> Callable[[str], Maps]:
-    return maps_of
-
-
-@pytest.fixture
-def some_maps() -> Maps:
-    return maps_of(MAPS)
-
-
-SampleOf = Callable[..., Sample]
-
-
-@pytest.fixture
-def sample_of() -> SampleOf:
-    """Make a sample of `(maps, written pages of each VMA)` pairs, one for each process."""
-
-    def make(*processes: tuple[Maps, list[int]], number: int = 1, interval_s: float = 1.0) -> Sample:
-        made = tuple(
-            process_sample(4242 + place, maps, written, interval_s)
-            for place, (maps, written) in enumerate(processes)
-        )
-        fields = ("present_pages", "written_pages", "since_armed_pages", "pending_pages", "pages_per_s")
-        totals = Totals(*(sum(getattr(each.totals, field) for each in made) for field in fields))
-        return Sample(
-            number, 1000.0 + number, float(number), interval_s, TrackerKind.WRITE_PROTECT,
-            RateMode.REARMING, made, totals, 3.2, 180, 0.012, 4096,
-        )  # fmt: skip
-
-    return make
+def sample_of(*processes: tuple[Maps, list[int]], number: int = 1, interval_s: float = 1.0) -> Sample:
+    """Of `(maps, written pages of each VMA)` pairs, one for each process."""
+    made = tuple(
+        process_sample(4242 + place, maps, written, interval_s)
+        for place, (maps, written) in enumerate(processes)
+    )
+    fields = ("present_pages", "written_pages", "since_armed_pages", "pending_pages", "pages_per_s")
+    totals = Totals(*(sum(getattr(each.totals, field) for each in made) for field in fields))
+    return Sample(
+        number, 1000.0 + number, float(number), interval_s, TrackerKind.WRITE_PROTECT,
+        RateMode.REARMING, made, totals, 3.2, 180, 0.012, 4096,
+    )  # fmt: skip
 
 
 def process_sample(pid: int, maps: Maps, written: list[int], interval_s: float) -> ProcessSample:
