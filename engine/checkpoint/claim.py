@@ -46,7 +46,7 @@ class Claim:
         self.record = record
         self._foreign_clears = 0
         self._looked_clears = self._held_clears = 0
-        """How many foreign clears had been seen when a link looked what was written, and when the last did."""
+        """How many foreign clears had been seen when a link looked what was written, or the last did."""
 
     @classmethod
     def begin(cls, engine: Engine, session: Session, directory: Path, *, trusts: bool) -> Self:
