@@ -248,8 +248,8 @@ def test_a_chain_of_criu_broken_by_a_foreign_clear(same: Same, machine: Scripted
         dash.tell(messages.EventsSeen((event,)))
         live = dash.facts.live
         assert live.sample is not None
-        sample = replace(live.sample)
-        await dash.tick(sample, history=live.history, lent=True, why_full=CLEARED)
+        dash.tell(messages.Sampled(live.sample, True, live.history, lent=True, why_full=CLEARED))
+        await dash.until(lambda: dash.facts.why_full)
 
     assert same("d", "d", then=clear, directory=CHAIN)
 
