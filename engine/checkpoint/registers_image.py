@@ -37,6 +37,8 @@ _MORE_SETS: Final = {
     "aarch64": (0x404, 0x405, 0x406, 0x409, 0x40B, 0x40C, 0x40D, 0x40E),
 }
 """Sets beyond those that CRIU's image is made of, which a processor may have (linux/elf.h)."""
+_unknown_here: Final[set[int]] = set()
+"""Sets that this kernel has never heard of: no thread is asked for them again, while a target is stopped."""
 
 
 class Registers(NamedTuple):
@@ -77,9 +79,13 @@ def core_registers(thread: Tracee) -> Registers:
 
 def _set_if_any(thread: Tracee, kind: int) -> bytes:
     """A set of registers; empty where the processor, or the kernel, has none such."""
+    if kind in _unknown_here:
+        return b""
     try:
         return thread.read_registers(kind)
     except OSError as error:
+        if error.errno == errno.EINVAL:
+            _unknown_here.add(kind)
         if error.errno not in (errno.EINVAL, errno.ENODEV, errno.EOPNOTSUPP, errno.EIO):
             raise
         return b""

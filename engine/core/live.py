@@ -6,9 +6,7 @@ copied in the one stop, with its registers; the core is made of that chain, whic
 
 from __future__ import annotations
 
-import os
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,10 +16,9 @@ from typing import Final
 
 from engine.checkpoint.link import Cancelled, LinkProgress, LinkResult
 from engine.checkpoint.memory import MemoryChain
-from engine.core.filling import Filler, from_file
 from engine.core.of_chain import Core, make_cores
 from engine.core.out import require_free
-from engine.core.process import CoreMapping, CoreProcess
+from engine.core.running import Running
 from engine.errors import Cancelled as CancelledError
 from engine.images.chain import read_chain
 from engine.images.files import writing
@@ -102,6 +99,8 @@ def make_live_cores(
                 raise CancelledError("interrupted: there is no core, and the target runs on")
             progress("writing the core", done_bytes, total_bytes)
 
+        with session.held() as processes:
+            pids = {process.inner_pid: process.identity.pid for process in processes}
         with ExitStack() as held:
             cores = make_cores(
                 read_chain(directory / "chain"),
@@ -110,7 +109,7 @@ def make_live_cores(
                 told,
                 everything=everything,
                 shared=shared,
-                more=_Running(session, held).filler_of,
+                more=Running(pids, held).filler_of,
             )
         dump = links[-1]
         return LiveCores(
@@ -155,32 +154,3 @@ def _scratch(above: OpenDirectory, name: str) -> Iterator[Path]:
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
-
-
-class _Running:
-    """Reads mapped files, shared memory among them, through the processes that map them."""
-
-    def __init__(self, session: Session, held: ExitStack) -> None:
-        with session.held() as processes:
-            self._pids = {process.inner_pid: process.identity.pid for process in processes}
-        self._held = held
-
-    def filler_of(self, process: CoreProcess, mapping: CoreMapping) -> Filler | None:
-        """How to read a mapping of a file; None if the process has it no more, or we may not read it.
-
-        Reading a hole of shared memory through the process's memory would fill it. Reading the file does not
-        (proc_pid_map_files(5)).
-        """
-        pid = self._pids.get(process.pid)
-        if pid is None or not mapping.name:
-            return None
-        name = f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}"
-        try:
-            fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:  # it has exited, or unmapped it; or we lack CAP_CHECKPOINT_RESTORE
-            return None
-        self._held.callback(os.close, fd)
-        status = os.fstat(fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_ino != mapping.inode:
-            return None
-        return Filler(lambda pages: from_file(fd, mapping, pages), is_torn=mapping.is_shared)

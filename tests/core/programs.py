@@ -28,9 +28,21 @@ def built(source: str, *, stripped: bool = False) -> Path:
     compiler = next(filter(None, map(shutil.which, _COMPILERS[Path(source).suffix])), None)
     if compiler is None:
         pytest.skip(f"no compiler for {source}")
+    return _made_by([compiler, *(["-s", "-O1"] if stripped else ["-g", "-O0"]), "-pthread"], source)
+
+
+@lru_cache
+def built_by_go(source: str) -> Path:
+    """The same of a program in Go; skips without its compiler."""
+    compiler = shutil.which("go")
+    if compiler is None:
+        pytest.skip("no Go compiler")
+    return _made_by([compiler, "build"], source)
+
+
+def _made_by(command: Sequence[object], source: str) -> Path:
     program = Path(tempfile.mkdtemp(prefix="dirtytop-target-")) / Path(source).stem
-    options = ["-s", "-O1"] if stripped else ["-g", "-O0"]
-    subprocess.run([compiler, *options, "-pthread", "-o", program, TARGETS / source], check=True)
+    subprocess.run(list(map(str, [*command, "-o", program, TARGETS / source])), check=True)
     return program
 
 

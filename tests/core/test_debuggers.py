@@ -11,7 +11,7 @@ import pytest
 from engine.kernel.maps import VmaKind, read_maps
 from engine.pageset import PAGE_SHIFT
 from tests.core.conftest import CoreOf
-from tests.core.programs import Stopped, built, eu_stack, gcore, gdb
+from tests.core.programs import Stopped, built, built_by_go, eu_stack, gcore, gdb
 from tests.core.reading import PAGE, ElfCore
 
 BACKTRACES = "thread apply all -ascending backtrace"
@@ -133,6 +133,17 @@ def test_a_python_is_as_gcore_has_it(snake: Stopped, core_of: CoreOf, tmp_path: 
     ours = core_of(snake)
     assert gdb(ours, snake.program, BACKTRACES) == gdb(theirs, snake.program, BACKTRACES)
     compare(snake, ElfCore(ours).saved(), ElfCore(theirs).saved())
+
+
+def test_a_program_in_go_is_as_gcore_has_it(memory_core: CoreOf, tmp_path: Path) -> None:
+    with Stopped(built_by_go("gophers.go")) as target:
+        theirs = gcore(target, tmp_path)
+        ours = memory_core(target)
+        asked = (BACKTRACES, "print 'main.table'", "info threads")
+        said = gdb(ours, target.program, *asked)
+        assert "syscall.Kill" in said or "RawSyscall" in said
+        assert said == gdb(theirs, target.program, *asked)
+        compare(target, ElfCore(ours).saved(), ElfCore(theirs).saved())
 
 
 def test_elfutils_find_all_threads(debugged: Stopped, core_of: CoreOf, tmp_path: Path) -> None:

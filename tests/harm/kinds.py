@@ -81,7 +81,7 @@ KINDS: Final = (
         "vfork",
         "its main thread waits for a child made by vfork, which nothing interrupts",
         # Soft-dirty bits are read and cleared while every thread is stopped, not one that is borrowed.
-        refused=r"(?:memory (?:dump|chain) .*|.* by soft-dirty): .* cannot be stopped \(state D\)",
+        refused=r"(?:memory (?:dump|chain|core) .*|.* by soft-dirty): .* cannot be stopped \(state D\)",
     ),
     # -- memory
     Kind("memory", "tree", "memory shared with children until somebody writes (copy on write)"),
@@ -120,7 +120,7 @@ KINDS: Final = (
         "tracing",
         "traces children of its own",
         # Which pre-flight would have said; a child that was to be tracked before is left out instead.
-        refused="memory (?:dump|chain).* is already traced by knowing_process",
+        refused="memory (?:dump|chain|core).* is already traced by knowing_process",
     ),
     Kind(
         "processes",

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -19,10 +20,12 @@ import pytest
 from engine.checkpoint.chain import Chain
 from engine.checkpoint.engines import open_chain
 from engine.checkpoint.link import After, Engine
+from engine.core.live import make_live_cores
 from engine.errors import Cancelled, DirtytopError, LinkFailed
 from engine.kernel.process import ProcessStat, child_processes, read_stat, read_status
 from engine.tracking.sample import TrackerKind
 from engine.tracking.session import Session
+from engine.trust.directory import open_directory
 from tests.harm.target import wait_for_state
 from tests.targets.forked import Forked
 
@@ -277,6 +280,18 @@ def _untouched(subject: Subject) -> Iterator[None]:
     yield
 
 
+@contextmanager
+def _cored(subject: Subject) -> Iterator[None]:
+    with (
+        tempfile.TemporaryDirectory(dir=subject.directory) as name,
+        open_directory(Path(name)) as above,
+        Session(subject.pid, subject.kind) as session,
+    ):
+        for core in ("first", "second"):
+            make_live_cores(session, above, core, lambda stage, done, total: None, lambda: False)
+        yield
+
+
 UNTOUCHED: Final = Operation("untouched", "nothing: the control", _untouched)
 
 WATCHING: Final = (
@@ -308,6 +323,7 @@ LINKS: Final = (
         "memory dump on a full disk", "a dump that fails", _by(_on_full_disk, _M), _M, is_stopping=True
     ),
     Operation("chain refused", "a chain in a directory that holds one", _by(_in_wrong_directory, _M), _M),
+    Operation("memory core", "two cores", _cored, _M, is_stopping=True),
 )
 
 LINKS_BY_CRIU: Final = (
