@@ -19,6 +19,7 @@ _SOCKET: Final = b"socket:["
 _NETWORK: Final = ("TCP", "TCPv6", "UDP", "UDPv6", "UDP-Lite", "UDPLITEv6", "RAW", "RAWv6", "PACKET")
 _OTHERS: Final = ("UNIX", "UNIX-STREAM", "NETLINK", "")
 """Kinds that CRIU has, besides; none where the kernel does not say."""
+_CLOSES_CONNECTIONS: Final = "tcp-close"
 _MPTCP: Final = ("MPTCP", "MPTCPv6")
 _PING: Final = ("PING", "PINGv6")
 _TOO_NEW: Final = ("SCTP", "SCTPv6", "DCCP", "DCCPv6", "L2TP/IP", "L2TP/IPv6", "SMC", "SMC6")
@@ -75,6 +76,9 @@ def _internet(process: Process, tree: Tree, dumper: Dumper, file: OpenFile, foun
         if found.received:
             yield Seen(rules.TCP_QUEUE, process.pid, thing, f"{found.received} of them")
     elif found.state != CLOSED:
+        if dumper.allows(_CLOSES_CONNECTIONS):
+            yield Seen(rules.TCP_CLOSED, process.pid, thing)
+            return
         yield Seen(rules.TCP_CONNECTION, process.pid, thing)
         is_locked = dumper.allows(rules.TCP_CONNECTION.option) and dumper.locks_by_iptables
         if is_locked and not tree.is_own("net") and not tree.kernel.has_iptables:

@@ -82,6 +82,15 @@ def test_so_are_connections_that_are_saved(lock: str, expected: set[str]) -> Non
     assert keys(judge(connected, saves)) - {"tcp-connection", "network-socket"} == expected
 
 
+def test_a_connection_that_is_to_be_closed_is_lost_and_prevents_nothing() -> None:
+    connected = tree(
+        process(files=(descriptor(b"socket:[5]", protocol="TCP"),)),
+        sockets={5: Socket(5, 2, 1, ESTABLISHED)},
+    )
+    (found,) = judge(connected, Dumper(options=frozenset({"tcp-close"})))
+    assert (found.key, found.severity) == ("tcp-closed", Severity.LOST)
+
+
 @pytest.mark.parametrize("version", [DEBIAN_12, DEBIAN_13, NEWEST])
 def test_network_sockets_are_refused_by_a_criu_that_is_older_than_the_kernel(version: Version) -> None:
     listening = process(files=(descriptor(b"socket:[5]", protocol="TCP"),))

@@ -115,8 +115,12 @@ class Call:
             if name in _OURS:
                 ours += [_OURS[name], *([value] if value else [])]
             elif name not in _SAID_OTHERWISE:
-                config.append(f"{name.removeprefix('--')} {value}".rstrip())
+                config.append(f"{name.removeprefix('--')} {self._absolute(value)}".rstrip())
         return ours, config
+
+    def _absolute(self, value: str) -> str:
+        """A path as CRIU would find it that works where the images are; dirtytop has it work elsewhere."""
+        return str((self.images / value).resolve()) if value.startswith("../") else value
 
     def write_options(self, config: Path) -> list[str]:
         """What dirtytop is told on its command line; the rest is written into a file that it is told of."""

@@ -160,10 +160,14 @@ def test_options_of_criu_are_told_dirtytop_by_its_own_or_in_a_file() -> None:
         *("--no-default-config", "--log-file", "dump.log", "--images-dir", "dump/1", "--verbosity=4"),
         *("--tree", "7", "--pidfile", "/t.pid", "--tcp-established", "--manage-cgroups=full"),
         *("--external", "mnt[/dev]:DEV", "--link-remap", "--timeout", "10", "--ghost-limit", "1M"),
+        *("--cgroup-yard", "../../yard"),
     )
     ours, config = Call("dump", words).options()
     assert ours == ["--tcp-established", "--freeze-timeout", "10"]
-    assert config == ["manage-cgroups full", "external mnt[/dev]:DEV", "link-remap", "ghost-limit 1M"]
+    assert config == [
+        *("manage-cgroups full", "external mnt[/dev]:DEV", "link-remap", "ghost-limit 1M"),
+        f"cgroup-yard {Path.cwd() / 'yard'}",
+    ]
 
 
 class TestOutside:

@@ -61,6 +61,13 @@ TCP_CONNECTION: Final = Rule(
     then="restored, its address has to be there, and the other end must not have given up",
     hint="`--tcp-established`",
 )
+TCP_CLOSED: Final = Rule(
+    "tcp-closed",
+    "TCP connection",
+    "it is closed after a restore, since criu is told to (`tcp-close`)",
+    "criu/sk-tcp.c, dump_one_tcp and restore_one_tcp",
+    severity=Severity.LOST,
+)
 TCP_QUEUE: Final = Rule(
     "tcp-queue",
     "TCP connection",
