@@ -17,10 +17,11 @@ from engine.errors import LinkFailed
 from engine.images.chain import require_sound
 from engine.images.link import ImageChain
 from engine.images.memory import ChainMemory
+from engine.pageset import PageSet
 from engine.trust.directory import OpenDirectory
 
-FillerOf = Callable[[CoreProcess, CoreMapping], Filler | None]
-"""Where the rest of a mapping comes from, if it is to be had."""
+FillerOf = Callable[[CoreProcess, CoreMapping, PageSet], Filler | None]
+"""Where these pages of a mapping of a file come from, if they are to be had."""
 
 
 class Core(NamedTuple):
@@ -49,7 +50,7 @@ def make_cores(
         progress: told after each piece, of all of them together.
         everything: hold every mapping, and not only what the process's core filter says.
         shared: hold shared memory, as far as it is to be had.
-        more: asked for what the chain does not hold, before anything else.
+        more: asked for what files hold, in place of the files.
 
     Raises:
         BadImage: the chain is not sound. UnknownFormat: it is newer than what we understand.
@@ -67,8 +68,12 @@ def make_cores(
         cores = []
         for process, file in found:
 
-            def filler_of(mapping: CoreMapping, process: CoreProcess = process) -> Filler | None:
-                return (more(process, mapping) if more is not None else None) or fillers.of(mapping)
+            def filler_of(
+                mapping: CoreMapping, pages: PageSet, process: CoreProcess = process
+            ) -> Filler | None:
+                if more is not None and mapping.name:
+                    return more(process, mapping, pages)
+                return fillers.of(mapping)
 
             def tell(done: int, of: int, before: int = done_before) -> None:
                 progress(before + done, max(before + of, before + done))

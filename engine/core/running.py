@@ -24,6 +24,8 @@ from engine.printable import printable
 _IN_MEMORY: Final = (b"/dev/zero", b"/SYSV", b"/memfd:", b"/dev/shm/")
 """What the names of files begin with that are nowhere but in memory."""
 _PIECE_PAGES: Final = (1 << 20) >> PAGE_SHIFT
+_READ_AT_ONCE_PAGES: Final = (8 << 20) >> PAGE_SHIFT
+"""So much is read of a mapping before it is known where it goes: what comes later may find it gone."""
 _OF_FILE: Final = np.uint64(1 << 61)
 """Of an entry of `/proc/PID/pagemap`: a page that shows a file, and is not the process's own."""
 _PRESENT_OR_SWAPPED: Final = np.uint64(3 << 62)
@@ -43,8 +45,8 @@ class Running:
         self._pids = pids
         self._held = held
 
-    def filler_of(self, process: CoreProcess, mapping: CoreMapping) -> Filler | None:
-        """How to read what a process has not changed of a mapping of a file.
+    def filler_of(self, process: CoreProcess, mapping: CoreMapping, pages: PageSet) -> Filler | None:
+        """How to read these pages of a mapping of a file, which a process has not changed.
 
         None if it has the mapping no more, or we may not read it. Shared memory may have changed since the
         process was stopped.
@@ -53,7 +55,7 @@ class Running:
         if pid is None or not mapping.name:
             return None
         if not mapping.name.startswith(_IN_MEMORY):
-            return self._in_place(pid, mapping)
+            return self._in_place(pid, mapping, pages)
         fd = self._file(pid, mapping)
         if fd is None:
             return None
@@ -75,14 +77,23 @@ class Running:
         self._held.callback(os.close, fd)
         return fd
 
-    def _in_place(self, pid: int, mapping: CoreMapping) -> Filler | None:
+    def _in_place(self, pid: int, mapping: CoreMapping, pages: PageSet) -> Filler | None:
         memory, pagemap = self._open(f"/proc/{pid}/mem"), self._open(f"/proc/{pid}/pagemap")
-        if memory is None or pagemap is None:
+        if memory is None or pagemap is None or not _is_still_there(pid, mapping):
             return None
-        return Filler(
-            lambda pages: self._read_in_place(pid, mapping, memory, pagemap, pages),
-            is_torn=mapping.is_shared,
-        )
+        if pages.count > _READ_AT_ONCE_PAGES:
+            return Filler(
+                lambda wanted: self._read_in_place(pid, mapping, memory, pagemap, wanted),
+                is_torn=mapping.is_shared,
+            )
+        try:
+            found = list(self._read_in_place(pid, mapping, memory, pagemap, pages))
+        except NotPermitted:
+            return None
+        # Another program may have taken its place while it was read.
+        if not _is_still_there(pid, mapping):
+            return None
+        return Filler(lambda wanted: iter(found), is_torn=mapping.is_shared)
 
     def _read_in_place(
         self, pid: int, mapping: CoreMapping, memory: int, pagemap: int, pages: PageSet
@@ -127,6 +138,19 @@ class Running:
 
 def _map_file(pid: int, mapping: CoreMapping) -> str:
     return f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}"
+
+
+def _is_still_there(pid: int, mapping: CoreMapping) -> bool:
+    """Whether a process has this mapping, as far as we may know."""
+    name = _map_file(pid, mapping)
+    try:
+        os.lstat(name)
+    except OSError:
+        return False
+    try:
+        return os.stat(name).st_ino == mapping.inode
+    except OSError:  # to be told more takes CAP_CHECKPOINT_RESTORE
+        return True
 
 
 def _shows_file(pagemap: int, first: int, end: int) -> NDArray[np.bool_]:

@@ -48,7 +48,7 @@ def write_core(
     machine: str,
     process: CoreProcess,
     memory: ChainMemory,
-    filler_of: Callable[[CoreMapping], Filler | None],
+    filler_of: Callable[[CoreMapping, PageSet], Filler | None],
     chosen: int,
     progress: Progress,
 ) -> Made:
@@ -59,7 +59,7 @@ def write_core(
         machine: the architecture, by the kernel's name.
         process: whose core it is.
         memory: its own pages.
-        filler_of: where the other pages of a mapping come from; None: they are not to be had.
+        filler_of: where these other pages of a mapping come from; None: they are not to be had.
         chosen: bits of `selection.Filter`.
         progress: told after each piece.
 
@@ -78,8 +78,8 @@ def write_core(
         first, end = _page_numbers(mapping)
         held = own.clip(first, end)
         size_bytes = wanted_bytes(mapping, chosen, is_modified=bool(held))
-        filler = filler_of(mapping) if size_bytes else None
         rest = PageSet.from_ranges([(first, first + (size_bytes >> PAGE_SHIFT))]) - held
+        filler = filler_of(mapping, rest) if size_bytes else None
         if filler is not None:
             if filler is not ZEROS:
                 parts.append(_Part(filler, rest))
