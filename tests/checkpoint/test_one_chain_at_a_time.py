@@ -53,7 +53,7 @@ def on_with_criu(session: Session, directory: Path) -> object:
 
 
 def on_with_a_damaged_sidecar(session: Session, directory: Path) -> object:
-    next((directory / "1").glob("dirtytop*")).write_text("{}")
+    next((directory / "1").glob("dirtytop.json")).write_text("{}")
     return MemoryChain.go_on(session, directory)
 
 
@@ -119,7 +119,7 @@ def test_why_a_link_is_a_full_one_is_told_though_the_first_try_fails(
     MemoryChain(session, tmp_path / "other")
     with pytest.raises(Cancelled):
         chain.pre_dump(cancelled=lambda: True)
-    assert "another chain was made" in chain.why_full
+    assert "another chain of this target was made" in chain.why_full
     again = chain.pre_dump()
     assert again.pages_in_parent == 0
     assert again.notes == ("another chain of this target was made meanwhile: this link is a full one",)

@@ -29,7 +29,7 @@ def test_it_foresees_a_chain_without_making_one(shell: Shell, steady: Workload, 
 
 
 def test_people_get_the_verdict_and_a_table_with_the_advice_marked(shell: Shell, steady: Workload) -> None:
-    output = shell.succeeds("forecast", steady.pid, *QUICK, "--budget", "10s")
+    output = shell.succeeds("forecast", steady.pid, *QUICK, "--stop-budget", "10s")
     first, verdict, _, header, *rows = output.splitlines()
     assert first.startswith(f"{steady.pid} (demo-steady): ")
     assert verdict.startswith("dump now: stops for ")
@@ -40,7 +40,7 @@ def test_people_get_the_verdict_and_a_table_with_the_advice_marked(shell: Shell,
 
 
 def test_a_policy_of_others_can_be_marked_instead(shell: Shell, steady: Workload) -> None:
-    output = shell.succeeds("forecast", steady.pid, *QUICK, "--policy", "lxd", "--budget", "10s")
+    output = shell.succeeds("forecast", steady.pid, *QUICK, "--policy", "lxd", "--stop-budget", "10s")
     marked = [line for line in output.splitlines() if line.startswith("▸ ")]
     assert marked[0].split()[1] != "0", "LXD always pre-dumps"
     assert marked[1] == "▸ as LXD would"

@@ -244,7 +244,8 @@ def test_a_chain_of_criu_broken_by_a_foreign_clear(same: Same, machine: Scripted
     machine.tracker = TrackerKind.SOFT_DIRTY
 
     async def clear(dash: Dash) -> None:
-        event = Event(EventKind.FOREIGN_CLEAR, POSTGRES, "another program cleared the soft-dirty bits")
+        said = "another program, or the process itself, cleared the soft-dirty bits"
+        event = Event(EventKind.FOREIGN_CLEAR, POSTGRES, said)
         dash.tell(messages.EventsSeen((event,)))
         live = dash.facts.live
         assert live.sample is not None

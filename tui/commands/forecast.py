@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
+from engine.checkpoint.dumpable import choose_engine
 from engine.checkpoint.kinds import kind_of
 from engine.checkpoint.link import Engine
 from engine.errors import TargetGone
@@ -49,6 +50,7 @@ from tui.commands.waiting import estimate_as_json, prepare_to_wait, tracker_to_w
 from tui.commands.when_options import DURATION
 
 _TICK_S: Final = 0.5
+_AUTO: Final = "auto"
 _ENGINES: Final = tuple(engine.value for engine in Engine)
 _SHOWN_PLANS: Final = 6
 _NOT_AT_ALL: Final = "–"
@@ -58,22 +60,24 @@ _NOT_AT_ALL: Final = "–"
     short_help="Forecast what a checkpoint would cost, now and after pre-dumps.",
     epilog=example(
         "every ten seconds, for a dump that may stop it for 50 ms",
-        "dirtytop forecast 1234 --budget 50ms --interval 10",
+        "dirtytop forecast 1234 --stop-budget 50ms --interval 10",
     ),
 )
 @click.argument("pid", type=PID)
 @click.option(
-    "--watch--watch", type=SECONDS, default=5.0, show_default=True, help="Seconds to watch the target first."
+    "--watch", type=SECONDS, default=5.0, show_default=True, help="Seconds to watch the target first."
 )
 @click.option("--interval", type=SECONDS, help="Repeat the forecast every so many seconds.")
 @click.option("--count", type=click.IntRange(min=1), help="With --interval: end after so many forecasts.")
 @click.option(
-    "--budget",
+    "--stop-budget",
+    "budget",
     type=DURATION,
     default=STOP_BUDGET_S,
     show_default=exact_duration(STOP_BUDGET_S),
     help="How long the target may be stopped.",
 )
+@click.option("--budget", "old_budget", type=DURATION, hidden=True)
 @click.option(
     "--dir",
     "directory",
@@ -82,10 +86,10 @@ _NOT_AT_ALL: Final = "–"
 )
 @click.option(
     "--engine",
-    type=click.Choice(_ENGINES),
-    default=Engine.MEMORY.value,
+    type=click.Choice([_AUTO, *_ENGINES]),
+    default=_AUTO,
     show_default=True,
-    help="What would make the links.",
+    help="What would make the links; auto is what `checkpoint` would take.",
 )
 @click.option(
     "--fork",
@@ -114,6 +118,7 @@ def forecast(
     interval: float | None,
     count: int | None,
     budget: float,
+    old_budget: float | None,
     directory: Path | None,
     engine: str,
     fork_s: float | None,
@@ -133,9 +138,9 @@ def forecast(
     context = click.get_current_context()
     if fork_s is not None and context.get_parameter_source("watch") is ParameterSource.DEFAULT:
         watch = max(watch, fork_s)
-    makers = Engine(engine)
+    makers = choose_engine(pid).engine if engine == _AUTO else Engine(engine)
     can_pre_dump = kind_of(makers).can_pre_dump()
-    advisor = Advisor(budget_s=budget)
+    advisor = Advisor(budget_s=budget if old_budget is None else old_budget)
     how = tracker or tracker_to_wait_by()
     with Interruption() as interruption, Session(pid, how, cost_budget or DEFAULT_BUDGET) as session:
         prepare_to_wait(session)
@@ -216,7 +221,7 @@ def _marked(advice: Advice, policy: str | None) -> tuple[int, str]:
     found = advice.forecast
     if policy is not None:
         return dict(found.others).get(policy, 0), f"as {policy} would"
-    return found.best_pre_dumps, f"the fewest that meet {say_duration(found.budget_s)}" if (
+    return found.best_pre_dumps, f"the fewest pre-dumps that meet {say_duration(found.budget_s)}" if (
         found.meets_budget
     ) else "the shortest stop there is"
 

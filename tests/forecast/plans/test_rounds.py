@@ -202,7 +202,9 @@ class TestCosts:
 
     def test_a_link_read_back_from_disk_teaches_nothing(self) -> None:
         model = costs()
-        assert model.after(link(LinkKind.DUMP, MIB, 0.0)) is model
+        made = link(LinkKind.DUMP, MIB, 5.0)
+        assert model.after(replace(made, seconds=None)) is model
+        assert model.after(replace(made, stopped_us=None)) is model
 
     def test_a_target_that_was_ended_tells_nothing_of_how_long_it_stopped(self) -> None:
         model = costs()
