@@ -16,6 +16,8 @@ from tests.lab.places import DEB13, LAB, PROJECT_IN_GUEST, SHARED_IN_GUEST, VENV
 _DISTRIBUTIONS: Final = (
     "numpy",
     "psutil",
+    "pyelftools",
+    "demangle",
     "protobuf",
     "pytest",
     "pytest-asyncio",
