@@ -17,6 +17,7 @@ from engine.tracking.sample import RateMode, Sample, TrackerKind
 from tui.orders import ChainOrder
 
 if TYPE_CHECKING:
+    from engine.attribution.report import Writers
     from engine.checkpoint.chain import Chain
     from engine.checkpoint.earlier import EarlierChain
     from engine.checkpoint.engines import EngineReport
@@ -85,6 +86,17 @@ class Tracking(Protocol):
         """Let go of the target."""
 
 
+class WriterWatching(Protocol):
+    """Somebody who finds out which code writes a target (`engine.attribution.watcher.WriterWatch`)."""
+
+    def observe(self, sample: Sample) -> Writers:
+        """Take in a tick that was just made; what is known then."""
+        ...
+
+    def close(self) -> None:
+        """Look no more."""
+
+
 class Backend(Protocol):
     """Where targets, chains and processes come from."""
 
@@ -118,6 +130,13 @@ class Backend(Protocol):
 
     def calibrate(self, target: Tracking, advisor: Advisor, order: ChainOrder, cancelled: Cancelled) -> None:
         """Have an advisor learn what links of such a chain cost. May take a second."""
+
+    def watch_writers(self, target: Tracking) -> WriterWatching:
+        """Begin to find out which code writes an armed target that re-arms with each tick.
+
+        Called in the thread that ticks. Raises DirtytopError: perf events are not to be had, and why.
+        """
+        ...
 
     def list_processes(self) -> tuple[ProcessRow, ...]:
         """Every process of this machine. Called from one thread, again and again."""
@@ -190,6 +209,12 @@ class EngineBackend:
         engine = _engine(target, order)
         can_pre_dump = kind_of(engine).can_pre_dump()
         advisor.calibrate(order.directory, engine, can_pre_dump=can_pre_dump, cancelled=cancelled)
+
+    def watch_writers(self, target: Tracking) -> WriterWatching:
+        """By perf events."""
+        from engine.attribution.live import LiveWriters
+
+        return LiveWriters(_session(target))
 
     def list_processes(self) -> tuple[ProcessRow, ...]:
         """The processes as psutil and /proc show them."""

@@ -56,6 +56,10 @@ class Hearing:
             case messages.TargetOpened(tracker, modes):
                 target.opened(tracker, modes)
                 desk.note(target, f"watched by {tracker.value}")
+            case messages.WritersSeen(writers):
+                target.writers_seen(writers)
+            case messages.WritersRefused(error):
+                target.writers_refused(error)
             case messages.CommandFailed(error):
                 desk.report(target, error, "Refused")
             case messages.SamplingFailed(error):

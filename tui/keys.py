@@ -110,6 +110,7 @@ WATCH: Final = [
         "checkpoint.more_stop",
         "Allow a longer stop",
     ),
+    key("W", "writers", "Who writes", "tracking.writers", "Which code writes this target, exactly"),
     key("l,enter", "links", "Links", "checkpoint.links", "The chain's links and what each saved"),
     key(
         "L",

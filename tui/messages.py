@@ -21,6 +21,7 @@ from tui.orders import LinkRequest, Wait
 from widgets.rate_chart import ChartPoint
 
 if TYPE_CHECKING:  # heavy, and only named here
+    from engine.attribution.report import Writers
     from engine.checkpoint.chain import Chain
 
 
@@ -136,6 +137,20 @@ class LinkNotMade:
     """Of the program that failed, if it left one."""
 
 
+@dataclass(frozen=True, slots=True)
+class WritersSeen:
+    """Which code has written the target so far. Only the newest counts."""
+
+    writers: Writers
+
+
+@dataclass(frozen=True, slots=True)
+class WritersRefused:
+    """It cannot be found out which code writes the target."""
+
+    error: DirtytopError
+
+
 OfTarget = (
     TargetOpened
     | Sampled
@@ -150,10 +165,12 @@ OfTarget = (
     | LinkProgressed
     | LinkMade
     | LinkNotMade
+    | WritersSeen
+    | WritersRefused
 )
 
 Post = Callable[[OfTarget], object]
 """Where a thread's messages go; safe to call from any."""
 
-NEWEST_COUNTS = (Sampled, LinkProgressed)
+NEWEST_COUNTS = (Sampled, LinkProgressed, WritersSeen)
 """Of these one that has not been looked at yet is made stale by the next."""

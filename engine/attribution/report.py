@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
@@ -14,6 +14,7 @@ from engine.attribution.watcher import WriterWatch
 
 _SPEEDSCOPE: Final = "https://www.speedscope.app/file-format-schema.json"
 _NO_CODE: Final = Frame("no code of its own", "", is_named=False)
+_MOST_ROWS: Final = 500
 _PYTHON_LOOP: Final = "_PyEval_EvalFrameDefault"
 
 
@@ -35,6 +36,39 @@ class Row:
     name: str
     where: str = ""
     """What tells it from others of that name: the file of a function, the process of a thread."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writers:
+    """All that is to be said of who writes, as of one tick. Immutable: it may be handed to any thread."""
+
+    tables: Mapping[By, tuple[Row, ...]]
+    """Most pages first; at most `_MOST_ROWS` rows each."""
+    seconds: float
+    """How long it has been looked."""
+    written_pages: int
+    unattributed_pages: int
+    lost_faults: int
+    one_in: int
+    """One of so many faults was looked at; over 1 all figures are estimates."""
+    cpu: float
+    """Share of a core, of ours, in the last tick."""
+    hint: str = ""
+
+
+def writers_of(watch: WriterWatch) -> Writers:
+    """What is known now."""
+    tally, cost = watch.tally, watch.cost
+    return Writers(
+        {by: tuple(rows(watch, by)[:_MOST_ROWS]) for by in By},
+        tally.seconds,
+        tally.written_pages,
+        tally.unattributed_pages,
+        tally.lost_faults,
+        cost.period,
+        cost.cpu,
+        hint(watch),
+    )
 
 
 def rows(watch: WriterWatch, by: By) -> list[Row]:

@@ -111,8 +111,13 @@ class WriterWatch:
 
     def tick(self) -> Sample:
         """Tick the session, and add to `tally` whose the written pages are. Errors as of `Session.tick`."""
-        began_ns = time.monotonic_ns()
         sample = self._session.tick()
+        self.observe(sample)
+        return sample
+
+    def observe(self, sample: Sample) -> None:
+        """Add to `tally` whose the written pages are of a tick that somebody else has made, just now."""
+        began_ns = int(sample.time_s * 1e9)
         found = {each.pid: each for each in _found(self._session)}
         began_cpu_s = time.thread_time()
         self._read()
@@ -134,7 +139,6 @@ class WriterWatch:
         self.tally.seconds += seconds
         self._keep_budget(time.thread_time() - began_cpu_s, seconds)
         self._name_new()  # later, as it is done once for each place: it is no cost of a tick
-        return sample
 
     @property
     def cost(self) -> AttributionCost:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from engine.attribution.report import By, Row, Writers
 from engine.checkpoint.claim import CLEARED
 from engine.checkpoint.earlier import EarlierChain
 from engine.checkpoint.engines import EngineReport
@@ -181,6 +182,39 @@ class ScriptedTracking:
         )
 
 
+WRITERS = Writers(
+    {
+        By.FUNCTION: (
+            Row(9000, "cache::Shard::fill(unsigned long, Entry const&)", "postgres"),
+            Row(700, "__memcpy_avx512_unaligned_erms", "libc.so.6"),
+            Row(3, "postgres+0x41f0", "postgres"),
+        ),
+        By.THREAD: (Row(9703, "worker", "thread 41 of process 40"),),
+    },
+    seconds=3.0,
+    written_pages=9710,
+    unattributed_pages=7,
+    lost_faults=0,
+    one_in=1,
+    cpu=0.004,
+)
+
+
+class ScriptedWriters:
+    """Finds out the same with every tick."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    def observe(self, sample: Sample) -> Writers:
+        """What is known."""
+        return WRITERS
+
+    def close(self) -> None:
+        """Remember it."""
+        self.is_closed = True
+
+
 class ScriptedChain:
     """Makes links of the size the target's pending memory has, without writing any."""
 
@@ -286,6 +320,8 @@ class ScriptedMachine:
         self.areas_error: DirtytopError | None = None
         self.calibration_error: DirtytopError | None = None
         self.rows: tuple[ProcessRow, ...] = PROCESSES
+        self.writers: list[ScriptedWriters] = []
+        self.writers_error: DirtytopError | None = None
 
     def open_target(
         self, pid: int, tracker: TrackerKind | None, budget: CostBudget = DEFAULT_BUDGET
@@ -339,6 +375,13 @@ class ScriptedMachine:
         if self.calibration_error is not None:
             raise self.calibration_error
         self.calibrated.append(replace(order, engine=order.engine or Engine.MEMORY))
+
+    def watch_writers(self, target: Any) -> ScriptedWriters:
+        """Begin to find out the same as ever, or say why not."""
+        if self.writers_error is not None:
+            raise self.writers_error
+        self.writers.append(ScriptedWriters())
+        return self.writers[-1]
 
     def list_processes(self) -> tuple[ProcessRow, ...]:
         """The same every time."""

@@ -21,7 +21,7 @@ from engine.preflight.finding import Finding, Part, Place, Severity
 from engine.tracking.heat import Found, HeatColumn, HeatGrid
 from engine.tracking.sample import Event, EventKind, TrackerKind
 from tests.tui.driver import POSTGRES, SIZES, TRAINING, Dash, Launch
-from tests.tui.machine import ADVICE, CRIU, MAPS, MEMORY, ScriptedMachine
+from tests.tui.machine import ADVICE, CRIU, MAPS, MEMORY, WRITERS, ScriptedMachine
 from tests.widgets import scenes
 from tui import messages
 from tui.directory import DirectoryReport
@@ -194,6 +194,14 @@ def test_the_dump_dialog(same: Same) -> None:
 
 def test_the_links_in_full(same: Same) -> None:
     assert same("d", "d", "l", directory=CHAIN)
+
+
+def test_who_writes(same: Same) -> None:
+    async def told(dash: Dash) -> None:
+        dash.tell(messages.WritersSeen(WRITERS))
+        await dash.until(lambda: dash.facts.writers)
+
+    assert same("W", then=told)
 
 
 def test_the_help(same: Same) -> None:

@@ -173,6 +173,13 @@ class WatchScreen(Screen[None]):
 
             self.app.push_screen(LinksScreen(self._desk, self.target))
 
+    def action_writers(self) -> None:
+        """Find out, and show, which code writes the target."""
+        if self.target is not None and self.target.facts.is_ready:
+            from tui.screens.writers import WritersScreen
+
+            self.app.push_screen(WritersScreen(self._desk, self.target))
+
     def action_copy_restore(self) -> None:
         """Put the command that makes the target again into the clipboard."""
         if self._facts is not None and self._facts.newest_restorable is not None:

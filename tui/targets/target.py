@@ -15,7 +15,7 @@ from engine.checkpoint.link import LinkProgress, LinkResult
 from engine.errors import Cancelled, DirtytopError
 from engine.images.layout import LinkKind
 from engine.tracking.sample import RateMode, TrackerKind
-from tui.backend import Tracking
+from tui.backend import Tracking, WriterWatching
 from tui.messages import LinkMade, LinkNotMade, Sampled
 from tui.threads.link_job import LinkJob
 from tui.threads.sampler import Sampler
@@ -25,6 +25,7 @@ from widgets.event_log import LogLine, Severity
 from widgets.rate_chart import ChartMark
 
 if TYPE_CHECKING:  # heavy, and only named here
+    from engine.attribution.report import Writers
     from engine.checkpoint.chain import Chain
     from engine.checkpoint.engines import EngineReport
 
@@ -96,6 +97,17 @@ class Target:
         """A trigger is armed, or further, or none is any more."""
         self._know(wait=wait)
 
+    def watch_writers(self, begin: Callable[[Tracking], WriterWatching]) -> None:
+        """Find out which code writes it, from now on."""
+        self._know(writers=None, writers_error=None)
+        if self.sampler is not None:
+            self.sampler.watch_writers(begin)
+
+    def stop_watching_writers(self) -> None:
+        """Find that out no more; what was found stays."""
+        if self.sampler is not None:
+            self.sampler.stop_watching_writers()
+
     def begin(self, job: LinkJob) -> None:
         """A link is being made."""
         self.job = job
@@ -119,6 +131,14 @@ class Target:
             live=Look(tick.sample, tick.history, tick.advice, tick.heat),
             why_full=tick.why_full,
         )
+
+    def writers_seen(self, writers: Writers) -> None:
+        """So much is known of which code writes it."""
+        self._know(writers=writers)
+
+    def writers_refused(self, error: DirtytopError) -> None:
+        """It cannot be found out."""
+        self._know(writers_error=error)
 
     def failed(self, error: DirtytopError) -> None:
         """It cannot be sampled, or not any more."""

@@ -23,7 +23,7 @@ from engine.forecast.driver import Driver, Tick
 from engine.forecast.triggers.armed import Action
 from engine.tracking.heat import HeatColumn
 from engine.tracking.sample import RateMode, Sample
-from tui.backend import Tracking
+from tui.backend import Tracking, WriterWatching
 from tui.messages import (
     CommandFailed,
     EventsSeen,
@@ -33,6 +33,8 @@ from tui.messages import (
     TargetOpened,
     TriggerDecided,
     TriggerRefused,
+    WritersRefused,
+    WritersSeen,
 )
 from tui.orders import Wait
 from tui.threads.link_job import LinkJob
@@ -96,7 +98,14 @@ class _Follow:
     chain: Chain
 
 
-_Command = _Arm | _SetMode | _SetInterval | _WaitFor | _StopWaiting | _Follow | _Stop
+@dataclass(frozen=True, slots=True)
+class _WatchWriters:
+    """Find out which code writes the target; or no more."""
+
+    begin: Callable[[Tracking], WriterWatching] | None
+
+
+_Command = _Arm | _SetMode | _SetInterval | _WaitFor | _StopWaiting | _Follow | _WatchWriters | _Stop
 
 
 class Sampler:
@@ -126,6 +135,7 @@ class Sampler:
         self._wait: Wait | None = None
         self._chain: Chain | None = None
         self._mode_before: RateMode | None = None
+        self._writers: WriterWatching | None = None
         self._opening = opening
         self._post = post
         self._interval_s = interval_s
@@ -176,6 +186,18 @@ class Sampler:
         """Tell with every tick whether the next link of this chain will be a full one."""
         self._commands.put(_Follow(chain))
 
+    def watch_writers(self, begin: Callable[[Tracking], WriterWatching]) -> None:
+        """Tell with every tick which code has written the target, from now on.
+
+        Args:
+            begin: opens what finds it out; called in the thread.
+        """
+        self._commands.put(_WatchWriters(begin))
+
+    def stop_watching_writers(self) -> None:
+        """Find that out no more."""
+        self._commands.put(_WatchWriters(None))
+
     def stop(self, job: LinkJob | None = None) -> None:
         """Ask it to let go of the target, once `job` no longer needs it; see `join`."""
         self._commands.put(_Stop(job))
@@ -213,6 +235,8 @@ class Sampler:
             except DirtytopError as error:
                 self._post(SamplingFailed(error))
                 stop = None
+            finally:
+                self._close_writers()
             # A target that is gone stays open until it is left: a dump of it may still be going on.
             while stop is None:
                 command = self._commands.get()
@@ -240,6 +264,8 @@ class Sampler:
                         self._stop_waiting(tracking, keeps_chain=keeps_chain)
                     case _Follow(chain):
                         self._chain = chain
+                    case _WatchWriters(begin):
+                        self._watch_writers(tracking, begin)
                 waits = self._wait is not None
                 driver.interval_s = min(self._interval_s, INTERVAL_S) if waits else self._interval_s
             if not self._tell(driver.tick(), tracking):
@@ -264,6 +290,29 @@ class Sampler:
         except DirtytopError as error:
             self._post(CommandFailed(error))
 
+    def _watch_writers(self, tracking: Tracking, begin: Callable[[Tracking], WriterWatching] | None) -> None:
+        self._close_writers()
+        if begin is None:
+            if self._wait is None:
+                self._go_back_to_mode(tracking)
+            return
+        try:
+            with self._turn:
+                if not tracking.is_armed:
+                    tracking.arm()
+                before = see_every_write(tracking)
+                self._writers = begin(tracking)
+        except DirtytopError as error:
+            self._post(WritersRefused(error))
+            return
+        if before is not None:
+            self._mode_before = before
+
+    def _close_writers(self) -> None:
+        writers, self._writers = self._writers, None
+        if writers is not None:
+            writers.close()
+
     def _begin_to_wait(self, tracking: Tracking, wait: Wait) -> None:
         """The same as `dirtytop checkpoint --when` does before it waits."""
         try:
@@ -287,6 +336,11 @@ class Sampler:
         if keeps_chain and self._wait is not None and self._wait.request.chain is not None:
             self.advisor.chain_begun(is_new=False)
         self._wait = None
+        if self._writers is None:
+            self._go_back_to_mode(tracking)
+
+    def _go_back_to_mode(self, tracking: Tracking) -> None:
+        """Nothing needs every write any more: the mode is again the one that the user chose."""
         mode, self._mode_before = self._mode_before, None
         if mode is not None and not tracking.is_lent:
             self._obey(tracking, _SetMode(mode))
@@ -299,6 +353,8 @@ class Sampler:
         if not sample.processes:
             self._post(Sampled(sample, armed, tuple(self._history), lent=lent))
             return False
+        if self._writers is not None:
+            self._post(WritersSeen(self._writers.observe(sample)))
         if tick.advice is not None:
             self._advice = tick.advice
             decision = self._advice.decision

@@ -7,7 +7,7 @@ from typing import Final
 
 from tui.view.facts import Facts
 
-_ACTS: Final = ("arm", "pre_dump", "dump", "when", "next_mode")
+_ACTS: Final = ("arm", "pre_dump", "dump", "when", "next_mode", "writers")
 """What does something to a target: not while it is only to be looked at."""
 _MAKES_LINKS: Final = ("pre_dump", "dump", "when")
 _OF_A_TARGET: Final = ("cancel", "next_mode", "copy_restore", "maker_log", "links")

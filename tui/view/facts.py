@@ -22,6 +22,7 @@ from widgets.event_log import LogLine
 from widgets.rate_chart import ChartMark, ChartPoint
 
 if TYPE_CHECKING:  # heavy, and only named here
+    from engine.attribution.report import Writers
     from engine.checkpoint.engines import EngineReport
 
 LOG_LINES: Final = 500
@@ -119,6 +120,10 @@ class Facts:
     """The log of the program that failed to make the last link."""
     engines: tuple[EngineReport, ...] = ()
     """What can make links of it, as last looked up; empty if that has not been done."""
+    writers: Writers | None = None
+    """Which code has written it since that was asked last; None before a tick has told."""
+    writers_error: DirtytopError | None = None
+    """Why that cannot be found out."""
     marks: tuple[ChartMark, ...] = ()
     """When links were made."""
     log: Log = Log()
