@@ -128,6 +128,9 @@ def _path(process: Process, tree: Tree, dumper: Dumper, file: OpenFile, thing: s
         yield Seen(files.NOT_LOOKED_AT, process.pid, thing, _shown(file))
         return
     if file.name.startswith(_MEMFD) or status.st_dev == tree.kernel.memory_device:
+        is_huge = status.st_dev != tree.kernel.memory_device
+        if is_huge and status.st_blksize not in tree.kernel.free_huge_pages:
+            yield Seen(files.HUGE_MEMFD, process.pid, thing, _shown(file))
         return
     if not dumper.leaves_out("file") and not _is_exchanged(status, dumper):
         yield from _mount(process, tree, file, thing)

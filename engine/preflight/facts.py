@@ -116,6 +116,8 @@ class Kernel:
     """Whether network sockets do not tell of SO_PASSCRED (Linux 6.16)."""
     memory_device: int = -1
     """The device that memfds and shared anonymous memory are on."""
+    free_huge_pages: frozenset[int] = frozenset()
+    """The sizes, in bytes, of which a huge page is free or may be made."""
     has_ip_program: bool = True
     has_iptables: bool = True
     """Whether the programs are there that change its packet filters, those of IPv6 too if it has that."""

@@ -31,6 +31,8 @@ _GUARDS_SAVED_BY: Final = (4, 2, 0)
 _NS_GET_USERNS: Final = 0xB701
 _OWNED: Final = ("net", "uts", "time", "ipc", "mnt")
 _LOOK_AGAIN_S: Final = 0.03
+_HUGE_PAGES: Final = Path("/sys/kernel/mm/hugepages")
+_HUGE_COUNTS: Final = ("free_hugepages", "resv_hugepages", "surplus_hugepages", "nr_overcommit_hugepages")
 _IPV6: Final = Path("/proc/sys/net/ipv6")
 _SUPER_PATH: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
@@ -68,7 +70,7 @@ def read_tree(pid: int, dumper: Dumper) -> Tree:
     stuck = stuck_threads(processes)
     completed = tuple(_with_watches(processes, mounts, us, stuck))
     leads = root.session == root.pid
-    kernel = _kernel()
+    kernel = replace(_kernel(), free_huge_pages=_free_huge_pages())
     outside = look_outside(
         frozenset(tree),
         root.session if leads else 0,
@@ -290,4 +292,15 @@ def _kernel() -> Kernel:
 
     families = ("iptables", "ip6tables") if _IPV6.exists() else ("iptables",)
     has_iptables = all(has(name) and has(f"{name}-restore") for name in families)
-    return Kernel(hides, memory_device, has("ip"), has_iptables)
+    return Kernel(hides, memory_device, has_ip_program=has("ip"), has_iptables=has_iptables)
+
+
+def _free_huge_pages() -> frozenset[int]:
+    """Sizes of huge pages of which one can be had now, bytes."""
+    found = []
+    for place in _HUGE_PAGES.glob("hugepages-*kB"):
+        counts = {name: int((place / name).read_text()) for name in _HUGE_COUNTS}
+        may_grow = counts["nr_overcommit_hugepages"] > counts["surplus_hugepages"]
+        if counts["free_hugepages"] > counts["resv_hugepages"] or may_grow:
+            found.append(int(place.name.removeprefix("hugepages-").removesuffix("kB")) << 10)
+    return frozenset(found)

@@ -91,6 +91,14 @@ def test_a_connection_that_is_to_be_closed_is_lost_and_prevents_nothing() -> Non
     assert (found.key, found.severity) == ("tcp-closed", Severity.LOST)
 
 
+@pytest.mark.parametrize(("free", "expected"), [({2 << 20}, set()), ({1 << 30}, {"memfd-huge"})])
+def test_a_memfd_of_huge_pages_is_known_by_a_page_that_is_free(free: set[int], expected: set[str]) -> None:
+    huge = os.stat_result((stat.S_IFREG, 7, 22, 0, 0, 0, 2 << 20, 0, 0, 0), {"st_blksize": 2 << 20})
+    held = process(files=(descriptor(b"/memfd:held (deleted)", status=huge),))
+    kernel = Kernel(memory_device=1, free_huge_pages=frozenset(free))
+    assert keys(judge(tree(held, kernel=kernel), Dumper())) == expected
+
+
 @pytest.mark.parametrize("version", [DEBIAN_12, DEBIAN_13, NEWEST])
 def test_network_sockets_are_refused_by_a_criu_that_is_older_than_the_kernel(version: Version) -> None:
     listening = process(files=(descriptor(b"socket:[5]", protocol="TCP"),))

@@ -51,6 +51,13 @@ GPU_PLUGIN: Final = Rule(
 SECRET_MEMORY: Final = Rule(
     "memfd-secret", "secret memory (memfd_secret)", NOT_SAVED, "criu/proc_parse.c, vma_get_mapfile"
 )
+HUGE_MEMFD: Final = Rule(
+    "memfd-huge",
+    "memfd of huge pages",
+    "criu knows it only if it once saw a huge page free since the machine started, and none is free now",
+    "criu/kerndat.c, kerndat_get_hugetlb_dev",
+    hint="free one, or have one more: `sysctl vm.nr_hugepages`",
+)
 OTHER_MOUNT: Final = Rule(
     "mount-not-seen",
     "file of another mount",
