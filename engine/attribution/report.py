@@ -110,7 +110,10 @@ def hint(watch: WriterWatch) -> str:
         unnamed += pages * bool(frames and not frames[0].is_named)
     all_pages = max(1, watch.tally.attributed_pages)
     if interpreted * 2 > all_pages:
-        return "the target is CPython: started with `-X perf` (3.12), it tells the names of Python functions"
+        return (
+            "the target is CPython: started with `-X perf` (3.12, built with frame pointers), it tells the names "
+            "of Python functions"
+        )
     if unnamed * 2 > all_pages:
         return (
             "most of the code has no names: debug symbols of it would tell them; compiled at run time, "
