@@ -111,8 +111,8 @@ def hint(watch: WriterWatch) -> str:
     all_pages = max(1, watch.tally.attributed_pages)
     if interpreted * 2 > all_pages:
         return (
-            "the target is CPython: started with `-X perf` (3.12, built with frame pointers), it tells the names "
-            "of Python functions"
+            "the target is CPython: started with `-X perf` (3.12, built with frame pointers), it tells the "
+            "names of Python functions"
         )
     if unnamed * 2 > all_pages:
         return (
