@@ -147,7 +147,10 @@ class OwnCallCaller:
             return
         if self._architecture.number_is_apart:
             # The kernel keeps the first argument of the last call, and begins the thread's own again with it.
-            self.call(self._architecture.harmless_call, ())
+            try:
+                self.call(self._architecture.harmless_call, ())
+            except JobStopped:  # as the signal was delivered, the kernel has seen to the interrupted call
+                return
         code = self._code
         if code is None:  # the handler of a signal has run just now
             return

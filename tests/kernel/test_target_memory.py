@@ -19,7 +19,7 @@ from engine.kernel.memory import PageBuffer, TargetMemory
 from engine.kernel.pagemap import Category, Pagemap, scan_knows
 from engine.kernel.relatives import Relatives
 from engine.pageset import PAGE_SHIFT, PAGE_SIZE, PageSet
-from tests.targets.frames import are_told, frames, resident_kib
+from tests.targets.frames import StayingPages, are_told, frames, resident_kib
 from tests.targets.scripted import ScriptedTarget
 
 _PAGES = 2048
@@ -83,10 +83,10 @@ def test_pages_that_a_fork_shares_stay_shared(target: ScriptedTarget, is_stopped
     fill_each(target, base, _PAGES)
     child = target.fork()
     pid = child if whose == "child" else target.pid
-    before = frames(pid, base, _PAGES)
+    staying = StayingPages(base, _PAGES, pid)
     with opened(pid, is_stopped) as memory:
         data = read(memory, span(base, _PAGES))
-    assert (frames(pid, base, _PAGES) == before).all()
+    staying.require_unmoved()
     assert data == truth(pid, span(base, _PAGES))
 
 
@@ -100,13 +100,11 @@ def test_of_a_tree_that_shares_some_pages_none_moves(
     fill_each(target, base, _PAGES)
     child = target.fork()
     target.fill(range(0, _PAGES, step), base, 99)
-    before = [frames(pid, base, _PAGES) for pid in (target.pid, child)]
+    staying = StayingPages(base, _PAGES, target.pid, child)
     for pid in (target.pid, child):
         with opened(pid, is_stopped) as memory:
             assert read(memory, span(base, _PAGES)) == truth(pid, span(base, _PAGES))
-    assert [frames(pid, base, _PAGES).tolist() for pid in (target.pid, child)] == [
-        each.tolist() for each in before
-    ]
+    staying.require_unmoved()
 
 
 @needs_frames
@@ -115,12 +113,12 @@ def test_of_pages_wanted_here_and_there_none_moves(target: ScriptedTarget, is_st
     fill_each(target, base, _PAGES)
     target.fork()
     target.fill(range(1, _PAGES, 3), base, 99)
-    before = frames(target.pid, base, _PAGES)
+    staying = StayingPages(base, _PAGES, target.pid)
     for step in (2, 5, 100):
         wanted = target.pages(range(0, _PAGES, step), base)
         with opened(target.pid, is_stopped) as memory:
             assert read(memory, wanted) == truth(target.pid, wanted)
-    assert (frames(target.pid, base, _PAGES) == before).all()
+    staying.require_unmoved()
 
 
 @needs_frames
@@ -132,9 +130,9 @@ def test_a_process_that_forks_between_two_reads_is_read_more_gently_from_then_on
     with opened(target.pid, is_stopped=False) as memory:
         read(memory, span(base, 16))
         target.fork()
-        before = frames(target.pid, base, _PAGES)
+        staying = StayingPages(base, _PAGES, target.pid)
         read(memory, span(base, _PAGES))
-    assert (frames(target.pid, base, _PAGES) == before).all()
+    staying.require_unmoved()
 
 
 @pytest.fixture
@@ -168,11 +166,11 @@ def test_pages_that_the_kernel_has_merged_stay_merged(
     target: ScriptedTarget, merged: int, is_stopped: bool
 ) -> None:
     (_KSM / "run").write_text("0")  # nobody is to merge them again behind our back
-    before = frames(target.pid, merged, _PAGES)
+    staying = StayingPages(merged, _PAGES, target.pid)
     with opened(target.pid, is_stopped) as memory:
         data = read(memory, span(merged, _PAGES))
     assert set(data.values()) == {b"\x07" * PAGE_SIZE}
-    assert (frames(target.pid, merged, _PAGES) == before).all()
+    staying.require_unmoved()
 
 
 # -- pages that are not there

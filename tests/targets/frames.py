@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from engine.pageset import PAGE_SHIFT
@@ -22,6 +23,28 @@ def frames(pid: int, base: int, pages: int) -> NDArray[np.uint64]:
     with open(f"/proc/{pid}/pagemap", "rb", 0) as pagemap:
         entries = np.frombuffer(os.pread(pagemap.fileno(), 8 * pages, 8 * (base >> PAGE_SHIFT)), "<u8")
     return entries & (_FRAME | np.uint64(0b11 << 62))
+
+
+class StayingPages:
+    """Pages of some processes that nobody is to move, from now until `require_unmoved`."""
+
+    def __init__(self, base: int, pages: int, *pids: int) -> None:
+        self._where = base, pages
+        self._moves = _kernels_moves()
+        self._before = {pid: frames(pid, base, pages) for pid in pids}
+
+    def require_unmoved(self) -> None:
+        """Fail if one was moved; skip where the kernel itself has moved some meanwhile, as it may."""
+        moved = [pid for pid, before in self._before.items() if (frames(pid, *self._where) != before).any()]
+        if moved and _kernels_moves() != self._moves:
+            pytest.skip("the kernel has moved pages meanwhile: it makes huge ones of small ones, or room")
+        assert moved == []
+
+
+def _kernels_moves() -> tuple[str, ...]:
+    """How often it has done so since the machine started, and how many pages it has moved."""
+    with open("/proc/vmstat") as file:
+        return tuple(line for line in file if line.startswith(("thp_collapse_alloc ", "pgmigrate_success ")))
 
 
 def are_told() -> bool:
