@@ -91,11 +91,12 @@ class WriterWatch:
         self._maps: dict[int, Maps] = {}
         self._seen_chains = 0
         self.symbols = Symbols()
+        # First, since rings of ours may take up all the memory that a user may lock.
+        self._target_s_per_page = measure_sample_cost_s(True) or measure_sample_cost_s(False)
         self._events = _open_events(session)
         self.sees_kernel = self._events.with_kernel
         """Whether what the kernel writes for the target, as in `read(2)`, counts for the code that asked."""
         self._table = ChainTable(self._events.depth)
-        self._target_s_per_page = measure_sample_cost_s(self._events.with_kernel)
         self.tally = Tally()
         # No fault was seen of what was written between arming and opening the events. A tick that counts for
         # nothing begins an epoch of which all is seen.

@@ -46,6 +46,7 @@ _OPEN_FLAGS: Final = 1 << 3  # PERF_FLAG_FD_CLOEXEC
 _IOC_SET_OUTPUT: Final = 0x2405
 _IOC_PERIOD: Final = 0x40082404
 
+_SMALLEST_RING_BYTES: Final = 1 << 16
 _HEAD_AT: Final = 1024
 _TAIL_AT: Final = 1032
 """In the first page of a ring: bytes that the kernel has written, and that we have read, since it began."""
@@ -229,17 +230,14 @@ class _Ring:
     """What the kernel writes samples into, and we take them out of."""
 
     def __init__(self, descriptor: int, size_bytes: int) -> None:
-        self.size_bytes = size_bytes
         with ExitStack() as undo:
             # Of our own, as the event that it was opened by goes with its thread.
             self.descriptor = os.dup(descriptor)
             undo.callback(os.close, self.descriptor)
-            self._map = mmap.mmap(
-                self.descriptor, PAGE_SIZE + size_bytes, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE
-            )
+            self._map = _mapped(self.descriptor, size_bytes)
             undo.pop_all()
         self._counters = np.frombuffer(self._map, np.uint64, PAGE_SIZE // 8)
-        self._words = np.frombuffer(self._map, np.uint64, size_bytes // 8, PAGE_SIZE)
+        self._words = np.frombuffer(self._map, np.uint64, (len(self._map) - PAGE_SIZE) // 8, PAGE_SIZE)
 
     def take(self) -> U64Array:
         """A copy of what is in it, whole records; it is empty then."""
@@ -262,6 +260,18 @@ class _Ring:
         del self._counters, self._words
         self._map.close()
         os.close(self.descriptor)
+
+
+def _mapped(descriptor: int, size_bytes: int) -> mmap.mmap:
+    """A ring of this size; a smaller one where a user may not lock so much (kernel.perf_event_mlock_kb)."""
+    while True:
+        try:
+            protection = mmap.PROT_READ | mmap.PROT_WRITE
+            return mmap.mmap(descriptor, PAGE_SIZE + size_bytes, mmap.MAP_SHARED, protection)
+        except PermissionError:
+            if size_bytes <= _SMALLEST_RING_BYTES:
+                raise
+            size_bytes //= 2
 
 
 def parse(words: U64Array, depth: int) -> Faults:

@@ -95,6 +95,24 @@ def test_what_does_not_fit_is_counted(target: ScriptedTarget) -> None:
         events.close()
 
 
+def test_who_may_not_lock_so_much_gets_a_smaller_ring(
+    events: FaultEvents, target: ScriptedTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    most = 1 << 17
+    locked = mmap.mmap
+
+    def lock(descriptor: int, size: int, *rest: int) -> mmap.mmap:
+        if size > PAGE_SIZE + most:
+            raise PermissionError
+        return locked(descriptor, size, *rest)
+
+    monkeypatch.setattr("engine.kernel.perf_events.mmap.mmap", lock)
+    add(events, target.pid)
+    base = target.map(PAGES)
+    target.touch(base, PAGES)
+    assert len(events.read()) >= PAGES
+
+
 def test_a_thread_that_has_ended_is_gone(events: FaultEvents) -> None:
     add(events, threading.get_native_id())
     with open("/proc/sys/kernel/pid_max") as file:
