@@ -141,7 +141,7 @@ def test_a_program_in_go_is_as_gcore_has_it(memory_core: CoreOf, tmp_path: Path)
         ours = memory_core(target)
         asked = (BACKTRACES, "print 'main.table'", "info threads")
         said = gdb(ours, target.program, *asked)
-        assert "syscall.Kill" in said or "RawSyscall" in said
+        assert "runtime." in said  # its threads go on until the stop has come to each, so where is not known
         assert said == gdb(theirs, target.program, *asked)
         compare(target, ElfCore(ours).saved(), ElfCore(theirs).saved())
 
