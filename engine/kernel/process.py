@@ -110,13 +110,13 @@ def read_stat(pid: int, tid: int | None = None) -> ProcessStat:
 
 
 def task_with_memory(pid: int) -> int:
-    """Under which number `/proc` shows the memory of a process: its pid, unless its leader has ended.
+    """Under which number `/proc` shows the memory of a process: its pid, unless its leader ends or has ended.
 
     Raises:
         TargetGone: there is no such process any more.
     """
     stat = _read_stat_file(pid, None)
-    if stat.is_dead and stat.thread_count > 1:
+    if (stat.is_dead or stat.is_exiting) and stat.thread_count > 1:
         living = _living_thread(pid)
         if living is not None:
             return living.pid
