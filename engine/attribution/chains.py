@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
+_MOST_CHAINS: Final = 1 << 14
+"""A target decides what its chains are, and could make up new ones without end."""
+
 
 class ChainTable:
-    """Numbers each chain that it has ever seen; addresses only mean something within one process."""
+    """Numbers each chain that it has ever seen; addresses only mean something within one process.
+
+    Once there are `_MOST_CHAINS`, new ones are known by their innermost instruction alone, and once there are
+    twice as many, by nothing.
+    """
 
     def __init__(self, depth: int) -> None:
         # Nobody outside knows these, so nobody can make two chains fall together.
         random = np.random.default_rng()
         self._factors = random.integers(1, 1 << 63, depth, np.uint64) * np.uint64(2) + np.uint64(1)
         self._numbers: dict[tuple[int, int], int] = {}
+        self._numbers_in_short: dict[tuple[int, tuple[int, ...]], int] = {}
         self._chains: list[tuple[int, tuple[int, ...]]] = []
 
     def __len__(self) -> int:
@@ -41,7 +51,21 @@ class ChainTable:
         for at, (value, first) in enumerate(zip(distinct.tolist(), firsts.tolist(), strict=True)):
             known = self._numbers.get((pid, value))
             if known is None:
-                known = self._numbers[pid, value] = len(self._chains)
-                self._chains.append((pid, tuple(ip for ip in chains[first].tolist() if ip)))
+                chain = tuple(ip for ip in chains[first].tolist() if ip)
+                if len(self._chains) < _MOST_CHAINS:
+                    known = self._numbers[pid, value] = self._append(pid, chain)
+                else:
+                    known = self._in_short(pid, chain[:1] if len(self._chains) < 2 * _MOST_CHAINS else ())
             numbers[at] = known
         return numbers[which]
+
+    def _in_short(self, pid: int, chain: tuple[int, ...]) -> int:
+        """The number of what is left of a chain for which there is no room."""
+        known = self._numbers_in_short.get((pid, chain))
+        if known is None:
+            known = self._numbers_in_short[pid, chain] = self._append(pid, chain)
+        return known
+
+    def _append(self, pid: int, chain: tuple[int, ...]) -> int:
+        self._chains.append((pid, chain))
+        return len(self._chains) - 1

@@ -22,10 +22,11 @@ from elftools.construct import ConstructError
 from elftools.elf.elffile import ELFFile
 from numpy.typing import NDArray
 
-_MOST_TABLE_BYTES: Final = 256 << 20
+_MOST_TABLE_BYTES: Final = 128 << 20
 _MOST_NAME_BYTES: Final = 4096
 _MOST_FILE_BYTES_FOR_LINES: Final = 4 << 30
-_MOST_DEBUG_BYTES: Final = 1 << 30
+_MOST_DEBUG_BYTES: Final = 256 << 20
+"""Of all sections of a file together, unpacked."""
 _UNPACK_BYTES: Final = 1 << 20
 _COMPRESSION_HEADER_BYTES: Final = 24  # Elf64_Chdr
 _DEBUG: Final = Path("/usr/lib/debug/.build-id")
@@ -115,6 +116,12 @@ class ElfSymbols:
         except BROKEN:
             return None
 
+    def close(self) -> None:
+        """Close what was opened for lines; there are none any more."""
+        if (lines := self.__dict__.get("_lines")) is not None:
+            lines.close()
+        self.__dict__["_lines"] = None
+
     @cached_property
     def _lines(self) -> _Lines | None:
         path = self._debug_path or self._path
@@ -191,10 +198,12 @@ def _debug_file(build_id: str, directory: Path) -> str:
 
 def _require_honest_sizes(elf: ELFFile) -> None:
     """Refuse sections that would unpack to more than they say, or than we take. Raises ValueError."""
+    all_bytes = 0
     for section in elf.iter_sections():
         if not section.name.startswith(".debug_"):
             continue
-        if section.data_size > _MOST_DEBUG_BYTES:
+        all_bytes += section.data_size
+        if all_bytes > _MOST_DEBUG_BYTES:
             raise ValueError("too much debug information")
         if section.compressed:
             elf.stream.seek(section["sh_offset"] + _COMPRESSION_HEADER_BYTES)
@@ -211,12 +220,16 @@ class _Lines:
     """The line tables of a file, read unit by unit as they are asked for."""
 
     def __init__(self, path: str) -> None:
-        self._file = open(path, "rb")  # noqa: SIM115
+        self._file = open(path, "rb")  # noqa: SIM115 - read from until `close`
         elf = ELFFile(self._file)
         _require_honest_sizes(elf)
         self._dwarf = elf.get_dwarf_info(follow_links=False)
         self._ranges = self._dwarf.get_aranges() if self._dwarf.has_debug_info else None
         self._units: dict[int, tuple[list[int], list[Line | None]]] = {}
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
 
     def find(self, address: int) -> Line | None:
         """The line of an address."""

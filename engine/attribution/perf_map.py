@@ -14,7 +14,7 @@ from typing import Final
 
 from engine.kernel.in_root import open_in_root
 
-_MOST_BYTES: Final = 256 << 20
+_MOST_BYTES: Final = 32 << 20
 
 
 class PerfMap:

@@ -70,7 +70,8 @@ class Symbols:
     def close(self) -> None:
         """Close the files; may be called twice."""
         files, self._files = self._files, {}
-        for descriptor, _ in files.values():
+        for descriptor, symbols in files.values():
+            symbols.close()
             if descriptor >= 0:
                 os.close(descriptor)
 

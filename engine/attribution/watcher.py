@@ -244,28 +244,31 @@ class WriterWatch:
 
 
 def _open_events(session: Session) -> FaultEvents:
-    events = FaultEvents()
     try:
-        return _watch_all(session, events)
-    except NotPermitted:
-        events.close()
-    events = FaultEvents(with_kernel=False)
+        return _watch_all(session, FaultEvents())
+    except NotPermitted:  # the kernel's part takes more rights than the target's own
+        pass
     try:
-        return _watch_all(session, events)
+        return _watch_all(session, FaultEvents(with_kernel=False))
     except NotPermitted as error:
-        events.close()
         raise NotPermitted(
             f"{error.message}; kernel.perf_event_paranoid is {_paranoid()}",
             pid=session.root.pid,
             hint="run as root, with CAP_PERFMON and CAP_SYS_PTRACE, or set kernel.perf_event_paranoid to 1",
         ) from error
-    except BaseException:
-        events.close()
-        raise
 
 
 def _watch_all(session: Session, events: FaultEvents) -> FaultEvents:
     """Watch every thread there is; those that start from then on are watched with whoever starts them."""
+    try:
+        _add_threads(session, events)
+    except BaseException:
+        events.close()
+        raise
+    return events
+
+
+def _add_threads(session: Session, events: FaultEvents) -> None:
     for _ in range(2):  # between the first look and its end some may have started that nobody watches
         for pid in _pids(session):
             for tid in _threads_of(pid) - events.tids:
@@ -275,7 +278,6 @@ def _watch_all(session: Session, events: FaultEvents) -> FaultEvents:
                     continue
     if not events.tids:
         raise TargetGone(f"process {session.root.pid} has exited", pid=session.root.pid)
-    return events
 
 
 def _pids(session: Session) -> list[int]:

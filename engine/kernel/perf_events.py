@@ -150,7 +150,7 @@ class FaultEvents:
         """
         opened: list[int] = []
         try:
-            for cpu in sorted(os.sched_getaffinity(0) | set(range(os.cpu_count() or 1))):
+            for cpu in range(os.sysconf("SC_NPROCESSORS_CONF")):
                 descriptor = self._open(tid, cpu)
                 if descriptor is None:
                     continue
@@ -163,7 +163,10 @@ class FaultEvents:
         except OSError as error:
             for descriptor in opened:
                 os.close(descriptor)
-            raise from_os_error(error, tid, "count its page faults") from error
+            failure = from_os_error(error, tid, "count its page faults")
+            if error.errno == errno.EMFILE:
+                failure.hint = "each thread takes a file for each CPU: raise `ulimit -n`"
+            raise failure from error
         self._events[tid] = opened
 
     def set_period(self, period: int) -> None:

@@ -299,7 +299,10 @@ def _free_huge_pages() -> frozenset[int]:
     """Sizes of huge pages of which one can be had now, bytes."""
     found = []
     for place in _HUGE_PAGES.glob("hugepages-*kB"):
-        counts = {name: int((place / name).read_text()) for name in _HUGE_COUNTS}
+        try:
+            counts = {name: int((place / name).read_text()) for name in _HUGE_COUNTS}
+        except OSError:  # hidden, as in some containers
+            continue
         may_grow = counts["nr_overcommit_hugepages"] > counts["surplus_hugepages"]
         if counts["free_hugepages"] > counts["resv_hugepages"] or may_grow:
             found.append(int(place.name.removeprefix("hugepages-").removesuffix("kB")) << 10)

@@ -45,8 +45,12 @@ class _Pid(click.IntRange):
         if not text.lstrip("-").isdecimal():
             return self._by_name(text, param, ctx)
         pid = int(super().convert(value, param, ctx))
-        if not os.path.exists(f"/proc/{pid}"):
-            raise TargetGone(f"there is no process {pid}", pid=pid)
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError as error:
+            raise TargetGone(f"there is no process {pid}", pid=pid) from error
+        except PermissionError:  # somebody else's, which may even be hidden: the command says what that means
+            pass
         return pid
 
     def _by_name(self, name: str, param: click.Parameter | None, ctx: click.Context | None) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Final
 
 import click
 
-from engine.attribution.report import By, Row, as_json, folded, hint, rows, speedscope
+from engine.attribution.report import By, Row, folded, hint, rows, speedscope
+from engine.attribution.report import as_json as report_as_json
 from engine.attribution.watcher import NO_ATTRIBUTION_BUDGET, AttributionBudget, WriterWatch
 from engine.errors import TargetGone
 from engine.tracking.cost_budget import DEFAULT_BUDGET, CostBudget
@@ -19,7 +19,8 @@ from engine.tracking.session import Session
 from engine.units import format_count
 from tui.commands.arguments import PID, SECONDS, cost_budget_option, example, json_option, tracker_option
 from tui.commands.interruption import Interruption
-from tui.commands.output import emit, emit_json, is_read
+from tui.commands.output import emit, emit_json
+from tui.commands.progress import ProgressLine
 
 _SHOWN: Final = 20
 _WIDTH: Final = 60
@@ -84,11 +85,12 @@ def who(
         session.set_mode(RateMode.REARMING)
         session.arm()
         with WriterWatch(session, budget) as watch:
-            _look(session, watch, interruption, interval, count)
+            with ProgressLine("who") as line:
+                _look(session, watch, interruption, line, interval, count)
             if not watch.tally.seconds:
                 raise TargetGone(f"process {pid} exited before its first tick", pid=pid)
             if as_json:
-                emit_json(_as_json(watch, pid, By(by)))
+                emit_json(report_as_json(watch, pid, By(by)))
             else:
                 _print(watch, By(by))
             if folded_file is not None:
@@ -97,12 +99,13 @@ def who(
                 speedscope_file.write_text(json.dumps(speedscope(watch, f"dirtytop who {pid}")))
 
 
-_as_json = as_json
-"""Under a name that the option does not hide."""
-
-
 def _look(
-    session: Session, watch: WriterWatch, interruption: Interruption, interval_s: float, count: int
+    session: Session,
+    watch: WriterWatch,
+    interruption: Interruption,
+    line: ProgressLine,
+    interval_s: float,
+    count: int,
 ) -> None:
     """Tick so often, or until it is asked to end, or the target has exited."""
     due_s = time.monotonic()
@@ -110,16 +113,8 @@ def _look(
         due_s = max(due_s + session.paced_s(interval_s), time.monotonic())
         if interruption.wait(due_s - time.monotonic()) or not watch.tick().processes:
             break
-        if is_read():
-            written = format_count(watch.tally.written_pages).strip()
-            print(
-                f"\r\x1b[Ktick {number} of {count}: {written} pages written",
-                end="",
-                file=sys.stderr,
-                flush=True,
-            )
-    if is_read():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        written = format_count(watch.tally.written_pages)
+        line.say(f"tick {number} of {count}: {written} pages written")
 
 
 def _print(watch: WriterWatch, by: By) -> None:
